@@ -1,0 +1,17 @@
+//! What everything stands on: clock, ids, retry and error kinds.
+//!
+//! Owns: the only reads of time and randomness in the workspace ([`clock`], [`ids`], [`random`]), the few error
+//! kinds that a caller branches on ([`ErrorKind`]), and the retry schedule ([`retry`]).
+//! Does not own: any word of the domain (those are in `flowline-model`), any I/O.
+
+pub mod clock;
+pub mod ids;
+pub mod kind;
+pub mod random;
+pub mod retry;
+
+pub use clock::{Clock, ManualClock, SharedClock, SystemClock, system_clock};
+pub use ids::{RunId, TraceId};
+pub use kind::{Classify, ErrorKind, chain};
+pub use random::Random;
+pub use retry::{Backoff, retry};

@@ -1,0 +1,1 @@
+//! Log → raw table, contract enforcement, quarantine.

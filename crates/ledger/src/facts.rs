@@ -1,0 +1,131 @@
+//! The trait of every ledger.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use flowline_base::RunId;
+use flowline_model::{Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, RunKind, Totals};
+use serde::{Deserialize, Serialize};
+
+use crate::LedgerError;
+
+/// Which runs to read, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only of this hop.
+    pub hop: Option<DatasetName>,
+    /// Only of this kind.
+    pub kind: Option<RunKind>,
+    /// Only with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only those started before this one (for paging).
+    pub before: Option<RunId>,
+    /// At most so many; 1,000 when absent.
+    pub limit: Option<u32>,
+}
+
+/// Which findings to read, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct FindingFilter {
+    /// Only about this dataset.
+    pub dataset: Option<DatasetName>,
+    /// At most so many; 1,000 when absent.
+    pub limit: Option<u32>,
+}
+
+/// A file that has been landed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LandedFile {
+    /// The dataset it was landed into.
+    pub dataset: DatasetName,
+    /// Its path below the source's folder.
+    pub path: String,
+    /// Its etag; the same path with another etag is another file.
+    pub etag: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Records read from it.
+    pub records: u64,
+    /// The run that landed it.
+    pub run: RunId,
+    /// When.
+    pub landed_at: DateTime<Utc>,
+}
+
+/// A dataset as it was last deployed, so that system tables can be read where the project is not at hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogDataset {
+    /// The dataset as planned.
+    pub dataset: flowline_model::Dataset,
+    /// The hops' inputs that were found in its origin: datasets it reads, or none.
+    pub inputs: Vec<DatasetName>,
+    /// The columns of its table as they are (from the SQL where the contract declares none).
+    pub columns: Vec<flowline_model::Column>,
+}
+
+/// The durable record of facts. Both implementations pass [`crate::contract`].
+///
+/// Every write is one transaction, and idempotent: the same fact again changes nothing.
+#[async_trait]
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Records that a version of the project runs now, with its datasets; datasets that are gone are marked retired,
+    /// their facts stay.
+    async fn record_deployment(&self, deployment: &Deployment, datasets: &[CatalogDataset]) -> Result<(), LedgerError>;
+
+    /// The deployment recorded last.
+    async fn deployment(&self) -> Result<Option<Deployment>, LedgerError>;
+
+    /// The datasets of the deployment recorded last, by name.
+    async fn catalog(&self) -> Result<Vec<CatalogDataset>, LedgerError>;
+
+    /// Records that a run has started. (A landing that commits at once may go to `record_run` without it.)
+    async fn start_run(&self, run: &Run) -> Result<(), LedgerError>;
+
+    /// Records one try of a run.
+    async fn record_attempt(&self, attempt: &Attempt) -> Result<(), LedgerError>;
+
+    /// Records a run that ended, in one transaction: the run, its commit, its inputs' positions (`next` moves to `to`;
+    /// `first` is set by the first run), the files it landed, its counts added to the hop's totals, and its findings.
+    ///
+    /// A run whose commit `(dataset, version)` or whose id is already recorded as ended changes nothing and returns
+    /// false, so that a commit that is found again after a crash can be offered again. Compaction runs add nothing to
+    /// totals or positions. Failed runs move nothing.
+    async fn record_run(&self, run: &Run, files: &[LandedFile], findings: &[Finding]) -> Result<bool, LedgerError>;
+
+    /// Records findings outside a run. The same `(dataset, kind, subject)` updates the one that is there: its count
+    /// grows, its last position and time move.
+    async fn record_findings(&self, findings: &[Finding]) -> Result<(), LedgerError>;
+
+    /// Runs, newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, LedgerError>;
+
+    /// The newest run of each hop and kind.
+    async fn latest_runs(&self) -> Result<Vec<Run>, LedgerError>;
+
+    /// Attempts of a run, or the newest thousand.
+    async fn attempts(&self, run: Option<RunId>) -> Result<Vec<Attempt>, LedgerError>;
+
+    /// Positions of a hop, or all.
+    async fn positions(&self, hop: Option<&DatasetName>) -> Result<Vec<Position>, LedgerError>;
+
+    /// What each hop has counted since its first run.
+    async fn totals(&self) -> Result<Vec<Totals>, LedgerError>;
+
+    /// Findings, newest first.
+    async fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError>;
+
+    /// Commits, newest first, of a dataset or all; at most `limit`.
+    async fn commits(&self, dataset: Option<&DatasetName>, limit: u32) -> Result<Vec<Commit>, LedgerError>;
+
+    /// The newest commit of each dataset that has one.
+    async fn latest_commits(&self) -> Result<Vec<Commit>, LedgerError>;
+
+    /// The files that were landed into a dataset.
+    async fn landed_files(&self, dataset: &DatasetName) -> Result<Vec<LandedFile>, LedgerError>;
+
+    /// Marks runs that a crash left running as failed; returns how many. Called once by the node when it starts.
+    async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError>;
+
+    /// Deletes runs, attempts and commits (but the newest of each dataset) that ended before this time. Totals,
+    /// positions, landed files and findings stay. Returns the runs deleted.
+    async fn prune(&self, before: DateTime<Utc>) -> Result<u64, LedgerError>;
+}

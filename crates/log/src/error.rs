@@ -1,0 +1,102 @@
+//! What can go wrong with the log.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flowline_base::{Classify, ErrorKind};
+
+use crate::PartitionId;
+
+/// What went wrong, where, and (through [`Classify`]) what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LogError {
+    /// The partition holds as many unreleased bytes as it may.
+    #[error("the log of `{partition}` is full: {bytes} of {bytes_max} bytes wait to be landed; try again in {retry_after:?}")]
+    Full {
+        /// Which.
+        partition: PartitionId,
+        /// Unreleased bytes.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+        /// When there may be room.
+        retry_after: Duration,
+    },
+    /// The disk below is full.
+    #[error("no space left for the log of `{partition}` in {path:?}; free some, nothing was acknowledged")]
+    StorageFull {
+        /// Which.
+        partition: PartitionId,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A write or sync failed before; nothing more is acknowledged until the log is opened again.
+    #[error("the log of `{partition}` has stopped after `{reason}`; restart the node once the cause is mended")]
+    Stopped {
+        /// Which.
+        partition: PartitionId,
+        /// The first failure.
+        reason: String,
+    },
+    /// Stored bytes are not what was written.
+    #[error("the log of `{partition}` is damaged in {path:?} at byte {position}: {reason}")]
+    Corrupt {
+        /// Which.
+        partition: PartitionId,
+        /// The file.
+        path: PathBuf,
+        /// Byte of the frame in the file.
+        position: u64,
+        /// What does not hold.
+        reason: String,
+    },
+    /// The offset was deleted by retention.
+    #[error("offset {offset} of the log of `{partition}` is no longer kept: the oldest is {oldest}")]
+    Gone {
+        /// Which.
+        partition: PartitionId,
+        /// Asked for.
+        offset: u64,
+        /// Kept.
+        oldest: u64,
+    },
+    /// The batch cannot be stored: too large, or its spans lie outside its payload.
+    #[error("this batch cannot be appended: {reason}")]
+    Batch {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process has the log open.
+    #[error("another process has the log in {path:?} open; stop it first")]
+    Locked {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The operating system refused something else.
+    #[error("{action} {path:?} failed: {reason}")]
+    Io {
+        /// What was tried (`opening`, `reading` …).
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl Classify for LogError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Full { .. } => ErrorKind::Overloaded,
+            Self::StorageFull { .. } => ErrorKind::StorageFull,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Gone { .. } => ErrorKind::NotFound,
+            Self::Batch { .. } => ErrorKind::Input,
+            Self::Locked { .. } => ErrorKind::Fenced,
+            Self::Stopped { .. } | Self::Io { .. } | Self::Closed => ErrorKind::Internal,
+        }
+    }
+}

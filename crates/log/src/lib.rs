@@ -1,0 +1,13 @@
+//! The durable event log.
+//!
+//! Owns: the trait [`EventLog`], its segment implementation, the frame format, retention, and the memory of
+//! idempotency keys. The only crate that knows log formats.
+//! Does not own: what a record means (`flowline-source` splits requests into records, `flowline-land` decodes them).
+
+mod batch;
+mod error;
+mod event_log;
+
+pub use batch::{Appended, Batch, Bounds, Frame, LogSlab, PartitionId, PartitionStatus, RecordFormat, Retained};
+pub use error::LogError;
+pub use event_log::EventLog;

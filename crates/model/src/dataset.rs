@@ -1,0 +1,285 @@
+//! Datasets: what a project declares of each.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Column, DatasetName};
+
+/// A named table with an owner; the unit of contract, quality, service level, access and cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// `domain.name`.
+    pub name: DatasetName,
+    /// For people; may be empty.
+    pub description: String,
+    /// The team that answers for it.
+    pub owner: String,
+    /// Where it stands between received and trusted.
+    pub zone: Zone,
+    /// How its rows come to be; with the dataset as output this is the hop.
+    pub origin: Origin,
+    /// The contract's columns in order; empty when the SQL alone says what they are.
+    pub columns: Vec<Column>,
+    /// Columns that identify a record: the same key again within the horizon is a duplicate.
+    pub key: Vec<String>,
+    /// How long a key is remembered.
+    pub dedupe_horizon: Duration,
+    /// The column that says when a record happened.
+    pub event_time: Option<EventTime>,
+    /// How the table is split into folders.
+    pub partition_by: Vec<PartitionField>,
+    /// The rule that changes of the columns must follow, as written (`backward` …).
+    pub compatibility: Option<String>,
+    /// Service level objectives.
+    pub slo: Slo,
+    /// Path of the runbook in the project.
+    pub runbook: Option<String>,
+    /// When landing flushes.
+    pub landing: LandingSettings,
+    /// Path of the file that declares it, relative to the project.
+    pub declared_in: String,
+}
+
+impl Dataset {
+    /// Whether rows are written to a table; a view has none.
+    pub fn materialized(&self) -> bool {
+        !matches!(&self.origin, Origin::Sql(sql) if sql.materialization == Materialization::View)
+    }
+
+    /// Whether its rows come from outside (and so pass the contract at landing) and not from other datasets.
+    pub fn landed(&self) -> bool {
+        !matches!(self.origin, Origin::Sql(_))
+    }
+
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// Where a dataset stands between received and trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Zone {
+    /// As received; append only.
+    Raw,
+    /// Typed, validated, deduplicated.
+    Clean,
+    /// Modelled for consumers.
+    Trusted,
+}
+
+impl Zone {
+    /// The word in files, paths and facts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Clean => "clean",
+            Self::Trusted => "trusted",
+        }
+    }
+}
+
+/// How the rows of a dataset come to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Origin {
+    /// Records are posted to the gateway.
+    Http(HttpOrigin),
+    /// Files appear in a folder.
+    Files(FilesOrigin),
+    /// A query over other datasets.
+    Sql(SqlOrigin),
+}
+
+impl Origin {
+    /// The word for this kind of origin in facts and pages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Files(_) => "files",
+            Self::Sql(_) => "sql",
+        }
+    }
+}
+
+/// Records posted over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HttpOrigin {
+    /// Log partitions, at least one. Records with the same key go to the same one.
+    pub partitions: u32,
+    /// Where a record is held against the contract first.
+    pub validation: Validation,
+}
+
+/// Where a record is held against the contract first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validation {
+    /// Everything is appended as received; what does not fit is quarantined at landing.
+    AtLanding,
+    /// A request with a record that does not fit is refused whole with 422; slower, for producers that can mend it.
+    AtGateway,
+}
+
+/// Files that appear in a folder, each landed once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilesOrigin {
+    /// URL of the folder (`file:///…`, `s3://…`); relative paths are resolved against the project.
+    pub location: String,
+    /// Glob below the folder, `**/*.csv` for example.
+    pub pattern: String,
+    /// How the files are written; found from the ending when absent.
+    pub format: Option<FileFormat>,
+    /// How often the folder is listed.
+    pub poll_every: Duration,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// Comma-separated with a header line.
+    Csv,
+    /// One JSON array or one object.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC, file or stream.
+    Arrow,
+}
+
+/// A batch query over other datasets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SqlOrigin {
+    /// The query.
+    pub text: String,
+    /// The file it stands in, relative to the project.
+    pub file: String,
+    /// Line of the file on which the text starts, from 1; for errors that point at the place.
+    pub line: u32,
+    /// How the table follows the query.
+    pub materialization: Materialization,
+    /// A run is given up after this long.
+    pub timeout: Duration,
+    /// Attempts of a run in all.
+    pub attempts_max: u32,
+}
+
+/// How a table follows its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Materialization {
+    /// No table: the query runs when it is asked.
+    View,
+    /// The whole table is computed again.
+    Full,
+    /// New input rows become new output rows.
+    Append,
+    /// The partitions that new input touches are computed again.
+    Partition,
+    /// Keys that new input touches are updated or inserted.
+    Merge,
+}
+
+impl Materialization {
+    /// The word in files and facts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Full => "full",
+            Self::Append => "append",
+            Self::Partition => "partition",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// The column that says when a record happened, and how disorder is treated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventTime {
+    /// A timestamp column.
+    pub column: String,
+    /// How much disorder is waited for.
+    pub watermark: Duration,
+    /// What becomes of a record behind the watermark.
+    pub late: LatePolicy,
+}
+
+/// What becomes of a record behind the watermark; each is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatePolicy {
+    /// The window is computed again.
+    Reopen,
+    /// The record goes to quarantine.
+    Quarantine,
+    /// The record is dropped.
+    Drop,
+}
+
+/// One level of the folders of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionField {
+    /// A column of the contract.
+    pub column: String,
+    /// What of it.
+    pub transform: PartitionTransform,
+}
+
+impl PartitionField {
+    /// The name of the partition column in the table: the column itself, or `ts_day` for `day(ts)`.
+    pub fn partition_column(&self) -> String {
+        match self.transform {
+            PartitionTransform::Identity => self.column.clone(),
+            PartitionTransform::Day => format!("{}_day", self.column),
+            PartitionTransform::Month => format!("{}_month", self.column),
+            PartitionTransform::Year => format!("{}_year", self.column),
+        }
+    }
+}
+
+/// What of a column a table is split by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionTransform {
+    /// The value.
+    Identity,
+    /// The day of a date or timestamp (UTC), as a date.
+    Day,
+    /// The first day of its month, as a date.
+    Month,
+    /// The first day of its year, as a date.
+    Year,
+}
+
+/// Service level objectives, as fractions of one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// Rows are at most this old.
+    pub freshness_within: Option<Duration>,
+    /// The share of the time in which that holds.
+    pub freshness_target: Option<f64>,
+    /// The share of read records that are written.
+    pub completeness_target: Option<f64>,
+}
+
+/// When landing flushes: at the size or after the time, whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LandingSettings {
+    /// Received bytes after which rows are committed.
+    pub flush_bytes: u64,
+    /// The longest that a received record waits for its commit. Each flush is one Delta commit and at least one
+    /// file for every table that gets rows: on S3, two PUTs, so 2 s is about 2.6 million PUTs ($13) a month for
+    /// every dataset that is never idle.
+    pub flush_after: Duration,
+}
+
+impl Default for LandingSettings {
+    fn default() -> Self {
+        Self { flush_bytes: 128 << 20, flush_after: Duration::from_secs(2) }
+    }
+}

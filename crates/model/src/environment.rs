@@ -1,0 +1,75 @@
+//! Environments: where a project runs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a project runs: lake, log, ledger, addresses, secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// `dev`, `staging`, `prod` …
+    pub name: String,
+    /// Folder of everything that is kept on this machine: log, SQLite ledger, and the lake unless it is elsewhere.
+    pub data_dir: PathBuf,
+    /// URL of the lake (`file:///…`, `s3://…`).
+    pub lake: String,
+    /// Options of the object store, keyed as `object_store` names them (`aws_region` …).
+    pub storage_options: BTreeMap<String, String>,
+    /// URL of the ledger (`sqlite:///…`, `postgres://…`). May hold a password: never log it.
+    pub ledger: String,
+    /// The durable log.
+    pub log: LogSettings,
+    /// Where HTTP and the pages listen.
+    pub http: SocketAddr,
+    /// Where the Postgres wire listens; nowhere when absent.
+    pub postgres: Option<SocketAddr>,
+    /// Bearer tokens that are let in; empty means no authentication, and then only loopback addresses are listened on.
+    pub tokens: Vec<Token>,
+    /// The largest request body, before and after decompression, in bytes.
+    pub body_bytes_max: u64,
+    /// Transforms that run at once.
+    pub concurrency: usize,
+    /// Memory that queries and transforms may use together, bytes; beyond it they spill to disk.
+    pub query_memory_bytes: u64,
+}
+
+/// A bearer token, stored as a hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Who holds it, for the audit.
+    pub name: String,
+    /// SHA-256 of the token, hexadecimal.
+    pub sha256: String,
+}
+
+/// The durable log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// How long the first append waits for others to share its `fdatasync`. Zero syncs at once; 1 ms costs each
+    /// request up to 1 ms and saves syncs when many producers append at the same time.
+    pub sync_window: Duration,
+    /// A segment is closed at this size, bytes.
+    pub segment_bytes: u64,
+    /// The log of one source partition is never larger than this, bytes: appends beyond it are answered 429 until
+    /// landing catches up and retention makes room.
+    pub bytes_max: u64,
+    /// Landed segments are kept this long, for replay and idempotency keys.
+    pub retain_for: Duration,
+    /// Landed segments are deleted, oldest first, beyond this size of a partition even when younger, bytes.
+    pub retain_bytes: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            sync_window: Duration::ZERO,
+            segment_bytes: 256 << 20,
+            bytes_max: 8 << 30,
+            retain_for: Duration::from_secs(24 * 3600),
+            retain_bytes: 2 << 30,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Facts: what happened. The ledger keeps them, `flowline-view` shows them.
+
+use chrono::{DateTime, Utc};
+use flowline_base::{ErrorKind, RunId};
+use serde::{Deserialize, Serialize};
+
+use crate::DatasetName;
+
+/// A version of a project that was put to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// [`crate::Plan::version`].
+    pub version: String,
+    /// The environment.
+    pub environment: String,
+    /// When.
+    pub deployed_at: DateTime<Utc>,
+}
+
+/// What kind of hop a run executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKind {
+    /// Log or files → table.
+    Land,
+    /// Tables → table.
+    Transform,
+    /// Quarantined rows → table.
+    Replay,
+    /// Small files → fewer files; no row changes.
+    Compact,
+}
+
+impl RunKind {
+    /// The word in facts and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Land => "land",
+            Self::Transform => "transform",
+            Self::Replay => "replay",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+/// How a run or an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Under way.
+    Running,
+    /// Committed, or found that there was nothing to do.
+    Succeeded,
+    /// Given up; nothing of it is in the table.
+    Failed,
+}
+
+impl Outcome {
+    /// The word in facts and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One input of a run and how far of it the run read: `[from, to)` in log offsets, or `(from, to]` in table versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRange {
+    /// `log/0` for a log partition, a dataset's name for a table, the path for a file.
+    pub input: String,
+    /// Where the run began.
+    pub from: i64,
+    /// Where the next run begins.
+    pub to: i64,
+}
+
+/// How many records of a run went where. All that were read are in exactly one of the others, unless the hop
+/// reshapes (aggregates, joins), and then `reshaped` says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records read from the inputs.
+    pub read: u64,
+    /// Rows written to the table.
+    pub written: u64,
+    /// Records that went to quarantine.
+    pub quarantined: u64,
+    /// Records whose key was seen before.
+    pub duplicate: u64,
+    /// Records behind the watermark that were not written.
+    pub late: u64,
+    /// Records that the SQL's own conditions left out.
+    pub filtered: u64,
+    /// The SQL makes other rows out of the rows it reads, so that rows in and rows out cannot be set against each other.
+    pub reshaped: bool,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes of the files written.
+    pub bytes_written: u64,
+}
+
+/// Whether every record that was read is accounted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "missing")]
+pub enum Balance {
+    /// `read = written + quarantined + duplicate + late + filtered`.
+    Balanced,
+    /// So many records were read and are nowhere (negative: are somewhere and were never read).
+    Unbalanced(i64),
+    /// The hop reshapes; the equation does not apply.
+    Reshaped,
+}
+
+impl Counts {
+    /// Holds the counts against the equation.
+    pub fn balance(&self) -> Balance {
+        if self.reshaped {
+            return Balance::Reshaped;
+        }
+        let known = self.written + self.quarantined + self.duplicate + self.late + self.filtered;
+        match self.read as i64 - known as i64 {
+            0 => Balance::Balanced,
+            missing => Balance::Unbalanced(missing),
+        }
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.written += other.written;
+        self.quarantined += other.quarantined;
+        self.duplicate += other.duplicate;
+        self.late += other.late;
+        self.filtered += other.filtered;
+        self.reshaped |= other.reshaped;
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+    }
+}
+
+/// One execution of a hop over a known input range.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its identifier; sorts by start.
+    pub id: RunId,
+    /// The dataset that the hop writes; hops are named after it.
+    pub hop: DatasetName,
+    /// What kind of hop.
+    pub kind: RunKind,
+    /// How it stands.
+    pub outcome: Outcome,
+    /// Why it was started: `new-records`, `new-version`, `replay`, `first-run`, `sql-changed` …
+    pub trigger: String,
+    /// What it read.
+    pub inputs: Vec<InputRange>,
+    /// How many records went where.
+    pub counts: Counts,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The attempt that ended it, from 1.
+    pub attempts: u32,
+    /// What it committed, when it committed.
+    pub commit: Option<Commit>,
+    /// Why it failed.
+    pub error: Option<RunError>,
+    /// The trace that led to it: the first request whose records it landed.
+    pub trace_id: Option<String>,
+}
+
+/// A commit to a dataset's table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The table's version after it.
+    pub version: i64,
+    /// When it was committed.
+    pub committed_at: DateTime<Utc>,
+    /// Time from the start of the commit until it was durable, microseconds.
+    pub latency_us: u64,
+    /// The newest event time among its rows.
+    pub event_time_max: Option<DateTime<Utc>>,
+    /// The oldest receipt among its records; commit time less this is the latency of landing.
+    pub received_at_min: Option<DateTime<Utc>>,
+}
+
+/// Why a run or an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunError {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// What happened and where, the whole chain.
+    pub message: String,
+}
+
+/// One try of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// From 1.
+    pub number: u32,
+    /// How it stands.
+    pub outcome: Outcome,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<RunError>,
+}
+
+/// How far a hop has read one of its inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The hop.
+    pub hop: DatasetName,
+    /// See [`InputRange::input`].
+    pub input: String,
+    /// Where the first run began.
+    pub first: i64,
+    /// Where the next run begins.
+    pub next: i64,
+    /// When it last moved.
+    pub moved_at: DateTime<Utc>,
+}
+
+/// Everything a hop has counted since its first run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// The hop.
+    pub hop: DatasetName,
+    /// The sums.
+    pub counts: Counts,
+    /// Runs that are in them.
+    pub runs: u64,
+    /// When a run last added to them.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth looking at.
+    Warning,
+    /// Data is missing or wrong.
+    Error,
+}
+
+impl Severity {
+    /// The word in facts and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A record lacks a required column.
+    Missing,
+    /// A value is not of the column's type.
+    WrongType,
+    /// A value breaks a check.
+    FailedRule,
+    /// A record cannot be read at all.
+    Unparsable,
+    /// A file has no bytes or no rows.
+    EmptyFile,
+    /// A file cannot be read.
+    UnreadableFile,
+    /// A file lies in the folder and matches no pattern.
+    UnmatchedFile,
+    /// A field is not in the contract; it is kept in `_extra`.
+    UnknownField,
+    /// Records were read that are in none of the counts.
+    Imbalance,
+    /// Positions were skipped.
+    Gap,
+    /// Stored bytes are not what was written.
+    Corruption,
+    /// A check could not be evaluated.
+    CheckFailedToRun,
+}
+
+impl FindingKind {
+    /// The word in facts and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::WrongType => "wrong-type",
+            Self::FailedRule => "failed-rule",
+            Self::Unparsable => "unparsable",
+            Self::EmptyFile => "empty-file",
+            Self::UnreadableFile => "unreadable-file",
+            Self::UnmatchedFile => "unmatched-file",
+            Self::UnknownField => "unknown-field",
+            Self::Imbalance => "imbalance",
+            Self::Gap => "gap",
+            Self::Corruption => "corruption",
+            Self::CheckFailedToRun => "check-failed-to-run",
+        }
+    }
+}
+
+/// One thing that was found about a dataset. The same kind and subject again updates the one that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// What.
+    pub kind: FindingKind,
+    /// How bad.
+    pub severity: Severity,
+    /// What it is about: a column, a file, a partition.
+    pub subject: String,
+    /// What happened, and what to do next.
+    pub message: String,
+    /// Records or files concerned.
+    pub count: u64,
+    /// `log/0@17`: the first record concerned.
+    pub first_position: Option<String>,
+    /// The last record concerned.
+    pub last_position: Option<String>,
+    /// The run that found it.
+    pub run: Option<RunId>,
+    /// When it was found.
+    pub found_at: DateTime<Utc>,
+}

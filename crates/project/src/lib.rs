@@ -1,0 +1,1 @@
+//! User files → validated, versioned plan.

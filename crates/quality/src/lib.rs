@@ -1,0 +1,1 @@
+//! Contract rules on record batches; pure.

@@ -1,0 +1,1 @@
+//! Desired plan against recorded facts → the next run; pure.

@@ -1,0 +1,1 @@
+//! HTTP API, Postgres wire, pages.

@@ -1,0 +1,1 @@
+//! Connectors: how records enter.

@@ -1,0 +1,1 @@
+//! Deterministic inputs and fault injection for tests.

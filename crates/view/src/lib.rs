@@ -1,0 +1,1 @@
+//! System tables over the ledger.
