@@ -11,6 +11,9 @@ pub struct Team {
     pub name: String,
     /// For people.
     pub description: String,
+    /// Where the team is reached: an address, a channel, a page.
+    #[serde(default)]
+    pub contact: String,
 }
 
 /// A project, validated and resolved against one environment.
