@@ -161,6 +161,9 @@ pub struct SqlOrigin {
     pub file: String,
     /// Line of the file on which the text starts, from 1; for errors that point at the place.
     pub line: u32,
+    /// Columns by which each line of the text is indented in the file (a block in YAML); 0 in a file of its own.
+    #[serde(default)]
+    pub indent: u32,
     /// How the table follows the query.
     pub materialization: Materialization,
     /// A run is given up after this long.
