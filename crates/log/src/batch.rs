@@ -130,7 +130,7 @@ pub struct Bounds {
 }
 
 /// A partition as it stands, for `status` and metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PartitionStatus {
     /// Which.
     pub partition: PartitionId,
@@ -144,6 +144,8 @@ pub struct PartitionStatus {
     pub queued: u64,
     /// When the last record was received, microseconds since the epoch; none before the first.
     pub last_received_at: Option<i64>,
+    /// Why it takes no more appends: a failed write or sync, or damage found when it was opened.
+    pub failed: Option<crate::LogError>,
 }
 
 /// What retention removed.

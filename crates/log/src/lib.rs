@@ -5,9 +5,14 @@
 //! Does not own: what a record means (`flowline-source` splits requests into records, `flowline-land` decodes them).
 
 mod batch;
+mod disk;
 mod error;
 mod event_log;
+pub mod fault;
+mod segment;
 
 pub use batch::{Appended, Batch, Bounds, Frame, LogSlab, PartitionId, PartitionStatus, RecordFormat, Retained};
+pub use disk::{DirEntry, Disk, DiskFile, OpenMode, StdDisk};
 pub use error::LogError;
 pub use event_log::EventLog;
+pub use segment::{SegmentLog, SegmentLogOptions};
