@@ -17,6 +17,10 @@ pub struct RunFilter {
     pub kind: Option<RunKind>,
     /// Only with this outcome.
     pub outcome: Option<Outcome>,
+    /// Only those that committed to a table.
+    pub committed: bool,
+    /// Only those started at or after this time.
+    pub started_from: Option<DateTime<Utc>>,
     /// Only those started before this one (for paging).
     pub before: Option<RunId>,
     /// At most so many; 1,000 when absent.
@@ -30,6 +34,36 @@ pub struct FindingFilter {
     pub dataset: Option<DatasetName>,
     /// At most so many; 1,000 when absent.
     pub limit: Option<u32>,
+}
+
+/// A finding as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFinding {
+    /// The finding as it was found last; its count is that of all times together.
+    pub finding: Finding,
+    /// When it was found first.
+    pub first_found_at: DateTime<Utc>,
+}
+
+/// How a hop stands with one kind of run, without reading its history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The hop.
+    pub hop: DatasetName,
+    /// The kind of run.
+    pub kind: RunKind,
+    /// The run started last.
+    pub newest: Run,
+    /// The run started last of those that ended.
+    pub ended: Option<Run>,
+    /// The run started last of those that succeeded.
+    pub succeeded: Option<Run>,
+    /// The run that made the newest commit.
+    pub committed: Option<Run>,
+    /// Runs that failed since the last one that succeeded.
+    pub failures: u32,
+    /// When the first of those failures ended.
+    pub failing_since: Option<DateTime<Utc>>,
 }
 
 /// A file that has been landed.
@@ -87,12 +121,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// `first` is set by the first run), the files it landed, its counts added to the hop's totals, and its findings.
     ///
     /// A run whose commit `(dataset, version)` or whose id is already recorded as ended changes nothing and returns
-    /// false, so that a commit that is found again after a crash can be offered again. Compaction runs add nothing to
-    /// totals or positions. Failed runs move nothing.
+    /// false, so that a commit that is found again after a crash can be offered again. One that was given up as
+    /// failed and turns out to have committed is put right: its commit counts. Compactions add nothing to totals or
+    /// positions, replays nothing to positions, and failed runs to neither. Inputs that are among `files` get no
+    /// position: the list of landed files is theirs.
     async fn record_run(&self, run: &Run, files: &[LandedFile], findings: &[Finding]) -> Result<bool, LedgerError>;
 
     /// Records findings outside a run. The same `(dataset, kind, subject)` updates the one that is there: its count
-    /// grows, its last position and time move.
+    /// grows, its last position and time move. The same run, time and positions again are the same fact.
     async fn record_findings(&self, findings: &[Finding]) -> Result<(), LedgerError>;
 
     /// Runs, newest first.
@@ -101,22 +137,25 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The newest run of each hop and kind.
     async fn latest_runs(&self) -> Result<Vec<Run>, LedgerError>;
 
+    /// How each hop stands with each kind of run; costs the same however long the history is.
+    async fn standings(&self) -> Result<Vec<Standing>, LedgerError>;
+
     /// Attempts of a run, or the newest thousand.
     async fn attempts(&self, run: Option<RunId>) -> Result<Vec<Attempt>, LedgerError>;
 
     /// Positions of a hop, or all.
     async fn positions(&self, hop: Option<&DatasetName>) -> Result<Vec<Position>, LedgerError>;
 
-    /// What each hop has counted since its first run.
+    /// What each hop has counted since its first run; counts and positions are of the same instant.
     async fn totals(&self) -> Result<Vec<Totals>, LedgerError>;
 
     /// Findings, newest first.
-    async fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError>;
+    async fn findings(&self, filter: &FindingFilter) -> Result<Vec<RecordedFinding>, LedgerError>;
 
     /// Commits, newest first, of a dataset or all; at most `limit`.
     async fn commits(&self, dataset: Option<&DatasetName>, limit: u32) -> Result<Vec<Commit>, LedgerError>;
 
-    /// The newest commit of each dataset that has one.
+    /// The newest commit of each dataset that has one; compactions, which change no row, are left out.
     async fn latest_commits(&self) -> Result<Vec<Commit>, LedgerError>;
 
     /// The files that were landed into a dataset.
@@ -125,7 +164,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Marks runs that a crash left running as failed; returns how many. Called once by the node when it starts.
     async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError>;
 
-    /// Deletes runs, attempts and commits (but the newest of each dataset) that ended before this time. Totals,
-    /// positions, landed files and findings stay. Returns the runs deleted.
+    /// Deletes runs with their commits and attempts that ended before this time, but none that a [`Standing`] holds.
+    /// Totals, positions, landed files and findings stay. Returns the runs deleted. Works in small transactions, so
+    /// that no run waits long to be recorded.
     async fn prune(&self, before: DateTime<Utc>) -> Result<u64, LedgerError>;
 }

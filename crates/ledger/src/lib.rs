@@ -4,8 +4,10 @@
 //! only crate that writes control-plane state. Does not own: what the facts mean (`flowline-model`), how they are
 //! shown (`flowline-view`).
 
+mod connect;
 mod error;
 mod facts;
 
+pub use connect::connect;
 pub use error::LedgerError;
-pub use facts::{CatalogDataset, FindingFilter, LandedFile, Ledger, RunFilter};
+pub use facts::{CatalogDataset, FindingFilter, LandedFile, Ledger, RecordedFinding, RunFilter, Standing};

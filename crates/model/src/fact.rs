@@ -225,8 +225,25 @@ pub struct Position {
     pub first: i64,
     /// Where the next run begins.
     pub next: i64,
+    /// What its runs read of it together: the sum of `to - from`. Less than `next - first` when some of it was
+    /// skipped, more when some of it was read twice.
+    #[serde(default)]
+    pub covered: i64,
     /// When it last moved.
     pub moved_at: DateTime<Utc>,
+}
+
+impl Position {
+    /// Whether the input is a partition of the log: then every offset is one record, and a gap is a loss.
+    pub fn of_log(&self) -> bool {
+        self.input.starts_with("log/")
+    }
+
+    /// Offsets of a log partition that no run read (negative: that were read twice); zero for other inputs, whose
+    /// versions need not all be read.
+    pub fn gap(&self) -> i64 {
+        if self.of_log() { self.next - self.first - self.covered } else { 0 }
+    }
 }
 
 /// Everything a hop has counted since its first run.
@@ -236,10 +253,31 @@ pub struct Totals {
     pub hop: DatasetName,
     /// The sums.
     pub counts: Counts,
+    /// Of `counts.read`, the records that landings read from the log.
+    #[serde(default)]
+    pub read_from_log: u64,
+    /// The offsets that its positions in the log have passed (`next - first`, summed): what `read_from_log` must be.
+    #[serde(default)]
+    pub log_span: i64,
+    /// Of `counts.read`, the records that replays took out of quarantine.
+    #[serde(default)]
+    pub replayed: u64,
     /// Runs that are in them.
     pub runs: u64,
     /// When a run last added to them.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Totals {
+    /// Records whose positions were passed and that no landing counted as read (negative: counted twice).
+    pub fn gap(&self) -> i64 {
+        self.log_span - self.read_from_log as i64
+    }
+
+    /// Records that lie in quarantine now: those that went there, less those that replays took out.
+    pub fn quarantined_now(&self) -> u64 {
+        self.counts.quarantined.saturating_sub(self.replayed)
+    }
 }
 
 /// How bad a finding is.
