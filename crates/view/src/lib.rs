@@ -1,1 +1,28 @@
 //! System tables over the ledger.
+//!
+//! Owns: the schema `system`, the rows of its tables as structs, the state of a hop. The only crate that turns facts
+//! into Arrow. Does not own: the facts (`flowline-ledger`), what a running node knows beyond them ([`LiveStatus`] is
+//! told), how any of it is drawn.
+
+mod error;
+mod live;
+mod row;
+mod schema;
+mod state;
+mod tables;
+
+pub use error::ViewError;
+pub use live::{LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows};
+pub use row::{SystemRow, rows};
+pub use schema::system_schema;
+pub use state::{HopFacts, HopState, WAITING_AFTER_SECONDS, hop_state};
+pub use tables::attempts::AttemptRow;
+pub use tables::columns::ColumnRow;
+pub use tables::commits::CommitRow;
+pub use tables::counts::CountRow;
+pub use tables::datasets::DatasetRow;
+pub use tables::findings::FindingRow;
+pub use tables::hops::HopRow;
+pub use tables::positions::PositionRow;
+pub use tables::quarantine::QuarantineRow;
+pub use tables::runs::RunRow;

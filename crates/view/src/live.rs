@@ -1,0 +1,84 @@
+//! What only a running node knows: the ends of the log, the sizes of the tables.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use flowline_model::DatasetName;
+
+/// One partition of the log of one source, as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPartition {
+    /// The dataset that the records land in.
+    pub dataset: DatasetName,
+    /// From zero; the input of the hop is called `log/<partition>`.
+    pub partition: u32,
+    /// The oldest offset that is kept.
+    pub start: u64,
+    /// The offset that the next record gets.
+    pub end: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Appends that wait for their sync.
+    pub queued: u64,
+    /// When the newest record was received.
+    pub last_received_at: Option<DateTime<Utc>>,
+    /// When the oldest record that is not landed was received, where the log can tell; without it the lag in seconds
+    /// is counted from the hop's last commit.
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+}
+
+/// A dataset's table in the lake, as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeTable {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The newest version.
+    pub version: i64,
+    /// Rows, where every file says how many it has.
+    pub rows: Option<u64>,
+    /// Files.
+    pub files: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// Rows that lie in a dataset's quarantine for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantinedRows {
+    /// The reason, as in the column `_reason` of the quarantine table.
+    pub reason: String,
+    /// How many.
+    pub rows: u64,
+}
+
+/// What the ledger cannot know, asked of whoever can. Every answer may be absent, and then the system tables say
+/// null: none of them fails because a log or a table cannot be read right now.
+#[async_trait]
+pub trait LiveStatus: Send + Sync + std::fmt::Debug {
+    /// The partitions of the log; none when no node runs here. Asked for by `hops`, `positions`; must be cheap.
+    fn log_partitions(&self) -> Option<Vec<LogPartition>>;
+
+    /// The tables of the lake that exist. Asked for by `datasets` only; may read the newest version of each.
+    async fn tables(&self) -> Option<Vec<LakeTable>>;
+
+    /// What lies in the quarantine of this dataset, by reason. Asked for by `quarantine` only; may scan that table.
+    async fn quarantined(&self, dataset: &DatasetName) -> Option<Vec<QuarantinedRows>>;
+}
+
+/// Where no node runs: nothing is known beyond the ledger.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OfflineStatus;
+
+#[async_trait]
+impl LiveStatus for OfflineStatus {
+    fn log_partitions(&self) -> Option<Vec<LogPartition>> {
+        None
+    }
+
+    async fn tables(&self) -> Option<Vec<LakeTable>> {
+        None
+    }
+
+    async fn quarantined(&self, _dataset: &DatasetName) -> Option<Vec<QuarantinedRows>> {
+        None
+    }
+}

@@ -1,0 +1,46 @@
+//! `system.counts`: where every record of every hop went.
+
+use chrono::{DateTime, Utc};
+
+use crate::row::system_row;
+
+system_row! {
+    /// What one hop has counted since its first run:
+    /// `read = written + quarantined + duplicate + late + filtered`.
+    "counts" => CountRow {
+        /// The dataset that the hop writes.
+        dataset: String,
+        /// Runs that are in the counts.
+        runs: u64,
+        /// Records read, those that replays read again included.
+        read: u64,
+        /// Rows written.
+        written: u64,
+        /// Records sent to quarantine.
+        quarantined: u64,
+        /// Records whose key was known.
+        duplicate: u64,
+        /// Records behind the watermark that were not written.
+        late: u64,
+        /// Records that the SQL's conditions left out.
+        filtered: u64,
+        /// The hop makes other rows of those it reads, so that they cannot be set against each other.
+        reshaped: bool,
+        /// `balanced`, `unbalanced` or `reshaped`.
+        balance: String,
+        /// Records that were read and are in no count (negative: counted and never read).
+        missing: i64,
+        /// Log positions that were passed and are not among `read` (negative: read twice); null without log inputs.
+        gap: Option<i64>,
+        /// Of `read`, the records that replays took out of quarantine.
+        replayed: u64,
+        /// Records that lie in quarantine now: `quarantined` less `replayed`.
+        quarantined_now: u64,
+        /// Bytes read.
+        bytes_read: u64,
+        /// Bytes of the files written.
+        bytes_written: u64,
+        /// When a run last added to the counts.
+        updated_at: DateTime<Utc>,
+    }
+}

@@ -1,0 +1,12 @@
+//! The system tables, one file each: the row, and how it is read from the ledger.
+
+pub(crate) mod attempts;
+pub(crate) mod columns;
+pub(crate) mod commits;
+pub(crate) mod counts;
+pub(crate) mod datasets;
+pub(crate) mod findings;
+pub(crate) mod hops;
+pub(crate) mod positions;
+pub(crate) mod quarantine;
+pub(crate) mod runs;
