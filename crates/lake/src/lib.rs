@@ -1,1 +1,31 @@
-//! Delta tables on object storage.
+//! Delta tables on object storage: append, merge, replace, read, compact, retain, travel in time.
+//!
+//! Owns: how rows become Parquet files and commits ([`Table`], [`StagedWriter`]), where tables lie ([`TableId`]), what
+//! contract columns are in Arrow ([`arrow_types`]), every access to object storage ([`FileStore`] for the files of
+//! sources), and the faults that tests inject there ([`faults`]). The only crate that knows Delta and object storage.
+//! Does not own: which rows are written or when (`flowline-land`, `flowline-process`), what a query means.
+
+pub mod arrow_types;
+mod error;
+pub mod faults;
+mod files;
+mod id;
+mod lake;
+mod table;
+mod types;
+mod write;
+
+pub use error::LakeError;
+pub use files::{FileEntry, FileStore};
+pub use id::{TableId, TableKind};
+pub use lake::{Lake, LakeSettings};
+pub use table::Table;
+pub use types::{
+    Changes, CommitMode, Committed, CompactOptions, FileRef, HistoryEntry, PartitionValues, ReadAt,
+    TableCommit, TableRead, TableSpec, TableStats, WritePurpose, WriterOptions,
+};
+pub use write::{StagedFiles, StagedMerge, StagedWriter};
+
+/// How long `vacuum` keeps files that no version needs: long enough for time travel over a week, and for any writer
+/// to commit what it has staged.
+pub const VACUUM_KEEP: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
