@@ -1,1 +1,7 @@
-//! Deterministic inputs and fault injection for tests.
+//! What tests share: the real binary as a process, deterministic inputs, doubles of what a crate builds on.
+//!
+//! Nothing outside tests and the bench crate depends on it.
+
+mod flowline_process;
+
+pub use flowline_process::{FlowlineOptions, FlowlineProcess, real_data};

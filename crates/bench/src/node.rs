@@ -1,0 +1,73 @@
+//! The release binary under measurement.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess};
+
+/// The dataset that is loaded.
+pub const SOURCE: &str = "bench.events";
+
+/// The `flowline` binary beside this one, built first when need be.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let folder = here.parent().context("this program lies in no folder")?;
+    let binary = folder.join("flowline");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--package", "flowline"]);
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    ensure!(command.status()?.success(), "building `flowline` failed");
+    ensure!(binary.is_file(), "no `flowline` beside {}", here.display());
+    Ok(binary)
+}
+
+/// A project with one empty HTTP dataset, in a new folder below `folder`.
+pub fn project(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let project = tempfile::tempdir_in(folder)?;
+    let datasets = project.path().join("datasets/bench");
+    std::fs::create_dir_all(&datasets)?;
+    std::fs::write(project.path().join("flowline.yaml"), "name: bench\nteams:\n  - { name: team-bench }\n")?;
+    std::fs::write(datasets.join("events.yaml"), EVENTS)?;
+    Ok(project)
+}
+
+const EVENTS: &str = "description: What the load generator sends.
+owner: team-bench
+zone: raw
+from: { source: http }
+columns:
+  - { name: event_id, type: string, required: true }
+  - { name: user_id,  type: int64, required: true }
+  - { name: kind,     type: string }
+  - { name: amount,   type: \"decimal(12,2)\" }
+  - { name: url,      type: string }
+  - { name: ts,       type: timestamp, required: true }
+";
+
+/// Starts a node with every role on the project.
+pub fn start(project: &Path) -> anyhow::Result<FlowlineProcess> {
+    FlowlineProcess::start(&FlowlineOptions::new(binary()?, project))
+}
+
+/// Starts a node that only takes records in: nothing lands.
+pub fn start_gateway(project: &Path) -> anyhow::Result<FlowlineProcess> {
+    let mut options = FlowlineOptions::new(binary()?, project);
+    options.roles = vec!["gateway".to_owned()];
+    FlowlineProcess::start(&options)
+}
+
+/// `(resident, peak resident)` bytes of a process.
+pub fn memory(process: u32) -> anyhow::Result<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|kib| kib.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
+    };
+    Ok((field("VmRSS:"), field("VmHWM:")))
+}

@@ -1,0 +1,256 @@
+//! The command line as it is written: flags, defaults, help and examples. What the flags lead to is in `commands`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use flowline_node::Role;
+
+const EXAMPLES: &str = "Examples:
+  flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
+  flowline init shop                     a project to start from
+  flowline check shop                    every mistake of the project's files, with file, line and column
+  flowline up --project shop             run it
+  flowline query 'select * from shop.orders limit 5' --project shop
+  flowline status --project shop         every hop: freshness, rows, lag, last error";
+
+/// The data platform that says where the flow stopped, why, who is hit, and mends it.
+#[derive(Debug, Parser)]
+#[command(name = "flowline", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// When colours are used. `NO_COLOR` turns them off as well.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+    /// How the node's own log is written, to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "FLOWLINE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing` filters (`info`, `flowline_land=debug`).
+    #[arg(long, global = true, env = "FLOWLINE_LOG", default_value = "warn")]
+    pub log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables and sentences.
+    Human,
+    /// One JSON document, for programs.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// When standard output is a terminal.
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Which project, where it runs.
+#[derive(Debug, Clone, Args)]
+pub struct ProjectArguments {
+    /// The folder that holds `flowline.yaml`.
+    #[arg(long, short, default_value = ".", env = "FLOWLINE_PROJECT")]
+    pub project: PathBuf,
+    /// The environment of the project, `dev` unless the project says otherwise.
+    #[arg(long, short, env = "FLOWLINE_ENVIRONMENT")]
+    pub environment: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a new project from a built-in template.
+    Init(Init),
+    /// Validate a project; every error with file, line, column and the nearest right word.
+    Check(Check),
+    /// Run a project: HTTP and pages, Postgres wire, landing, transforms.
+    Up(Up),
+    /// Run a read-only SQL query, against the running node or straight on the lake when none runs.
+    Query(Query),
+    /// The flow map: every hop with freshness, rows, lag and last error.
+    Status(Status),
+    /// Hold what was read against what was written, for each hop; exit code 1 when it does not balance.
+    Ledger(Ledger),
+    /// Rejected records: list, show, replay.
+    Quarantine(Quarantine),
+    /// A simulated shop under way: `init`, `up` and customers, on a temporary folder.
+    Demo(Demo),
+    /// JSON Schemas of the project files, for editors.
+    Schema(Schema),
+    /// A completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flowline init shop\n  flowline init stores/eu --template shop")]
+pub struct Init {
+    /// The folder to write; it must be empty or not exist.
+    pub folder: PathBuf,
+    /// Which template.
+    #[arg(long, default_value = "shop")]
+    pub template: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flowline check shop\n  flowline check shop --output json   # for editors and CI")]
+pub struct Check {
+    /// The folder that holds `flowline.yaml`.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// The environment of the project.
+    #[arg(long, short, env = "FLOWLINE_ENVIRONMENT")]
+    pub environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flowline up --project shop\n  flowline up --project shop --http 127.0.0.1:9200 --log info")]
+pub struct Up {
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Where HTTP and the pages listen, instead of what the environment says.
+    #[arg(long)]
+    pub http: Option<std::net::SocketAddr>,
+    /// Where the Postgres wire listens, instead of what the environment says.
+    #[arg(long)]
+    pub postgres: Option<std::net::SocketAddr>,
+    /// Which roles this node has; all of them unless some are named. Tables have one writer: run each of lander,
+    /// processor and janitor in one node only.
+    #[arg(long, value_delimiter = ',')]
+    pub roles: Vec<Role>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  flowline query 'select count(*) from shop.orders' --output json
+  flowline query 'select * from shop.orders' --as-of 12
+  flowline query 'select * from shop.orders' --as-of 2026-01-05T08:00:00Z")]
+pub struct Query {
+    /// The SQL; `-` reads it from standard input.
+    pub sql: String,
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Read the tables as they were: a version number, or a time (RFC 3339).
+    #[arg(long, value_name = "VERSION|TIME")]
+    pub as_of: Option<String>,
+    /// At most so many rows.
+    #[arg(long, default_value_t = 10_000)]
+    pub rows_max: u64,
+    /// Give up after this long.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct Ledger {
+    /// Only this dataset.
+    pub dataset: Option<String>,
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct Quarantine {
+    #[command(subcommand)]
+    pub action: QuarantineAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// How many records of each dataset are in quarantine, by reason.
+    List {
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// The rejected records of a dataset, newest first.
+    Show {
+        /// `domain.name`.
+        dataset: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u64,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// Hold the rejected records against the contract as it is now; those that fit are landed and leave quarantine.
+    Replay {
+        /// `domain.name`.
+        dataset: String,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  flowline demo
+  flowline demo --for 60s --seed 7 --output json   # ends by itself; exit code 1 if the ledger does not balance")]
+pub struct Demo {
+    /// End after this long and print a summary.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// The seed of the simulated customers: the same seed makes the same records.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Visits that begin, a second.
+    #[arg(long, default_value_t = 40.0)]
+    pub rate: f64,
+    /// Keep the project in this folder instead of a temporary one.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// Where HTTP and the pages listen.
+    #[arg(long, default_value = "127.0.0.1:8200")]
+    pub http: std::net::SocketAddr,
+    /// Where the Postgres wire listens.
+    #[arg(long, default_value = "127.0.0.1:5433")]
+    pub postgres: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Write the schemas into this folder instead of printing them.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+}
+
+/// `90s`, `5m`, `2h`, `500ms`, `1d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(format!("`{text}` is not a duration: write `500ms`, `90s`, `5m`, `2h` or `1d`")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` does not start with a whole number"))?;
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long a time"))
+}

@@ -1,0 +1,40 @@
+//! One file a command. A command returns its exit code; an error it returns is printed and ends with 2.
+
+mod check;
+mod demo;
+mod init;
+mod ledger;
+mod quarantine;
+mod query;
+mod schema;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Arguments, Command};
+use crate::output::Printer;
+
+/// What was asked for was found wrong: a project with errors, a ledger that does not balance.
+pub const FOUND_WRONG: u8 = 1;
+
+/// Runs the command.
+pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        Command::Init(init) => init::run(&init, printer),
+        Command::Check(check) => check::run(&check, printer).await,
+        Command::Up(up) => up::run(&up, printer).await,
+        Command::Query(query) => query::run(&query, printer).await,
+        Command::Status(status) => status::run(&status, printer).await,
+        Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
+        Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
+        Command::Demo(demo) => demo::run(&demo, printer).await,
+        Command::Schema(schema) => schema::run(&schema, printer),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "flowline", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

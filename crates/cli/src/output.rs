@@ -1,0 +1,126 @@
+//! What is printed: tables and sentences for people, one JSON document for programs.
+
+use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::args::{Colour, Global, Output};
+
+/// Green: as it should be.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Yellow: worth a look.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+/// Red: wrong.
+pub const BAD: Style = AnsiColor::Red.on_default();
+/// Dimmed: besides.
+pub const FAINT: Style = Style::new().dimmed();
+/// Bold: headings.
+pub const STRONG: Style = Style::new().bold();
+
+/// Prints in the way that the flags ask for.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    output: Output,
+}
+
+impl Printer {
+    /// A printer for these flags; sets the colour choice of the whole process.
+    pub fn new(global: &Global) -> Self {
+        match global.color {
+            Colour::Auto => {}
+            Colour::Always => anstream::ColorChoice::Always.write_global(),
+            Colour::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Self { output: global.output }
+    }
+
+    /// Whether a program reads the output.
+    pub fn json_wanted(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// A line for people; nothing when a program reads.
+    pub fn line(&self, text: impl Display) {
+        if !self.json_wanted() {
+            anstream::println!("{text}");
+        }
+    }
+
+    /// A remark beside the result, to standard error, for people only.
+    pub fn remark(&self, text: impl Display) {
+        if !self.json_wanted() {
+            anstream::eprintln!("{text}");
+        }
+    }
+
+    /// The one JSON document; nothing when a person reads.
+    pub fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        if self.json_wanted() {
+            anstream::println!("{}", serde_json::to_string_pretty(value)?);
+        }
+        Ok(())
+    }
+
+    /// An error with its causes.
+    pub fn error(&self, error: &anyhow::Error) {
+        let text = flowline_base::chain(error.as_ref());
+        if self.json_wanted() {
+            anstream::println!("{}", serde_json::json!({ "error": text }));
+        } else {
+            anstream::eprintln!("{BAD}error{BAD:#}: {text}");
+        }
+    }
+
+    /// Rows as a table, or as a JSON array of objects.
+    pub fn batches(&self, batches: &[RecordBatch]) -> anyhow::Result<()> {
+        if self.json_wanted() {
+            return self.json(&json_rows(batches)?);
+        }
+        let Some(first) = batches.first() else { return Ok(()) };
+        let schema = first.schema();
+        let mut table = plain_table(schema.fields().iter().map(|field| field.name().clone()));
+        for (index, field) in schema.fields().iter().enumerate() {
+            if field.data_type().is_numeric()
+                && let Some(column) = table.column_mut(index)
+            {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let options = FormatOptions::default().with_null("");
+        for batch in batches {
+            let columns =
+                batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options)).collect::<Result<Vec<_>, _>>()?;
+            for row in 0..batch.num_rows() {
+                table.add_row(columns.iter().map(|column| column.value(row).to_string()));
+            }
+        }
+        anstream::println!("{table}");
+        Ok(())
+    }
+}
+
+/// A table without lines, as the other tools of the field print them.
+pub fn plain_table(header: impl IntoIterator<Item = String>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header.into_iter().map(|name| name.to_uppercase()));
+    table
+}
+
+/// Rows as JSON objects; nulls are kept.
+pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut writer =
+        arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow::json::writer::JsonArray>(Vec::new());
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    let bytes = writer.into_inner();
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(serde_json::from_slice(&bytes)?)
+}

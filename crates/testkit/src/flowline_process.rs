@@ -1,0 +1,146 @@
+//! The real binary, started, spoken to and killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// A running `flowline up` on ports that the system chose. Killed when dropped.
+#[derive(Debug)]
+pub struct FlowlineProcess {
+    child: Child,
+    /// `http://127.0.0.1:port`.
+    pub http: String,
+    /// `127.0.0.1:port` of the Postgres wire.
+    pub postgres: String,
+    /// What it said when it was ready.
+    pub greeting: Value,
+}
+
+/// How a node is started for a test.
+#[derive(Debug, Clone)]
+pub struct FlowlineOptions {
+    /// The binary.
+    pub binary: PathBuf,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// The value of `FLOWLINE_FAULTS`, when faults are to be injected.
+    pub faults: Option<String>,
+    /// The filter of its log.
+    pub log: String,
+    /// The roles of the node; all when empty.
+    pub roles: Vec<String>,
+}
+
+impl FlowlineOptions {
+    /// The binary on the project, without faults.
+    pub fn new(binary: impl Into<PathBuf>, project: impl Into<PathBuf>) -> Self {
+        Self {
+            binary: binary.into(),
+            project: project.into(),
+            faults: None,
+            log: "error".to_owned(),
+            roles: Vec::new(),
+        }
+    }
+}
+
+impl FlowlineProcess {
+    /// Starts the node and returns when it says that it is ready.
+    ///
+    /// # Errors
+    /// When it ends instead; what it wrote to standard error went to this process's.
+    pub fn start(options: &FlowlineOptions) -> anyhow::Result<Self> {
+        let mut command = Command::new(&options.binary);
+        command
+            .args([
+                "up",
+                "--output",
+                "json",
+                "--http",
+                "127.0.0.1:0",
+                "--postgres",
+                "127.0.0.1:0",
+                "--project",
+            ])
+            .arg(&options.project)
+            .env("FLOWLINE_LOG", &options.log)
+            .env_remove("FLOWLINE_FAULTS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        if !options.roles.is_empty() {
+            command.arg("--roles").arg(options.roles.join(","));
+        }
+        if let Some(faults) = &options.faults {
+            command.env("FLOWLINE_FAULTS", faults);
+        }
+        let mut child = command.spawn().with_context(|| format!("starting {}", options.binary.display()))?;
+        let stdout = child.stdout.take().context("the node has no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let Some(line) = lines.next() else {
+            let status = child.wait()?;
+            bail!("the node ended before it was ready: {status}");
+        };
+        let greeting: Value = serde_json::from_str(&line?)?;
+        // Whatever else it prints is read away, so that it never waits for a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address =
+            |name: &str| greeting[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}`"));
+        let (http, postgres) = (format!("http://{}", address("http")?), address("postgres")?);
+        Ok(Self { child, http, postgres, greeting })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, at once; waits until the process is gone.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, as an operator would; waits until it has ended and says whether it ended well.
+    pub fn terminate(mut self) -> anyhow::Result<bool> {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status()?;
+        Ok(self.child.wait()?.success())
+    }
+
+    /// Runs a query over HTTP and returns its rows as JSON objects.
+    pub async fn query(&self, sql: &str) -> anyhow::Result<Vec<Value>> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let response = client
+            .post(format!("{}/v1/query", self.http))
+            .json(&serde_json::json!({ "sql": sql }))
+            .send()
+            .await?;
+        let status = response.status();
+        let body: Value = response.json().await?;
+        if !status.is_success() {
+            bail!("query `{sql}` failed with {status}: {body}");
+        }
+        Ok(body["rows"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+impl Drop for FlowlineProcess {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the real data of the tests lies, when it is there: `FLOWLINE_TEST_DATA`, else `shared/data` beside the
+/// repository.
+pub fn real_data() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("FLOWLINE_TEST_DATA").map_or(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
