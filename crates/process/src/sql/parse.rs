@@ -1,0 +1,77 @@
+//! One text → one query, or the place at which it stops being one.
+
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use crate::problem::{Fault, Place};
+
+/// The dialect of every SQL text in Flowline: DataFusion's own, a superset of what PostgreSQL clients send.
+pub(crate) static DIALECT: GenericDialect = GenericDialect {};
+
+/// How deep expressions and subqueries may be nested.
+const DEPTH_MAX: usize = 64;
+
+/// The place of a span of the parser; nothing where the parser keeps none.
+pub(crate) fn place_of(span: Span) -> Option<Place> {
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    (span.start.line > 0).then(|| Place {
+        line: number(span.start.line),
+        column: number(span.start.column),
+        end_line: number(span.end.line),
+        end_column: number(span.end.column),
+    })
+}
+
+/// Parses the text of a dataset: exactly one query.
+///
+/// # Errors
+/// The place at which it is no longer SQL, or the second statement, or the statement that is not a query.
+pub(crate) fn parse_query(text: &str) -> Result<Box<Query>, Fault> {
+    let mut statements = Parser::new(&DIALECT)
+        .with_recursion_limit(DEPTH_MAX)
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| syntax_fault(&error))?;
+    let count = statements.len();
+    match (statements.pop(), count) {
+        (None, _) => Err(Fault::new(Place::START, "there is no SQL here").hint("write one SELECT")),
+        (Some(Statement::Query(query)), 1) => Ok(query),
+        (Some(_), 1) => Err(Fault::new(Place::START, "a dataset's SQL is a query, this statement is none")
+            .hint("write one SELECT; Flowline itself writes its rows to the table")),
+        (Some(_), count) => Err(Fault::new(
+            Place::START,
+            format!("a dataset's SQL is one query, here are {count} statements"),
+        )
+        .hint("keep one; use WITH for steps before it, or a dataset for each")),
+    }
+}
+
+/// The parser's error as a fault. The parser writes the place at the end of its message.
+pub(crate) fn syntax_fault(error: &ParserError) -> Fault {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Fault::new(Place::START, format!("this SQL is nested deeper than {DEPTH_MAX} levels"));
+        }
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
+    };
+    let (message, place) = split_place(text);
+    Fault::new(place, format!("this is not SQL: {}", lower_first(message)))
+}
+
+fn split_place(text: &str) -> (&str, Place) {
+    let parsed = text.rsplit_once(" at Line: ").and_then(|(message, rest)| {
+        let (line, column) = rest.split_once(", Column: ")?;
+        Some((message, Place::point(line.trim().parse().ok()?, column.trim().parse().ok()?)))
+    });
+    parsed.unwrap_or((text, Place::START))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
