@@ -1,1 +1,10 @@
 //! Connectors: how records enter.
+//!
+//! Owns: splitting what arrives over HTTP ([`http`]) or lies in a folder ([`files`]) into records, without judging
+//! them. The only crate that talks to outside systems of record.
+//! Does not own: what a record must look like (`flowline-land` decodes and judges), where it is kept until then
+//! (`flowline-log`), the HTTP server itself (`flowline-serve`).
+
+pub mod arrow_ipc;
+pub mod http;
+pub mod split;
