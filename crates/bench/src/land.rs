@@ -24,14 +24,14 @@ pub async fn run(folder: &Path, options: &LoadOptions) -> anyhow::Result<Value> 
             sent.records
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let rows = process.query("select written from system.counts where hop = 'bench.events'").await?;
+        let rows = process.query("select written from system.counts where dataset = 'bench.events'").await?;
         landed = rows.first().and_then(|row| row["written"].as_u64()).unwrap_or(0);
         resident_max = resident_max.max(node::memory(process.id())?.0);
     }
     let seconds = started.elapsed().as_secs_f64();
     let rows = process.query("select count(*) as n from bench.events").await?;
     let (_, peak) = node::memory(process.id())?;
-    let balanced = process.query("select balance from system.counts where hop = 'bench.events'").await?;
+    let balanced = process.query("select balance from system.counts where dataset = 'bench.events'").await?;
     process.kill()?;
     Ok(json!({
         "records": sent.records, "rows_in_table": rows[0]["n"], "balance": balanced[0]["balance"],

@@ -1,1 +1,24 @@
 //! Puts the roles together.
+//!
+//! Owns: what a node opens and in which order ([`Node::start`]), its roles (one short file each in `roles`), the one
+//! door through which long-running tasks are started ([`tasks`]), how another process finds a running node
+//! ([`NodeFile`]), and the same parts without any task for commands that run beside no node ([`Offline`]).
+//! Does not own: anything that a role does; each role calls the crate that has it.
+
+mod live;
+mod node;
+mod node_file;
+mod offline;
+mod quarantine_schema;
+mod query;
+mod replay;
+mod roles;
+mod storage;
+pub mod tasks;
+mod telemetry;
+
+pub use node::{Node, NodeOptions};
+pub use node_file::NodeFile;
+pub use offline::Offline;
+pub use query::QueryRows;
+pub use roles::Role;

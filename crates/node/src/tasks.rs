@@ -29,6 +29,8 @@ pub enum TaskKind {
     Watcher,
     /// Compaction, retention, pruning.
     Janitor,
+    /// Keeps the metrics bounded.
+    Metrics,
 }
 
 impl TaskKind {
@@ -42,6 +44,7 @@ impl TaskKind {
             Self::Processor => "processor",
             Self::Watcher => "watcher",
             Self::Janitor => "janitor",
+            Self::Metrics => "metrics",
         }
     }
 

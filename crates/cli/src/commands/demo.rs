@@ -21,6 +21,7 @@ const SETTLE: Duration = Duration::from_secs(60);
 
 /// Runs the simulated shop, for a while or until ctrl-c, and holds the ledger against what was acknowledged.
 pub async fn run(demo: &Demo, printer: &Printer) -> anyhow::Result<ExitCode> {
+    valid_rate(demo.rate)?;
     let clock = system_clock();
     let temporary = tempfile::tempdir().context("making a temporary folder")?;
     let folder = demo.folder.clone().unwrap_or_else(|| temporary.path().join("shop"));
@@ -32,7 +33,7 @@ pub async fn run(demo: &Demo, printer: &Printer) -> anyhow::Result<ExitCode> {
     let traffic = Traffic::new(format!("http://{}", node.http_address()), demo.seed, clock.clone())?;
     let sent = keep_busy(demo, &node, traffic, printer).await?;
     let settled = settle(&node, &clock, printer).await;
-    let balance = ledger::read(&node.rows("SELECT * FROM system.counts ORDER BY hop").await?, None)?;
+    let balance = ledger::read(&node.rows("SELECT * FROM system.counts ORDER BY dataset").await?, None)?;
     report(&sent, &balance, settled, printer)?;
     let complete = balance.balanced() && settled;
     up::end(node, printer).await?;
@@ -125,7 +126,7 @@ fn report(
 }
 
 /// Refuses a rate that makes no sense.
-pub fn valid_rate(rate: f64) -> anyhow::Result<()> {
+fn valid_rate(rate: f64) -> anyhow::Result<()> {
     ensure!(rate.is_finite() && rate > 0.0 && rate <= 100_000.0, "`--rate` must lie between 0 and 100000");
     Ok(())
 }

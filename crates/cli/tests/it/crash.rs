@@ -244,7 +244,7 @@ async fn verify(process: &FlowlineProcess, producers: &[Producer]) {
         ids(process, "crash.events").await,
         "the transform's table"
     );
-    let counts = process.query("SELECT hop, balance, missing, gap FROM system.counts").await.unwrap();
+    let counts = process.query("SELECT dataset, balance, missing, gap FROM system.counts").await.unwrap();
     for row in counts {
         assert_ne!(row["balance"], json!("unbalanced"), "{row}");
         assert_eq!(row["gap"].as_i64().unwrap_or(0), 0, "{row}");
@@ -256,7 +256,7 @@ async fn until_landed(process: &FlowlineProcess) {
     let started = SystemClock.instant();
     loop {
         let rows =
-            process.query("SELECT dataset, state, lag_records, last_error FROM system.hops").await.unwrap();
+            process.query("SELECT dataset, state, running, lag_records, lag_versions, last_error FROM system.hops").await.unwrap();
         let behind: Vec<_> =
             rows.iter().filter(|row| row["lag_records"].as_i64().unwrap_or(0) != 0).collect();
         if behind.is_empty() && !rows.is_empty() {

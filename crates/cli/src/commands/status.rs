@@ -1,0 +1,84 @@
+//! `flowline status`.
+
+use std::process::ExitCode;
+
+use flowline_view::{HopRow, rows};
+
+use super::FOUND_WRONG;
+use crate::args::Status;
+use crate::connection::Connection;
+use crate::output::{BAD, FAINT, GOOD, Printer, WARN, plain_table};
+
+/// Prints every hop as it stands; exit code 1 when one has failed or is stale.
+pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&status.project).await?;
+    let hops: Vec<HopRow> = rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
+    printer.json(&hops)?;
+    if !printer.json_wanted() {
+        print(&hops, matches!(connection, Connection::Node(_)), printer);
+    }
+    let wrong = hops.iter().any(|hop| matches!(hop.state.as_str(), "failed" | "stale") || hop.missing != 0);
+    Ok(if wrong { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })
+}
+
+fn print(hops: &[HopRow], running: bool, printer: &Printer) {
+    let header = ["hop", "zone", "kind", "state", "fresh", "read", "written", "quarantined", "duplicate", "lag"];
+    let mut table = plain_table(header.map(str::to_owned));
+    for hop in hops {
+        let style = match hop.state.as_str() {
+            "ok" => GOOD,
+            "failed" => BAD,
+            "stale" => WARN,
+            _ => FAINT,
+        };
+        table.add_row([
+            hop.dataset.clone(),
+            hop.zone.clone(),
+            hop.kind.clone(),
+            format!("{style}{}{style:#}", hop.state),
+            hop.freshness_seconds.map_or_else(|| "–".to_owned(), age),
+            hop.read.to_string(),
+            hop.written.to_string(),
+            hop.quarantined_now.to_string(),
+            hop.duplicate.to_string(),
+            lag(hop),
+        ]);
+    }
+    printer.line(table);
+    for hop in hops.iter().filter(|hop| hop.last_error.is_some() || hop.state == "stale") {
+        explain(hop, printer);
+    }
+    if !running {
+        printer.remark(format!("{FAINT}no node runs this project: lag in the log is unknown{FAINT:#}"));
+    }
+}
+
+fn explain(hop: &HopRow, printer: &Printer) {
+    let since = hop.failing_since.map(|at| format!(" since {}", at.format("%H:%M:%S"))).unwrap_or_default();
+    if let Some(error) = &hop.last_error {
+        printer.line(format!("{BAD}{}{BAD:#} fails{since}: {error}", hop.dataset));
+    } else if let (Some(fresh), Some(within)) = (hop.freshness_seconds, hop.freshness_within_seconds) {
+        printer.line(format!("{WARN}{}{WARN:#} is {} old and may be {}", hop.dataset, age(fresh), age(within)));
+    }
+    if let Some(runbook) = &hop.runbook {
+        printer.line(format!("  {FAINT}runbook:{FAINT:#} {runbook}"));
+    }
+}
+
+fn lag(hop: &HopRow) -> String {
+    match (hop.lag_records, hop.lag_versions) {
+        (Some(records), _) => format!("{records} records"),
+        (None, Some(versions)) => format!("{versions} versions"),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+/// `7s`, `14m`, `3h`, `2d`.
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

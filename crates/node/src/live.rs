@@ -1,0 +1,70 @@
+//! What only a running node knows: the ends of its log, its tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use flowline_lake::{Lake, ReadAt, TableId};
+use flowline_log::EventLog;
+use flowline_model::{DatasetName, Plan};
+use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
+
+use crate::query;
+
+/// The log (when this node has one) and the lake, as the system tables ask for them.
+#[derive(Debug)]
+pub struct NodeStatus {
+    pub plan: Arc<Plan>,
+    pub log: Option<Arc<dyn EventLog>>,
+    pub lake: Lake,
+}
+
+#[async_trait]
+impl LiveStatus for NodeStatus {
+    fn log_partitions(&self) -> Option<Vec<LogPartition>> {
+        let partitions = self.log.as_ref()?.status().into_iter();
+        Some(
+            partitions
+                .map(|status| LogPartition {
+                    dataset: status.partition.source,
+                    partition: status.partition.partition,
+                    start: status.bounds.start,
+                    end: status.bounds.end,
+                    bytes: status.bytes,
+                    queued: status.queued,
+                    last_received_at: status.last_received_at.and_then(DateTime::from_timestamp_micros),
+                    oldest_waiting_at: None,
+                })
+                .collect(),
+        )
+    }
+
+    async fn tables(&self) -> Option<Vec<LakeTable>> {
+        let mut tables = Vec::new();
+        for dataset in self.plan.datasets.iter().filter(|dataset| dataset.materialized()) {
+            let table = self.lake.table(TableId::of(dataset));
+            // A table that cannot be read now is one of which nothing is known now.
+            let Ok(Some(_)) = table.refresh().await else { continue };
+            let Ok(stats) = table.stats().await else { continue };
+            tables.push(LakeTable {
+                dataset: dataset.name.clone(),
+                version: stats.version,
+                rows: Some(stats.rows),
+                files: stats.files,
+                bytes: stats.bytes,
+            });
+        }
+        Some(tables)
+    }
+
+    async fn quarantined(&self, dataset: &DatasetName) -> Option<Vec<QuarantinedRows>> {
+        let table = self.lake.table(TableId::quarantine(dataset.clone()));
+        if !table.exists().await.ok()? {
+            return Some(Vec::new());
+        }
+        let provider = table.provider(ReadAt::Latest).await.ok()?;
+        let counts: HashMap<String, u64> = query::count_by(provider, "_reason").await.ok()?;
+        Some(counts.into_iter().map(|(reason, rows)| QuarantinedRows { reason, rows }).collect())
+    }
+}

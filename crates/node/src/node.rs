@@ -1,0 +1,201 @@
+//! A node: what it opens, in which order, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
+use flowline_base::SharedClock;
+use flowline_land::LandContext;
+use flowline_log::{EventLog, SegmentLog, SegmentLogOptions};
+use flowline_model::Plan;
+use flowline_process::{QueryOptions, Transformer};
+use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
+use flowline_view::HopRow;
+
+use crate::live::NodeStatus;
+use crate::node_file::{DataFolderLock, NodeFile};
+use crate::query::{self, ServedEngine};
+use crate::replay::NodeReplay;
+use crate::roles::{self, Activity, Listeners, Role};
+use crate::storage::Storage;
+use crate::tasks::Tasks;
+
+/// How long tasks may take to end once the node is told to.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node runs.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// The project, resolved against its environment.
+    pub plan: Plan,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Its clock.
+    pub clock: SharedClock,
+}
+
+/// A running node.
+pub struct Node {
+    storage: Storage,
+    log: Arc<dyn EventLog>,
+    tasks: Tasks,
+    http: SocketAddr,
+    postgres: Option<SocketAddr>,
+    activity: Option<Arc<Activity>>,
+    _lock: DataFolderLock,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("project", &self.storage.plan.project).field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens log, ledger and lake, binds the sockets, starts the roles. When it returns, records are taken in and
+    /// queries answered; landers and transforms may still be catching up.
+    pub async fn start(options: NodeOptions) -> anyhow::Result<Self> {
+        let NodeOptions { plan, roles, clock } = options;
+        let started_at = clock.now();
+        let tokens = Tokens::new(&plan.environment.tokens)?;
+        let lock = DataFolderLock::take(&plan.environment.data_dir)?;
+        let listeners = Listeners::bind(plan.environment.http, plan.environment.postgres).await?;
+        let (http, postgres) = listeners.addresses()?;
+        let log = open_log(&plan, &clock).await?;
+        let storage = Storage::open(plan, clock.clone()).await?;
+        storage.ledger.close_abandoned_runs(started_at).await?;
+        storage.record_deployment().await?;
+        let live = NodeStatus {
+            plan: Arc::clone(&storage.plan),
+            log: Some(Arc::clone(&log)),
+            lake: storage.lake.clone(),
+        };
+        storage.register_schemas(Arc::new(live));
+        let tasks = Tasks::new(clock.clone());
+        let readiness = Readiness::new();
+        let context = ServeContext {
+            plan: Arc::clone(&storage.plan),
+            log: Arc::clone(&log),
+            engine: Arc::new(ServedEngine(storage.engine.clone())),
+            replay: Arc::new(NodeReplay::new(storage.clone(), Arc::clone(&log))),
+            tokens,
+            readiness,
+            metrics: crate::telemetry::recorder(&tasks)?,
+            clock: clock.clone(),
+            limits: Limits::default(),
+        };
+        let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
+        node.start_roles(&roles, listeners, &context);
+        node.write_file(started_at)?;
+        Ok(node)
+    }
+
+    fn start_roles(&mut self, roles: &[Role], listeners: Listeners, context: &ServeContext) {
+        let has = |role| roles.contains(&role);
+        let storage = &self.storage;
+        roles::start_gateway(&self.tasks, listeners, context);
+        if has(Role::Lander) {
+            let land = LandContext {
+                log: Arc::clone(&self.log),
+                lake: storage.lake.clone(),
+                ledger: Arc::clone(&storage.ledger),
+                clock: storage.clock.clone(),
+            };
+            roles::start_landers(&self.tasks, &storage.plan, &land);
+        }
+        if has(Role::Processor) {
+            let transformer = Transformer::new(
+                storage.engine.clone(),
+                storage.lake.clone(),
+                Arc::clone(&storage.ledger),
+                storage.clock.clone(),
+            );
+            let concurrency = storage.plan.environment.concurrency;
+            let clock = storage.clock.clone();
+            self.activity = Some(roles::start_processor(&self.tasks, transformer, concurrency, clock));
+        }
+        if has(Role::Watcher) {
+            roles::start_watcher(&self.tasks, storage.clone());
+        }
+        if has(Role::Janitor) {
+            roles::start_janitor(&self.tasks, storage.clone(), Some(Arc::clone(&self.log)));
+        }
+    }
+
+    fn write_file(&self, started_at: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+        let file = NodeFile {
+            process_id: std::process::id(),
+            http: self.http,
+            postgres: self.postgres,
+            version: self.storage.plan.version.clone(),
+            started_at,
+        };
+        file.write(&self.storage.plan.environment.data_dir)
+    }
+
+    /// The project that runs.
+    pub fn plan(&self) -> &Plan {
+        &self.storage.plan
+    }
+
+    /// Where HTTP and the pages listen.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where the Postgres wire listens.
+    pub fn postgres_address(&self) -> Option<SocketAddr> {
+        self.postgres
+    }
+
+    /// Runs a read-only query and collects its rows.
+    pub async fn rows(&self, sql: &str) -> anyhow::Result<Vec<RecordBatch>> {
+        Ok(query::collect(&self.storage.engine, sql, &QueryOptions::default()).await?.batches)
+    }
+
+    /// Whether everything that was taken in is landed, and every transform has read its inputs.
+    pub async fn idle(&self) -> bool {
+        let landed = async {
+            let batches = self.rows("SELECT * FROM system.hops").await?;
+            let hops = flowline_view::rows::<HopRow>(&batches)?;
+            anyhow::Ok(hops.iter().all(|hop| hop.lag_records.unwrap_or(0) == 0))
+        };
+        let quiet = || self.activity.as_ref().is_none_or(|activity| activity.idle());
+        landed.await.unwrap_or(false) && quiet()
+    }
+
+    /// Returns when a task has ended the node.
+    pub async fn ended(&self) {
+        self.tasks.shutdown().cancelled().await;
+    }
+
+    /// Ends the tasks, flushes and closes what was opened.
+    ///
+    /// # Errors
+    /// The failure that ended the node, when one did; or that tasks did not end in time.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let ended = self.tasks.stop(STOP_PATIENCE).await;
+        self.log.close().await.context("closing the log")?;
+        NodeFile::remove(&self.storage.plan.environment.data_dir);
+        if let Some(failure) = self.tasks.failure() {
+            bail!("{failure}");
+        }
+        if !ended {
+            bail!("some tasks had not ended after {STOP_PATIENCE:?}; what they had not committed is read again");
+        }
+        Ok(())
+    }
+}
+
+async fn open_log(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Arc<dyn EventLog>> {
+    let options = SegmentLogOptions {
+        dir: plan.environment.data_dir.join("log"),
+        settings: plan.environment.log.clone(),
+        clock: clock.clone(),
+        disk: flowline_log::fault::disk_from_env()?,
+    };
+    let log = tokio::task::spawn_blocking(move || SegmentLog::open(options)).await??;
+    Ok(log)
+}

@@ -1,0 +1,62 @@
+//! The parts of a node without any task, for commands that run where no node does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use flowline_base::SharedClock;
+use flowline_model::{DatasetName, Plan, Run};
+use flowline_process::{AsOf, QueryOptions};
+use flowline_serve::{Replay, ReplaySelection};
+
+use crate::live::NodeStatus;
+use crate::node_file::DataFolderLock;
+use crate::query::{self, QueryRows};
+use crate::replay::NodeReplay;
+use crate::storage::Storage;
+
+/// Ledger, lake and engine of a project that no node runs.
+pub struct Offline {
+    storage: Storage,
+}
+
+impl std::fmt::Debug for Offline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Offline").field("project", &self.storage.plan.project).finish_non_exhaustive()
+    }
+}
+
+impl Offline {
+    /// Opens what the plan's environment names. Writes nothing but an empty ledger where there is none.
+    pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
+        let storage = Storage::open(plan, clock).await?;
+        let live = NodeStatus { plan: Arc::clone(&storage.plan), log: None, lake: storage.lake.clone() };
+        storage.register_schemas(Arc::new(live));
+        if storage.ledger.deployment().await?.is_none() {
+            storage.record_deployment().await?;
+        }
+        Ok(Self { storage })
+    }
+
+    /// Runs a read-only query and collects its rows.
+    pub async fn query(
+        &self,
+        sql: &str,
+        as_of: Option<AsOf>,
+        rows_max: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<QueryRows> {
+        let options = QueryOptions { as_of, rows_max, timeout };
+        Ok(query::collect(&self.storage.engine, sql, &options).await?)
+    }
+
+    /// Replays the quarantine of a dataset. Takes the data folder's lock, so that no node writes at the same time.
+    pub async fn replay(&self, dataset: &DatasetName) -> anyhow::Result<Run> {
+        let Some(known) = self.storage.plan.dataset(dataset) else {
+            bail!("`{dataset}` is no dataset of this project");
+        };
+        let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
+        let replay = NodeReplay::new(self.storage.clone(), None);
+        Ok(replay.replay(&known.name, &ReplaySelection::default()).await?)
+    }
+}

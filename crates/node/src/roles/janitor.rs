@@ -1,0 +1,107 @@
+//! Upkeep: small files are compacted, old log segments and old facts deleted, orphaned files removed. Never in the way
+//! of landing: it works on what is committed, and a commit of landing that comes between wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use flowline_base::RunId;
+use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
+use flowline_log::EventLog;
+use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::storage::Storage;
+use crate::tasks::{TaskKind, Tasks};
+
+/// How often tables and log are looked at. Looking costs the log's statistics and one listing of nothing.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// Every so many rounds, orphaned files are looked for (a listing of each table's folder).
+const VACUUM_ROUNDS: u64 = 2 * 60 * 6;
+/// A table is compacted once it has this many small files.
+const SMALL_FILES: u64 = 16;
+/// How long runs, attempts and commits are kept.
+const KEEP_FACTS: TimeDelta = TimeDelta::days(30);
+
+/// Starts the janitor; `log` where this node keeps one.
+pub fn start(tasks: &Tasks, storage: Storage, log: Option<Arc<dyn EventLog>>) {
+    tasks.start(TaskKind::Janitor, "", move |shutdown| tidy(storage.clone(), log.clone(), shutdown));
+}
+
+async fn tidy(storage: Storage, log: Option<Arc<dyn EventLog>>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut round = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        round += 1;
+        if let Some(log) = &log {
+            let retained = log.enforce_retention().await?;
+            metrics::counter!("flowline_node_log_retained_bytes_total").increment(retained.bytes);
+        }
+        for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.materialized()) {
+            // One table that cannot be tidied is no reason to leave the others.
+            if let Err(error) = tidy_table(&storage, dataset, round % VACUUM_ROUNDS == 0).await {
+                tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(error.as_ref()), "not tidied");
+            }
+        }
+        storage.ledger.prune(storage.clock.now() - KEEP_FACTS).await?;
+    }
+}
+
+async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyhow::Result<()> {
+    let mut tables = vec![TableId::of(dataset)];
+    if dataset.landed() {
+        tables.push(TableId::quarantine(dataset.name.clone()));
+    }
+    for id in tables {
+        let table = storage.lake.table(id.clone());
+        if table.refresh().await?.is_none() {
+            continue;
+        }
+        if table.stats().await?.small_files >= SMALL_FILES {
+            compact(storage, dataset, &id).await?;
+        }
+        if vacuum {
+            let removed = table.vacuum(VACUUM_KEEP).await?;
+            metrics::counter!("flowline_node_vacuumed_files_total", "dataset" => dataset.name.to_string()).increment(removed);
+        }
+    }
+    Ok(())
+}
+
+async fn compact(storage: &Storage, dataset: &Dataset, id: &TableId) -> anyhow::Result<()> {
+    let started_at = storage.clock.now();
+    let Some(committed) = storage.lake.table(id.clone()).compact(CompactOptions::default()).await? else {
+        return Ok(());
+    };
+    tracing::info!(table = %id.folder(), version = committed.version, files = committed.files_removed, "compacted");
+    if *id != TableId::of(dataset) {
+        return Ok(());
+    }
+    let run = Run {
+        id: RunId::generate(),
+        hop: dataset.name.clone(),
+        kind: RunKind::Compact,
+        outcome: Outcome::Succeeded,
+        trigger: "small-files".to_owned(),
+        inputs: Vec::new(),
+        counts: Counts::default(),
+        started_at,
+        finished_at: Some(committed.committed_at),
+        attempts: 1,
+        commit: Some(Commit {
+            dataset: dataset.name.clone(),
+            version: committed.version,
+            committed_at: committed.committed_at,
+            latency_us: committed.latency.as_micros() as u64,
+            event_time_max: None,
+            received_at_min: None,
+        }),
+        error: None,
+        trace_id: None,
+    };
+    storage.ledger.record_run(&run, &[], &[]).await?;
+    Ok(())
+}

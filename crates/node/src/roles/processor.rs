@@ -1,0 +1,145 @@
+//! Transforms: facts are read, `flowline-schedule` decides, `flowline-process` runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowline_base::{Random, SharedClock};
+use flowline_model::{DatasetName, Outcome};
+use flowline_process::{HopFacts, Transformer};
+use flowline_schedule::{Due, HopState, InputState, Pending, Settings};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::{TaskKind, Tasks};
+
+/// How often table versions are looked at when nothing says that they changed. Looking is one version number a
+/// table, from memory where this process writes the table.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the processor is doing, for whoever waits until it is done.
+#[derive(Debug, Default)]
+pub struct Activity {
+    running: Mutex<BTreeSet<DatasetName>>,
+    pending: Mutex<bool>,
+    changed: Notify,
+}
+
+impl Activity {
+    /// Nothing runs and nothing had a reason to run when the facts were looked at last.
+    pub fn idle(&self) -> bool {
+        self.running.lock().is_empty() && !*self.pending.lock()
+    }
+
+    /// Has the facts looked at now.
+    pub fn wake(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// Starts the one task that decides and runs.
+pub fn start(tasks: &Tasks, transformer: Transformer, concurrency: usize, clock: SharedClock) -> Arc<Activity> {
+    let activity = Arc::new(Activity::default());
+    let shared = Arc::clone(&activity);
+    let settings =
+        Settings { concurrency: concurrency.max(1), seed: Random::unseeded().next_u64(), ..Settings::default() };
+    tasks.start(TaskKind::Processor, "", move |shutdown| {
+        let processor = Processor {
+            transformer: transformer.clone(),
+            activity: Arc::clone(&shared),
+            settings,
+            clock: clock.clone(),
+            pending: Pending::default(),
+        };
+        processor.run(shutdown)
+    });
+    activity
+}
+
+struct Processor {
+    transformer: Transformer,
+    activity: Arc<Activity>,
+    settings: Settings,
+    clock: SharedClock,
+    pending: Pending,
+}
+
+impl Processor {
+    async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        self.activity.running.lock().clear();
+        self.transformer.recover().await?;
+        let mut runs = JoinSet::new();
+        loop {
+            for due in self.decide().await? {
+                self.launch(&mut runs, due, &shutdown);
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.activity.changed.notified() => {}
+                Some(_) = runs.join_next(), if !runs.is_empty() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        // Runs hear the same token and stop before their commit or finish it.
+        while runs.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn decide(&mut self) -> anyhow::Result<Vec<Due>> {
+        let mut states: Vec<HopState> = self.transformer.facts().await?.into_iter().map(|facts| self.state(facts)).collect();
+        let now = self.clock.now();
+        self.pending.observe(&mut states, now);
+        *self.activity.pending.lock() = states.iter().any(|state| state.reason().is_some());
+        Ok(flowline_schedule::due(&states, now, &self.settings))
+    }
+
+    fn state(&self, facts: HopFacts) -> HopState {
+        let running = self.activity.running.lock().contains(&facts.hop);
+        let inputs = facts.inputs.into_iter();
+        HopState {
+            inputs: inputs
+                .map(|input| InputState { input: input.dataset, version: input.version, consumed: input.consumed })
+                .collect(),
+            hop: facts.hop,
+            first_run: facts.first_run,
+            definition_changed: facts.definition_changed,
+            running,
+            failures: facts.failures,
+            finished_at: facts.finished_at,
+            pending_since: None,
+        }
+    }
+
+    fn launch(&self, runs: &mut JoinSet<()>, due: Due, shutdown: &CancellationToken) {
+        let (transformer, activity, shutdown) = (self.transformer.clone(), Arc::clone(&self.activity), shutdown.clone());
+        activity.running.lock().insert(due.hop.clone());
+        runs.spawn(async move {
+            let _done = Running { activity: &activity, hop: &due.hop };
+            match transformer.run(&due.hop, due.trigger.as_str(), &shutdown).await {
+                Ok(run) if run.outcome == Outcome::Failed => {
+                    let error = run.error.map(|error| error.message).unwrap_or_default();
+                    tracing::error!(hop = %due.hop, run = %run.id, error, "transform failed");
+                }
+                Ok(run) => tracing::info!(hop = %due.hop, run = %run.id, read = run.counts.read, written = run.counts.written, "transform ran"),
+                Err(error) => {
+                    tracing::error!(hop = %due.hop, error = flowline_base::chain(&error), "transform could not be recorded");
+                }
+            }
+        });
+    }
+}
+
+/// Says that a run is over, also when it panics.
+struct Running<'a> {
+    activity: &'a Activity,
+    hop: &'a DatasetName,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.activity.running.lock().remove(self.hop);
+        self.activity.changed.notify_one();
+    }
+}

@@ -1,0 +1,74 @@
+//! What a node and an offline command open alike: ledger, lake, engine.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use flowline_base::SharedClock;
+use flowline_lake::{Lake, LakeSettings};
+use flowline_ledger::{CatalogDataset, Ledger};
+use flowline_model::{Deployment, Plan};
+use flowline_process::QueryEngine;
+use flowline_view::LiveStatus;
+
+use crate::quarantine_schema::QuarantineSchema;
+
+/// Ledger, lake and engine of a plan. Cheap to clone.
+#[derive(Clone)]
+pub struct Storage {
+    pub plan: Arc<Plan>,
+    pub ledger: Arc<dyn Ledger>,
+    pub lake: Lake,
+    pub engine: QueryEngine,
+    pub clock: SharedClock,
+}
+
+impl Storage {
+    /// Opens what the environment names.
+    pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
+        let environment = &plan.environment;
+        std::fs::create_dir_all(&environment.data_dir)
+            .with_context(|| format!("creating the data folder `{}`", environment.data_dir.display()))?;
+        let ledger = flowline_ledger::connect(&environment.ledger).await?;
+        let settings = LakeSettings {
+            url: environment.lake.clone(),
+            storage_options: environment.storage_options.clone(),
+            clock: clock.clone(),
+            faults: flowline_lake::faults::from_env()?,
+        };
+        let lake = Lake::open(settings).await?;
+        let plan = Arc::new(plan);
+        let engine = QueryEngine::new(Arc::clone(&plan), lake.clone(), clock.clone())?;
+        Ok(Self { plan, ledger, lake, engine, clock })
+    }
+
+    /// Adds the schemas that are not domains: `system` and `quarantine`.
+    pub fn register_schemas(&self, live: Arc<dyn LiveStatus>) {
+        let system = flowline_view::system_schema(Arc::clone(&self.ledger), live, self.clock.clone());
+        self.engine.register_schema("system", system);
+        self.engine.register_schema("quarantine", Arc::new(QuarantineSchema::new(&self.plan, self.lake.clone())));
+    }
+
+    /// Records in the ledger that this plan runs from now on.
+    pub async fn record_deployment(&self) -> anyhow::Result<()> {
+        let graph = flowline_process::graph(&self.plan)
+            .map_err(|problems| anyhow::anyhow!("the SQL of the project has {} errors", problems.len()))?;
+        let mut columns = flowline_process::columns_of(&self.plan).await;
+        let datasets: Vec<CatalogDataset> = self
+            .plan
+            .datasets
+            .iter()
+            .map(|dataset| CatalogDataset {
+                inputs: graph.inputs(&dataset.name).named.clone(),
+                columns: columns.remove(&dataset.name).unwrap_or_else(|| dataset.columns.clone()),
+                dataset: dataset.clone(),
+            })
+            .collect();
+        let deployment = Deployment {
+            version: self.plan.version.clone(),
+            environment: self.plan.environment.name.clone(),
+            deployed_at: self.clock.now(),
+        };
+        self.ledger.record_deployment(&deployment, &datasets).await?;
+        Ok(())
+    }
+}
