@@ -54,3 +54,7 @@ id! {
     /// One trace from an HTTP request to the commit of its rows; the trace id of OpenTelemetry (16 bytes).
     TraceId
 }
+id! {
+    /// One file, or one commit, that was written; makes names unique for good.
+    FileId
+}
