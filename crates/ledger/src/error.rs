@@ -19,6 +19,14 @@ pub enum LedgerError {
         /// Why not.
         reason: String,
     },
+    /// The database does not let us in.
+    #[error("the ledger {place} refuses access: {reason}")]
+    Denied {
+        /// The URL without its password, or what was being done.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// The database was written by a newer Flowline.
     #[error("the ledger {place} was written by a newer Flowline: {reason}")]
     Newer {
@@ -33,6 +41,24 @@ pub enum LedgerError {
         /// What was being done.
         action: &'static str,
         /// Why it failed.
+        reason: String,
+    },
+    /// The storage below the database is full.
+    #[error("{action} failed, the ledger's storage is full: {reason}")]
+    Full {
+        /// What was being done.
+        action: &'static str,
+        /// Why it failed.
+        reason: String,
+    },
+    /// The database is damaged.
+    #[error(
+        "{action} failed, the ledger is damaged: {reason}; restore it or let it be completed from the tables"
+    )]
+    Damaged {
+        /// What was being done.
+        action: &'static str,
+        /// What does not hold.
         reason: String,
     },
     /// A statement failed.
@@ -58,8 +84,10 @@ impl Classify for LedgerError {
         match self {
             Self::Scheme { .. } | Self::Newer { .. } => ErrorKind::Input,
             Self::Open { .. } | Self::Transient { .. } => ErrorKind::Transient,
+            Self::Denied { .. } => ErrorKind::Denied,
+            Self::Full { .. } => ErrorKind::StorageFull,
+            Self::Damaged { .. } | Self::Stored { .. } => ErrorKind::Corrupt,
             Self::Statement { .. } => ErrorKind::Internal,
-            Self::Stored { .. } => ErrorKind::Corrupt,
         }
     }
 }

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
-use flowline_model::{Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, RunKind, Totals};
+use flowline_model::{
+    Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, RunKind, Totals,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::LedgerError;
@@ -103,7 +105,11 @@ pub struct CatalogDataset {
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records that a version of the project runs now, with its datasets; datasets that are gone are marked retired,
     /// their facts stay.
-    async fn record_deployment(&self, deployment: &Deployment, datasets: &[CatalogDataset]) -> Result<(), LedgerError>;
+    async fn record_deployment(
+        &self,
+        deployment: &Deployment,
+        datasets: &[CatalogDataset],
+    ) -> Result<(), LedgerError>;
 
     /// The deployment recorded last.
     async fn deployment(&self) -> Result<Option<Deployment>, LedgerError>;
@@ -125,7 +131,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// failed and turns out to have committed is put right: its commit counts. Compactions add nothing to totals or
     /// positions, replays nothing to positions, and failed runs to neither. Inputs that are among `files` get no
     /// position: the list of landed files is theirs.
-    async fn record_run(&self, run: &Run, files: &[LandedFile], findings: &[Finding]) -> Result<bool, LedgerError>;
+    async fn record_run(
+        &self,
+        run: &Run,
+        files: &[LandedFile],
+        findings: &[Finding],
+    ) -> Result<bool, LedgerError>;
 
     /// Records findings outside a run. The same `(dataset, kind, subject)` updates the one that is there: its count
     /// grows, its last position and time move. The same run, time and positions again are the same fact.
@@ -152,7 +163,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Findings, newest first.
     async fn findings(&self, filter: &FindingFilter) -> Result<Vec<RecordedFinding>, LedgerError>;
 
-    /// Commits, newest first, of a dataset or all; at most `limit`.
+    /// Commits, newest first, of a dataset (by version) or all (by the start of their runs); at most `limit`.
     async fn commits(&self, dataset: Option<&DatasetName>, limit: u32) -> Result<Vec<Commit>, LedgerError>;
 
     /// The newest commit of each dataset that has one; compactions, which change no row, are left out.

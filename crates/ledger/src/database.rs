@@ -1,0 +1,69 @@
+//! Connections, transactions and the retry of what may pass.
+//!
+//! Owns: the two pools and how a failed operation is tried again. Does not own: any statement about facts.
+
+use std::future::Future;
+use std::time::Duration;
+
+use flowline_base::{Backoff, retry};
+use sqlx::{Any, AnyPool, Transaction};
+
+use crate::LedgerError;
+use crate::dialect::Dialect;
+use crate::fault::Fault;
+
+/// Every operation is one transaction and idempotent, so trying it again is safe also when the answer to the commit
+/// got lost.
+const BACKOFF: Backoff =
+    Backoff { attempts_max: 4, delay_first: Duration::from_millis(50), delay_max: Duration::from_secs(1) };
+
+/// One ledger's database. On SQLite the writer is one connection, as SQLite has one writer; on PostgreSQL, and in
+/// memory, both pools are the same.
+pub(crate) struct Database {
+    pub(crate) writer: AnyPool,
+    pub(crate) readers: AnyPool,
+    pub(crate) dialect: Dialect,
+    /// The URL without its password.
+    pub(crate) place: String,
+}
+
+impl Database {
+    /// A transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, Fault> {
+        Ok(self.writer.begin_with(self.dialect.begin_write()).await?)
+    }
+
+    /// A transaction whose reads all see the same instant.
+    pub(crate) async fn snapshot(&self) -> Result<Transaction<'static, Any>, Fault> {
+        Ok(self.readers.begin_with(self.dialect.begin_snapshot()).await?)
+    }
+
+    /// Runs an operation, again when it failed for a reason that may pass, and names it in its error.
+    pub(crate) async fn run<T, F, Fut>(
+        &self,
+        action: &'static str,
+        mut operation: F,
+    ) -> Result<T, LedgerError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        retry(BACKOFF, |attempt| {
+            let outcome = operation();
+            async move {
+                let result = outcome.await.map_err(|fault| fault.during(action));
+                if let Err(error @ LedgerError::Transient { .. }) = &result {
+                    tracing::warn!(attempt, "{error}");
+                }
+                result
+            }
+        })
+        .await
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("place", &self.place).finish_non_exhaustive()
+    }
+}
