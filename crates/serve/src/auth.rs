@@ -132,13 +132,11 @@ mod tests {
 
     #[test]
     fn bearer_and_basic_are_read() {
-        let presented = |header| Presented::parse(header).map(|found| (found.token, found.by_browser));
+        let basic = format!("Basic {}", STANDARD.encode("me:a:b"));
+        let presented = |header: &str| Presented::parse(header).map(|found| (found.token, found.by_browser));
         assert_eq!(presented("Bearer abc"), Some(("abc".to_owned(), false)));
         assert_eq!(presented("bearer  abc"), Some(("abc".to_owned(), false)));
-        assert_eq!(
-            presented(&format!("Basic {}", STANDARD.encode("me:a:b"))),
-            Some(("a:b".to_owned(), true))
-        );
+        assert_eq!(presented(&basic), Some(("a:b".to_owned(), true)));
         assert_eq!(presented("Basic !!!"), None);
         assert_eq!(presented("Digest abc"), None);
         assert_eq!(presented("abc"), None);

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowline_base::{ErrorKind, SharedClock};
+use flowline_lake::Lake;
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan, Run};
+use flowline_process::QueryEngine;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{Readiness, SqlEngine, Tokens};
+use crate::{Readiness, Tokens};
 
 /// What the servers are given. Cheap to clone.
 #[derive(Clone)]
@@ -19,7 +21,9 @@ pub struct ServeContext {
     /// Where posted records go.
     pub log: Arc<dyn EventLog>,
     /// What answers SQL, the system tables included.
-    pub engine: Arc<dyn SqlEngine>,
+    pub engine: QueryEngine,
+    /// The tables, for quarantine and for validation at the gateway.
+    pub lake: Lake,
     /// What replays quarantined records.
     pub replay: Arc<dyn Replay>,
     /// Who is let in.

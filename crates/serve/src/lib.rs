@@ -13,7 +13,6 @@ mod http;
 mod page;
 mod postgres;
 mod readiness;
-mod sql;
 
 pub use auth::Tokens;
 pub use context::{Limits, Replay, ReplayError, ReplaySelection, ServeContext};
@@ -21,4 +20,3 @@ pub use error::ServeError;
 pub use http::{openapi, router, serve_http};
 pub use postgres::serve_postgres;
 pub use readiness::Readiness;
-pub use sql::{Answer, AsOf, QueryOptions, ReadVersion, SqlEngine, SqlError};

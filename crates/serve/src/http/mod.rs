@@ -1,32 +1,93 @@
 //! The HTTP API.
+//!
+//! Owns: routes, what each reads and answers, limits, tracing, and who may ask. Does not own: the page (`page`).
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+mod body;
+mod encode;
+pub(crate) mod facts;
+mod gateway;
+mod guard;
+mod health;
+mod ingest;
+mod names;
+mod negotiate;
+mod openapi;
+pub(crate) mod problem;
+mod query;
+mod replay;
+mod server;
+mod stall;
+mod trace;
 
-use crate::{ServeContext, ServeError};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+
+pub use openapi::openapi;
+pub use server::serve_http;
+
+use crate::ServeContext;
+use body::{BodyBudget, BodyLimits};
+use gateway::Gateways;
+use problem::Problem;
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub context: ServeContext,
+    pub body: BodyLimits,
+    pub queries: Arc<Semaphore>,
+    pub gateways: Gateways,
+}
+
+impl axum::extract::FromRef<Api> for ServeContext {
+    fn from_ref(api: &Api) -> Self {
+        api.context.clone()
+    }
+}
 
 /// The routes, with authentication, limits, tracing and metrics around them.
-pub fn router(_context: ServeContext) -> axum::Router {
-    axum::Router::new()
+pub fn router(context: ServeContext) -> Router {
+    let api = Api {
+        body: BodyLimits {
+            bytes_max: context.plan.environment.body_bytes_max,
+            idle_timeout: context.limits.body_idle_timeout,
+            budget: BodyBudget::new(context.limits.body_bytes_inflight_max),
+        },
+        queries: Arc::new(Semaphore::new(context.limits.queries_max)),
+        gateways: Gateways::default(),
+        context: context.clone(),
+    };
+    let routes = Router::new()
+        .route("/v1/sources/{source}/records", post(ingest::append))
+        .route("/v1/query", post(query::query))
+        .route("/v1/status", get(facts::status))
+        .route("/v1/ledger", get(facts::ledger))
+        .route("/v1/datasets", get(facts::datasets))
+        .route("/v1/quarantine/{dataset}", get(facts::quarantine))
+        .route("/v1/quarantine/{dataset}/replay", post(replay::replay))
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(openapi::describe));
+    routes
+        .merge(crate::page::routes(context.clone()))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .with_state(api)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::middleware))
+        .layer(axum::middleware::from_fn_with_state(context, trace::middleware))
 }
 
-/// The OpenAPI description of the routes.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    utoipa::openapi::OpenApi::default()
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing at `{}`", uri.path()))
+        .hint("see /openapi.json for what there is")
 }
 
-/// Serves HTTP until `shutdown`, then lets requests under way end within [`crate::Limits::shutdown_grace`].
-///
-/// # Errors
-/// [`ServeError::Unauthenticated`] when others can reach the listener and no token is asked for.
-pub async fn serve_http(
-    listener: TcpListener,
-    context: ServeContext,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
-    let address =
-        listener.local_addr().map_err(|source| ServeError::Io { action: "reading the address", source })?;
-    context.tokens.check_address(address)?;
-    shutdown.cancelled().await;
-    Ok(())
+async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Problem {
+    let detail = format!("`{}` does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
