@@ -6,9 +6,13 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+
+/// The operating system takes at most this many slices in one write (`IOV_MAX` of Linux).
+const SLICES_MAX: usize = 1024;
 
 /// A file system.
 pub trait Disk: Send + Sync + Debug {
@@ -34,14 +38,46 @@ pub trait Disk: Send + Sync + Debug {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Debug + Send + Sync>>>;
 }
 
+/// Writes all of the slices, in as many calls as it takes.
+pub(crate) fn write_all_at(file: &dyn DiskFile, mut position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    let mut rest = slices;
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_at(position, &rest[..rest.len().min(SLICES_MAX)]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                position += bytes as u64;
+                IoSlice::advance_slices(&mut rest, bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The `bytes` bytes from `position` on; fewer where the file ends before.
+pub(crate) fn read_up_to(file: &dyn DiskFile, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    while buffer.len() < bytes {
+        match file.read_at(position + buffer.len() as u64, bytes - buffer.len(), &mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer)
+}
+
 /// An open file; all positions are bytes from its start.
 pub trait DiskFile: Send + Sync + Debug {
     /// Writes the slices one behind the other from `position` on; returns how many bytes were taken, maybe fewer
     /// than given.
     fn write_at(&self, position: u64, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Fills `buffer` from `position` on; returns how many bytes were read, zero only at the end of the file.
-    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Appends up to `bytes` bytes from `position` on to `into`; returns how many, zero only at the end of the file.
+    fn read_at(&self, position: u64, bytes: usize, into: &mut Vec<u8>) -> io::Result<usize>;
 
     /// Brings what was written to stable storage (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
@@ -132,8 +168,13 @@ impl DiskFile for StdFile {
         Ok(rustix::io::pwritev(&self.0, slices, position)?)
     }
 
-    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buffer, position)
+    fn read_at(&self, position: u64, bytes: usize, into: &mut Vec<u8>) -> io::Result<usize> {
+        // Straight into the spare capacity: a large buffer is not filled with zeros first.
+        into.reserve_exact(bytes);
+        let before = into.len();
+        rustix::io::pread(&self.0, spare_capacity(into), position)?;
+        into.truncate(before + bytes);
+        Ok(into.len() - before)
     }
 
     fn sync_data(&self) -> io::Result<()> {

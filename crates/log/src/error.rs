@@ -60,6 +60,19 @@ pub enum LogError {
         /// Kept.
         oldest: u64,
     },
+    /// More was released than the log ever held.
+    #[error(
+        "offset {offset} of the log of `{partition}` was landed before, but the log ends at {end}: it was restored from \
+         an older copy; move its folder away and it begins anew at that offset"
+    )]
+    Behind {
+        /// Which.
+        partition: PartitionId,
+        /// Released.
+        offset: u64,
+        /// The end of the log.
+        end: u64,
+    },
     /// The batch cannot be stored: too large, or its spans lie outside its payload.
     #[error("this batch cannot be appended: {reason}")]
     Batch {
@@ -92,7 +105,7 @@ impl Classify for LogError {
         match self {
             Self::Full { .. } => ErrorKind::Overloaded,
             Self::StorageFull { .. } => ErrorKind::StorageFull,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Behind { .. } => ErrorKind::Corrupt,
             Self::Gone { .. } => ErrorKind::NotFound,
             Self::Batch { .. } => ErrorKind::Input,
             Self::Locked { .. } => ErrorKind::Fenced,

@@ -17,8 +17,9 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     /// failed write or sync: the partition acknowledges nothing more until the log is opened again.
     async fn append(&self, partition: &PartitionId, batch: Batch) -> Result<Appended, LogError>;
 
-    /// Reads whole frames from the one that holds `from` on, until their payloads reach `bytes_max` (at least one
-    /// frame when there is one). Only frames that are on stable storage are returned.
+    /// Reads whole frames from the one that holds `from` on, as many as `bytes_max` holds, maybe fewer, but at least
+    /// one when there is one. Only frames that are on stable storage are returned. The frames share one buffer, so
+    /// that whoever keeps a payload keeps up to `bytes_max` bytes.
     ///
     /// # Errors
     /// [`LogError::Corrupt`] names the file and the place; [`LogError::Gone`] when `from` is before the oldest kept.
@@ -35,7 +36,14 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     async fn wait_beyond(&self, partition: &PartitionId, offset: u64) -> Result<(), LogError>;
 
     /// Says that everything before `offset` is committed downstream: retention may take it, and it no longer counts
-    /// against the limit at which appends are refused.
+    /// against the limit at which appends are refused. Going back has no effect. After a crash, less may be released
+    /// than before it, never more.
+    ///
+    /// A reader calls it with its own position when it starts: a log whose disk was replaced and is empty then begins
+    /// at that offset, so that no offset is given twice.
+    ///
+    /// # Errors
+    /// [`LogError::Behind`] when the log is not empty and ends before `offset`.
     async fn release(&self, partition: &PartitionId, offset: u64) -> Result<(), LogError>;
 
     /// Deletes what the retention settings allow and is released; whole segments only.

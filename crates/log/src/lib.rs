@@ -5,6 +5,7 @@
 //! Does not own: what a record means (`flowline-source` splits requests into records, `flowline-land` decodes them).
 
 mod batch;
+pub mod contract;
 mod disk;
 mod error;
 mod event_log;

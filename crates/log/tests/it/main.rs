@@ -1,0 +1,6 @@
+//! The segment log, from outside.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod contract;
+mod support;
