@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flowline_log::{EventLog, contract};
 
-use crate::support::{open, settings};
+use crate::support::{reopen, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_large_segments() {
@@ -21,7 +21,7 @@ async fn holds(segment_bytes: u64) {
     let dir = root.path().to_owned();
     contract::all(move |storage: &'static str| {
         let dir = dir.join(storage);
-        async move { open(&dir, settings(segment_bytes)).unwrap() as Arc<dyn EventLog> }
+        async move { reopen(&dir, settings(segment_bytes)).await as Arc<dyn EventLog> }
     })
     .await;
 }

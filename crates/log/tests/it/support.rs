@@ -27,3 +27,18 @@ pub fn open(dir: &Path, settings: LogSettings) -> Result<Arc<SegmentLog>, LogErr
 pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, settings: LogSettings) -> Result<Arc<SegmentLog>, LogError> {
     SegmentLog::open(SegmentLogOptions { dir: dir.to_owned(), settings, clock: clock(), disk })
 }
+
+/// Opens a log that was just dropped: its last write lets go of the lock a moment later.
+pub async fn reopen_on(disk: Arc<dyn Disk>, dir: &Path, settings: LogSettings) -> Arc<SegmentLog> {
+    loop {
+        match open_on(Arc::clone(&disk), dir, settings.clone()) {
+            Err(LogError::Locked { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// Opens a log that was just dropped, on the machine's disk.
+pub async fn reopen(dir: &Path, settings: LogSettings) -> Arc<SegmentLog> {
+    reopen_on(Arc::new(StdDisk), dir, settings).await
+}
