@@ -1,0 +1,138 @@
+//! The one place where landed rows become visible: quarantine first, then rows and position in one commit, then the
+//! ledger.
+//!
+//! Owns: the order of these three, what each carries, and completing the third from the second after a crash. Does
+//! not own: which rows there are.
+
+use flowline_base::RunId;
+use flowline_lake::{StagedFiles, Table, TableCommit};
+use flowline_ledger::LandedFile;
+use flowline_model::{Commit, Finding, Outcome, Run};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{LandContext, LandError};
+
+/// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave.
+const RECOVERED_MAX: usize = 1_000;
+
+/// A position as Delta keeps it: an application id and its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// `shop.orders/log/0`.
+    pub app_id: String,
+    /// What this writer believes is committed.
+    pub committed: Option<i64>,
+    /// What will be.
+    pub next: i64,
+}
+
+/// Everything that one flush makes visible.
+#[derive(Debug)]
+pub struct Flush {
+    /// The run, still `running`, its counts and inputs complete.
+    pub run: Run,
+    /// Rows for the data table.
+    pub rows: StagedFiles,
+    /// Its position.
+    pub position: Transaction,
+    /// Rejected records for the quarantine table, and the position of that table; none when there are none.
+    pub rejected: Option<(StagedFiles, Transaction)>,
+    /// Files that were landed whole.
+    pub files: Vec<LandedFile>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// The newest event time among the rows, microseconds.
+    pub event_time_max: Option<i64>,
+    /// The oldest receipt among the records, microseconds.
+    pub received_at_min: Option<i64>,
+}
+
+/// What goes into the data table's `commitInfo`, so that the ledger can be completed from it.
+#[derive(Debug, Serialize, Deserialize)]
+struct CommitNote {
+    /// Whose commit it is; the lake recognizes its own commit by it.
+    id: RunId,
+    run: Run,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<LandedFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+}
+
+/// Commits the flush and records its run. After an error the same flush may be offered again: what is committed is
+/// recognized and not committed twice.
+pub async fn commit(
+    context: &LandContext,
+    data: &Table,
+    quarantine: &Table,
+    flush: &Flush,
+) -> Result<Run, LandError> {
+    if let Some((staged, position)) = &flush.rejected {
+        let info = json!({ "id": flush.run.id });
+        quarantine.commit(table_commit(staged.clone(), position, info)).await?;
+    }
+    let mut run = flush.run.clone();
+    run.outcome = Outcome::Succeeded;
+    let note = CommitNote {
+        id: run.id,
+        run: run.clone(),
+        files: flush.files.clone(),
+        findings: flush.findings.clone(),
+    };
+    let info =
+        serde_json::to_value(&note).map_err(|error| LandError::Internal { reason: error.to_string() })?;
+    let committed = data.commit(table_commit(flush.rows.clone(), &flush.position, info)).await?;
+    run.finished_at = Some(committed.committed_at);
+    run.counts.bytes_written = committed.bytes;
+    run.commit = Some(Commit {
+        dataset: run.hop.clone(),
+        version: committed.version,
+        committed_at: committed.committed_at,
+        latency_us: u64::try_from(committed.latency.as_micros()).unwrap_or(u64::MAX),
+        event_time_max: flush.event_time_max.and_then(chrono::DateTime::from_timestamp_micros),
+        received_at_min: flush.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
+    });
+    context.ledger.record_run(&run, &flush.files, &flush.findings).await?;
+    Ok(run)
+}
+
+fn table_commit(staged: StagedFiles, position: &Transaction, info: Value) -> TableCommit {
+    TableCommit {
+        transaction: Some((position.app_id.clone(), position.next)),
+        expected_transaction: Some(position.committed),
+        info,
+        ..TableCommit::append(staged)
+    }
+}
+
+/// Records the runs of commits that the ledger lacks: those after the newest commit it knows. Returns how many.
+/// Called when a lander opens; costs one look at the newest commits.
+pub async fn complete_ledger(context: &LandContext, data: &Table) -> Result<u64, LandError> {
+    let dataset = &data.id().dataset;
+    let known = context.ledger.commits(Some(dataset), 1).await?.first().map(|commit| commit.version);
+    let mut completed = 0;
+    let mut entries = data.history(known, RECOVERED_MAX).await?;
+    entries.sort_by_key(|entry| entry.version);
+    for entry in entries {
+        let Some(note) = entry.info.and_then(|info| serde_json::from_value::<CommitNote>(info).ok()) else {
+            continue;
+        };
+        let mut run = note.run;
+        run.finished_at = Some(entry.committed_at);
+        run.counts.bytes_written = entry.bytes_added;
+        run.commit = Some(Commit {
+            dataset: dataset.clone(),
+            version: entry.version,
+            committed_at: entry.committed_at,
+            latency_us: 0,
+            event_time_max: None,
+            received_at_min: None,
+        });
+        if context.ledger.record_run(&run, &note.files, &note.findings).await? {
+            tracing::warn!(%dataset, version = entry.version, run = %run.id, "a commit without a recorded run was recorded");
+            completed += 1;
+        }
+    }
+    Ok(completed)
+}
