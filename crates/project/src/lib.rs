@@ -5,16 +5,30 @@
 //! Does not own: what the SQL in a file means (`flowline-process`), what a contract's rules mean
 //! (`flowline-quality`); their problems come back here as diagnostics through [`Sources::problem`].
 
+mod check;
+mod defaults;
 mod diagnostic;
+mod files;
+mod folder;
+mod nearest;
+mod read;
 mod render;
+mod resolve;
+mod sources;
 mod template;
+mod value;
+mod yaml;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use flowline_model::Plan;
+use flowline_model::{DatasetName, Plan};
 
 pub use diagnostic::{Code, Diagnostic};
+#[doc(hidden)]
+pub use read::read_text;
 pub use render::render;
+pub use sources::Sources;
 pub use template::{TemplateFile, template, templates};
 
 /// A project that can run.
@@ -35,39 +49,17 @@ pub struct Reading {
     pub plan: Plan,
     /// Everything that is wrong, by file and line.
     pub diagnostics: Vec<Diagnostic>,
+    /// Datasets that are declared and could not be read; whatever refers to them cannot be judged.
+    pub unreadable: BTreeSet<DatasetName>,
     /// The files that were read, for problems that are found later.
     pub sources: Sources,
 }
 
-/// The text of every file that was read, so that a problem found later can show its place.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {}
-
-impl Sources {
-    /// The diagnostic for a problem that another crate found in `file` at `line` and `column` (from 1).
-    ///
-    /// In a file with inline SQL the column counts within the SQL text, as whoever parsed it sees it; it is moved by
-    /// the indentation that the text has in the file.
-    pub fn problem(
-        &self,
-        code: Code,
-        file: &str,
-        line: u32,
-        column: u32,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) -> Diagnostic {
-        Diagnostic {
-            severity: flowline_model::Severity::Error,
-            code,
-            file: file.to_owned(),
-            line,
-            column,
-            end_column: column,
-            message: message.into(),
-            hint,
-            snippet: None,
-        }
+impl Reading {
+    /// Whether a problem that was found in the plan only follows from a dataset that could not be read: its message
+    /// names one in backticks.
+    pub fn is_consequence(&self, message: &str) -> bool {
+        self.unreadable.iter().any(|name| message.contains(&format!("`{name}`")))
     }
 }
 
@@ -77,7 +69,7 @@ impl Sources {
 /// # Errors
 /// Everything that is wrong, errors and warnings, by file and line.
 pub fn load(dir: &Path, environment: Option<&str>) -> Result<Loaded, Vec<Diagnostic>> {
-    let Reading { plan, diagnostics, sources } = read(dir, environment);
+    let Reading { plan, diagnostics, sources, .. } = read(dir, environment);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
@@ -86,11 +78,14 @@ pub fn load(dir: &Path, environment: Option<&str>) -> Result<Loaded, Vec<Diagnos
 
 /// Reads what can be read of the project in `dir`, so that problems of its SQL can be found along with those of its
 /// files.
-pub fn read(_dir: &Path, _environment: Option<&str>) -> Reading {
-    unimplemented!("under construction")
+pub fn read(dir: &Path, environment: Option<&str>) -> Reading {
+    read::read(dir, environment, &|name| std::env::var(name).ok())
 }
 
 /// The JSON Schema of each kind of file, with the name of the file that an editor maps it to.
 pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
-    Vec::new()
+    vec![
+        ("flowline.schema.json", files::PROJECT.schema.clone()),
+        ("dataset.schema.json", files::DATASET.schema.clone()),
+    ]
 }

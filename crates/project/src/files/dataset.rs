@@ -1,0 +1,262 @@
+//! `datasets/<domain>/<name>.yaml`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::defaults;
+use crate::value::{
+    ColumnName, DatePattern, DurationText, FilePath, GlobText, Items, LakeUrl, PartitionText, ShareText,
+    SizeText, SqlExpression, TypeText, Variable, Written,
+};
+
+/// A dataset: a table with an owner and a contract. It is named after its file: `datasets/shop/orders.yaml` declares
+/// `shop.orders`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "datasets/<domain>/<name>.yaml")]
+pub(crate) struct DatasetFile {
+    /// What one row is, for whoever reads it.
+    pub description: Option<String>,
+    /// The team that answers for it, one of those under `teams` in flowline.yaml.
+    #[schemars(required)]
+    pub owner: Option<String>,
+    /// Where it stands between received and trusted.
+    #[schemars(required)]
+    pub zone: Option<ZoneWord>,
+    /// Where its rows come from.
+    #[schemars(required)]
+    pub from: Option<Origin>,
+    /// For `source: sql`: how the table follows the query.
+    #[schemars(extend("default" = "view"))]
+    pub materialize: Option<MaterializeWord>,
+    /// For `source: sql`: the query, unless it stands in a file of the same name that ends in `.sql`.
+    pub sql: Option<String>,
+    /// The contract: the columns in order. A received field that is not among them is kept in `_extra`. With
+    /// `source: sql` they may be left out; the query then says what they are.
+    #[serde(default)]
+    pub columns: Items<ColumnFile>,
+    /// The columns that identify a record: the same key again within `dedupe_horizon` is a duplicate and is counted.
+    /// With `materialize: merge` they say which row is replaced.
+    #[serde(default)]
+    pub key: Items<Written<ColumnName>>,
+    /// How long a key is remembered. Keys of this span are kept in memory, about 24 bytes each.
+    #[schemars(extend("default" = defaults::DEDUPE_HORIZON))]
+    pub dedupe_horizon: Option<Written<DurationText>>,
+    /// When a record happened, and how disorder is treated.
+    pub event_time: Option<EventTimeFile>,
+    /// How the table is split into folders, so that queries and re-computations read less.
+    #[serde(default)]
+    pub partition_by: Items<Written<PartitionText>>,
+    /// The rule that changes of the columns must follow.
+    pub compatibility: Option<CompatibilityWord>,
+    /// What its readers may rely on.
+    pub slo: Option<SloFile>,
+    /// The file that says what to do when it breaks.
+    pub runbook: Option<Written<FilePath>>,
+    /// For `source: http` and `files`: when landing flushes.
+    pub landing: Option<LandingFile>,
+}
+
+/// Where a dataset stands between received and trusted.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ZoneWord {
+    /// As received; append only.
+    Raw,
+    /// Typed, validated, deduplicated.
+    Clean,
+    /// Modelled for consumers.
+    Trusted,
+}
+
+/// Where the rows of a dataset come from.
+#[derive(Deserialize, JsonSchema)]
+#[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Origin {
+    /// Records are posted to `/v1/sources/<domain>.<name>/records`.
+    Http {
+        /// Partitions of the log. More than one lets several landings share a busy source; records with the same
+        /// key stay in order, others may not.
+        #[schemars(range(min = 1, max = 64), extend("default" = defaults::PARTITIONS))]
+        partitions: Option<u32>,
+        /// When a record is held against the contract.
+        #[schemars(extend("default" = "at_landing"))]
+        validate: Option<ValidateWord>,
+    },
+    /// Files appear in a folder; each is landed once.
+    Files {
+        /// The folder: a path from the folder of flowline.yaml, or the URL of an object store. It may refer to
+        /// environment variables, and it may end in a pattern (`inbox/**/*.csv`) when `pattern` is absent.
+        location: Variable<LakeUrl>,
+        /// Which files below the folder are read. Others that lie there are reported.
+        #[schemars(extend("default" = defaults::PATTERN))]
+        pattern: Option<Written<GlobText>>,
+        /// How the files are written; their ending says so when absent.
+        format: Option<FormatWord>,
+        /// How often the folder is listed: one request for each 1,000 files in it, so on S3 every 10 s is $1.30 a
+        /// month.
+        #[schemars(extend("default" = defaults::POLL_EVERY))]
+        poll_every: Option<Written<DurationText>>,
+    },
+    /// A query over other datasets.
+    Sql {
+        /// A run is given up after this long.
+        #[schemars(extend("default" = defaults::TIMEOUT))]
+        timeout: Option<Written<DurationText>>,
+        /// How often a run is tried in all, with growing pauses.
+        #[schemars(range(min = 1, max = 20), extend("default" = defaults::ATTEMPTS_MAX))]
+        attempts_max: Option<u32>,
+    },
+}
+
+/// When a record is held against the contract.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ValidateWord {
+    /// Everything is accepted as received; what does not fit is quarantined when it lands.
+    AtLanding,
+    /// A request with a record that does not fit is answered 422 and leaves nothing; slower, for producers that can
+    /// mend their records.
+    AtGateway,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FormatWord {
+    /// Comma-separated values under a header line.
+    Csv,
+    /// One JSON array of objects, or one object.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC, file or stream.
+    Arrow,
+}
+
+/// How the table of a query follows the datasets that it reads.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MaterializeWord {
+    /// No table: the query runs whenever it is asked.
+    View,
+    /// The whole table is computed again for each new version of an input.
+    Full,
+    /// New input rows become new rows; for queries that neither aggregate nor join what changes.
+    Append,
+    /// The partitions that new input touches are computed again; needs `partition_by`.
+    Partition,
+    /// The rows that new input touches are replaced or inserted by `key`.
+    Merge,
+}
+
+/// The rule that changes of the columns must follow.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CompatibilityWord {
+    /// Any change.
+    None,
+    /// Whoever reads with the new contract can read data of the old one.
+    Backward,
+    /// Whoever reads with the old contract can read data of the new one.
+    Forward,
+    /// Both.
+    Full,
+}
+
+/// A column of the contract.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColumnFile {
+    /// The name in SQL.
+    pub name: Written<ColumnName>,
+    /// The type.
+    #[serde(rename = "type")]
+    pub kind: Written<TypeText>,
+    /// The name in the received record when it differs: `Cost Total $`.
+    #[schemars(length(min = 1))]
+    pub field: Option<String>,
+    /// Whether a record without it goes to quarantine.
+    pub required: Option<bool>,
+    /// Whether no two rows share a value.
+    pub unique: Option<bool>,
+    /// The class of personal data that it holds: `email`, `name`, `phone`, `address` …
+    #[schemars(length(min = 1))]
+    pub pii: Option<String>,
+    /// A condition in SQL; rows for which it is false go to quarantine.
+    pub check: Option<Written<SqlExpression>>,
+    /// For dates and timestamps: how they are written in the received record when it is not ISO 8601.
+    pub format: Option<Written<DatePattern>>,
+    /// What it holds.
+    pub description: Option<String>,
+}
+
+/// When a record happened, and how disorder is treated.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventTimeFile {
+    /// The column that says when: a timestamp or a date.
+    pub column: Written<ColumnName>,
+    /// How much disorder is waited for.
+    #[schemars(extend("default" = defaults::WATERMARK))]
+    pub watermark: Option<Written<DurationText>>,
+    /// What becomes of a record that comes later than that; each is counted.
+    #[schemars(extend("default" = "reopen"))]
+    pub late: Option<LateWord>,
+}
+
+/// What becomes of a late record.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LateWord {
+    /// What it belongs to is computed again.
+    Reopen,
+    /// It goes to quarantine.
+    Quarantine,
+    /// It is dropped.
+    Drop,
+}
+
+/// What the readers of a dataset may rely on.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SloFile {
+    /// How old its rows may be.
+    pub freshness: Option<FreshnessFile>,
+    /// How much of what was read must be written.
+    pub completeness: Option<CompletenessFile>,
+}
+
+/// How old the rows of a dataset may be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FreshnessFile {
+    /// The newest row is at most this old.
+    pub within: Written<DurationText>,
+    /// The share of the time in which that holds.
+    pub target: Option<Written<ShareText>>,
+}
+
+/// How much of what was read must be written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompletenessFile {
+    /// The share of the read records that are written.
+    pub target: Written<ShareText>,
+}
+
+/// When landing flushes: at the size or after the time, whichever comes first.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LandingFile {
+    /// Received bytes after which rows are committed.
+    #[schemars(extend("default" = defaults::FLUSH_BYTES))]
+    pub flush_bytes: Option<Written<SizeText>>,
+    /// The longest that a received record waits for its commit. Each flush is one commit and at least one file for
+    /// every table that gets rows: on S3, two PUTs, so `2s` is about 2.6 million PUTs ($13) a month for a dataset
+    /// that is never idle.
+    #[schemars(extend("default" = defaults::FLUSH_AFTER))]
+    pub flush_after: Option<Written<DurationText>>,
+}

@@ -1,0 +1,125 @@
+//! One dataset: its contract, its origin, its promises.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use flowline_model::{Dataset, DatasetName, LandingSettings, Slo, Zone};
+
+use super::Variables;
+use super::columns::Columns;
+use super::origin::{SqlText, resolve_origin};
+use super::project::{check_landing, landing_settings};
+use crate::diagnostic::Code;
+use crate::files::{CompatibilityWord, DatasetFile, SloFile, ZoneWord};
+use crate::nearest::{nearest, suggestion};
+use crate::sources::{Problem, Report, SourceFile};
+
+/// What the datasets of a project share.
+pub(crate) struct DatasetScope<'a> {
+    pub dir: &'a Path,
+    pub variables: Variables<'a>,
+    /// The names of the teams; absent when they could not be read.
+    pub teams: Option<Vec<&'a str>>,
+    pub runbooks: &'a BTreeSet<String>,
+    pub landing: LandingSettings,
+    pub dedupe_horizon: Duration,
+}
+
+/// Resolves a dataset; none when what it comes from is not known.
+pub(crate) fn resolve_dataset(
+    scope: &DatasetScope<'_>,
+    name: &DatasetName,
+    file: &SourceFile,
+    content: DatasetFile,
+    sql: Option<&(String, String)>,
+    columns_lost: bool,
+    report: &mut Report,
+) -> Option<Dataset> {
+    if let Some(owner) = &content.owner {
+        check_owner(scope, file, owner, report);
+    }
+    if let Some(runbook) = &content.runbook {
+        check_runbook(scope, file, &runbook.0, report);
+    }
+    let mut columns = Columns::resolve(file, &content, columns_lost, report);
+    let key = columns.key(&content, report);
+    let partition_by = columns.partition_by(&content, report);
+    let event_time = columns.event_time(&content, report);
+    let text = SqlText { beside: sql, inline: content.sql.as_deref() };
+    let origin = resolve_origin(scope, file, &content, text, report)?;
+    let landing = landing_settings(content.landing.as_ref(), Some(scope.landing));
+    if content.landing.is_some() {
+        check_landing(file, "/landing", &landing, report);
+    }
+    let horizon = content.dedupe_horizon.as_ref().map_or(scope.dedupe_horizon, |text| text.0);
+    Some(Dataset {
+        name: name.clone(),
+        description: content.description.unwrap_or_default(),
+        owner: content.owner.unwrap_or_default(),
+        zone: content.zone.map_or(Zone::Raw, zone),
+        origin,
+        columns: columns.columns,
+        key,
+        dedupe_horizon: horizon,
+        event_time,
+        partition_by,
+        compatibility: content.compatibility.map(|word| compatibility(word).to_owned()),
+        slo: content.slo.as_ref().map(slo).unwrap_or_default(),
+        runbook: content.runbook.map(|path| path.0),
+        landing,
+        declared_in: file.path.clone(),
+    })
+}
+
+fn check_owner(scope: &DatasetScope<'_>, file: &SourceFile, owner: &str, report: &mut Report) {
+    let Some(teams) = &scope.teams else { return };
+    if teams.contains(&owner) {
+        return;
+    }
+    let problem =
+        Problem::error(Code::UnknownName, format!("no team `{}` is declared", crate::value::shorten(owner)));
+    let problem = match teams.as_slice() {
+        [] => problem.hint("declare it under `teams` in flowline.yaml"),
+        teams => problem.hint(suggestion(owner, teams)),
+    };
+    report.at_value(file, "/owner", problem);
+}
+
+fn check_runbook(scope: &DatasetScope<'_>, file: &SourceFile, path: &str, report: &mut Report) {
+    if scope.runbooks.contains(path) || scope.dir.join(path).is_file() {
+        return;
+    }
+    let problem = Problem::error(Code::MissingFile, format!("there is no file `{path}` in the project"));
+    let problem = match nearest(path, scope.runbooks.iter().map(String::as_str)) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint("write down there what to do when this dataset breaks"),
+    };
+    report.at_value(file, "/runbook", problem);
+}
+
+fn zone(word: ZoneWord) -> Zone {
+    match word {
+        ZoneWord::Raw => Zone::Raw,
+        ZoneWord::Clean => Zone::Clean,
+        ZoneWord::Trusted => Zone::Trusted,
+    }
+}
+
+fn compatibility(word: CompatibilityWord) -> &'static str {
+    match word {
+        CompatibilityWord::None => "none",
+        CompatibilityWord::Backward => "backward",
+        CompatibilityWord::Forward => "forward",
+        CompatibilityWord::Full => "full",
+    }
+}
+
+fn slo(file: &SloFile) -> Slo {
+    let freshness = file.freshness.as_ref();
+    Slo {
+        freshness_within: freshness.map(|freshness| freshness.within.0),
+        freshness_target: freshness.and_then(|freshness| Some(freshness.target.as_ref()?.0)),
+        completeness_target: file.completeness.as_ref().map(|completeness| completeness.target.0),
+    }
+}

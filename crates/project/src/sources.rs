@@ -1,0 +1,190 @@
+//! The files that were read, and how a place in one becomes a diagnostic.
+//!
+//! Owns: the texts, the mapping from JSON pointers to lines and columns, the snippets. Does not own: what is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flowline_model::Severity;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::yaml::{Data, Node, Place};
+
+/// The text of every file that was read, so that a problem found later can show its place.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+impl Sources {
+    /// Keeps the text of a file.
+    pub(crate) fn keep(&mut self, path: &str, text: &str) {
+        self.texts.insert(path.to_owned(), text.into());
+    }
+
+    /// The diagnostic for a problem that another crate found in `file` (relative to the project), at `line` and
+    /// `column` (from 1). The word that stands there is underlined.
+    pub fn problem(
+        &self,
+        code: Code,
+        file: &str,
+        line: u32,
+        column: u32,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Diagnostic {
+        let place = Place::point(line, column);
+        let mut diagnostic = self.diagnostic(Severity::Error, code, file, place, message.into(), hint);
+        diagnostic.end_column = column + self.word_at(file, line, column);
+        diagnostic
+    }
+
+    /// The diagnostic for a problem at a place of a file.
+    pub(crate) fn diagnostic(
+        &self,
+        severity: Severity,
+        code: Code,
+        file: &str,
+        place: Place,
+        message: String,
+        hint: Option<String>,
+    ) -> Diagnostic {
+        let line = self.line(file, place.line);
+        let end_column = match line {
+            Some(text) if place.end_line > place.line => text.trim_end().chars().count() as u32 + 1,
+            _ => place.end_column,
+        };
+        Diagnostic {
+            severity,
+            code,
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+            end_column: end_column.max(place.column),
+            message,
+            hint,
+            snippet: line.map(excerpt),
+        }
+    }
+
+    /// The text of a file; empty when it was not read.
+    pub(crate) fn text_of(&self, file: &str) -> Arc<str> {
+        self.texts.get(file).cloned().unwrap_or_default()
+    }
+
+    fn line(&self, file: &str, line: u32) -> Option<&str> {
+        let text = self.texts.get(file)?;
+        text.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?)
+    }
+
+    /// How many characters the word at this place has.
+    fn word_at(&self, file: &str, line: u32, column: u32) -> u32 {
+        let Some(text) = self.line(file, line) else { return 0 };
+        let rest = text.chars().skip(column.saturating_sub(1) as usize);
+        rest.take_while(|c| c.is_alphanumeric() || *c == '_').take(1_000).count() as u32
+    }
+}
+
+/// The part of a line that a diagnostic keeps.
+fn excerpt(line: &str) -> String {
+    const LENGTH_MAX: usize = 1_000;
+    line.chars().take(LENGTH_MAX).collect()
+}
+
+/// One file of the project, read as YAML.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    /// Relative to the project, with `/`.
+    pub path: String,
+    /// The document.
+    pub root: Node,
+}
+
+impl SourceFile {
+    /// The place of the value at a JSON pointer, or of the nearest thing around it.
+    pub fn value_at(&self, pointer: &str) -> Place {
+        let (key, node) = self.root.nearest_to(pointer);
+        match (&node.data, key) {
+            // A block of several lines would underline its first line, whatever that is; its key says more.
+            (Data::Map(_) | Data::List(_) | Data::Null, Some(key))
+                if node.place.end_line != node.place.line =>
+            {
+                key.place
+            }
+            (Data::Null, Some(key)) => key.place,
+            (Data::Map(entries), None) if node.place.end_line != node.place.line => {
+                entries.first().map_or(node.place, |(first, _)| first.place)
+            }
+            _ => node.place,
+        }
+    }
+
+    /// The place of the key at a JSON pointer, or of the nearest thing around it.
+    pub fn key_at(&self, pointer: &str) -> Place {
+        match self.root.nearest_to(pointer) {
+            (Some(key), _) if pointer.ends_with(&format!("/{}", key.name)) => key.place,
+            _ => self.value_at(pointer),
+        }
+    }
+
+    /// Whether a key stands there without a value.
+    pub fn is_empty_at(&self, pointer: &str) -> bool {
+        let (key, node) = self.root.nearest_to(pointer);
+        node.data == Data::Null && key.is_some_and(|key| pointer.ends_with(&format!("/{}", key.name)))
+    }
+}
+
+/// Everything that is wrong, as it is found.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub sources: Sources,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What is wrong with one thing, before its place is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub severity: Severity,
+    pub code: Code,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// An error.
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, code, message: message.into(), hint: None }
+    }
+
+    /// A warning.
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// The same with what mends it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Report {
+    /// Adds a problem at a place of a file.
+    pub fn add(&mut self, file: &str, place: Place, problem: Problem) {
+        let Problem { severity, code, message, hint } = problem;
+        let diagnostic = self.sources.diagnostic(severity, code, file, place, message, hint);
+        if !self.diagnostics.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Adds a problem with the value at a JSON pointer.
+    pub fn at_value(&mut self, file: &SourceFile, pointer: &str, problem: Problem) {
+        self.add(&file.path, file.value_at(pointer), problem);
+    }
+
+    /// Adds a problem with the key at a JSON pointer.
+    pub fn at_key(&mut self, file: &SourceFile, pointer: &str, problem: Problem) {
+        self.add(&file.path, file.key_at(pointer), problem);
+    }
+}

@@ -1,0 +1,11 @@
+//! Projects as their users write them, right and wrong.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod any_bytes;
+mod dataset;
+mod environment;
+mod folder;
+mod reference;
+mod support;
+mod template;
+mod whole;
