@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowline_base::{ErrorKind, SharedClock};
-use flowline_lake::Lake;
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::QueryEngine;
@@ -20,10 +19,8 @@ pub struct ServeContext {
     pub plan: Arc<Plan>,
     /// Where posted records go.
     pub log: Arc<dyn EventLog>,
-    /// What answers SQL, the system tables included.
+    /// What answers SQL, the schemas `system` and `quarantine` included.
     pub engine: QueryEngine,
-    /// The tables, for quarantine and for validation at the gateway.
-    pub lake: Lake,
     /// What replays quarantined records.
     pub replay: Arc<dyn Replay>,
     /// Who is let in.

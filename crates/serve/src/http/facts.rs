@@ -4,11 +4,9 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use chrono::{DateTime, Utc};
-use datafusion::prelude::{col, lit};
-use flowline_base::{Classify, chain};
-use flowline_lake::{LakeError, ReadAt, TableId, TableKind};
+use flowline_base::chain;
 use flowline_model::{Dataset, DatasetName};
-use flowline_process::{ProcessError, QueryOptions, SessionOptions};
+use flowline_process::{ProcessError, QueryOptions};
 use flowline_view::{ColumnRow, CountRow, DatasetRow, HopRow, QuarantineRow, SystemRow};
 use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
@@ -203,30 +201,17 @@ pub(crate) async fn quarantine(
     Ok(Json(QuarantineAnswer { dataset: dataset.name.to_string(), reasons, records }))
 }
 
+/// The newest records of a dataset's quarantine. The table is in the schema `quarantine` under the dataset's name.
 async fn quarantined_records(
     context: &ServeContext,
     dataset: &Dataset,
     reason: Option<Reason>,
     limit: usize,
 ) -> Result<Vec<Map<String, Value>>, Problem> {
-    let failed = |error: LakeError| Problem::of_kind(error.kind(), chain(&error));
-    let table = context.lake.table(TableId { dataset: dataset.name.clone(), kind: TableKind::Quarantine });
-    if table.refresh().await.map_err(failed)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let provider = table.provider(ReadAt::Latest).await.map_err(failed)?;
-    let session =
-        context.engine.session(&SessionOptions::default()).await.map_err(|error| query_problem(&error))?;
-    let newest = async {
-        let mut rows = session.read_table(provider)?;
-        if let Some(reason) = reason {
-            rows = rows.filter(col("_reason").eq(lit(reason.as_str())))?;
-        }
-        let newest_first = ["_ingested_at", "_partition", "_offset"].map(|name| col(name).sort(false, true));
-        rows.sort(newest_first.to_vec())?.limit(0, Some(limit))?.collect().await
-    };
-    let batches = newest.await.map_err(|error| query_problem(&ProcessError::from(error)))?;
-    flowline_view::rows(&batches).map_err(|error| Problem::internal(chain(&error)))
+    let filter = reason.map_or(String::new(), |reason| format!("where _reason = '{}'", reason.as_str()));
+    let newest_first = "order by _ingested_at desc, _partition desc, _offset desc";
+    let sql = format!("select * from quarantine.\"{}\" {filter} {newest_first} limit {limit}", dataset.name);
+    select(context, &sql).await
 }
 
 /// Rows of a system table, `select * from system.<table> <rest>`.
@@ -234,13 +219,16 @@ pub(crate) async fn read<R: SystemRow + DeserializeOwned>(
     context: &ServeContext,
     rest: &str,
 ) -> Result<Vec<R>, Problem> {
+    select(context, &format!("select * from system.{} {rest}", R::TABLE)).await
+}
+
+async fn select<R: DeserializeOwned>(context: &ServeContext, sql: &str) -> Result<Vec<R>, Problem> {
     let options = QueryOptions {
         rows_max: Some(FACT_ROWS_MAX),
         timeout: Some(context.limits.query_timeout_default),
         ..QueryOptions::default()
     };
-    let sql = format!("select * from system.{} {rest}", R::TABLE);
-    let answer = context.engine.query(&sql, &options).await.map_err(|error| query_problem(&error))?;
+    let answer = context.engine.query(sql, &options).await.map_err(|error| query_problem(&error))?;
     let batches: Vec<_> =
         answer.stream.try_collect().await.map_err(|error| query_problem(&ProcessError::from(error)))?;
     flowline_view::rows(&batches).map_err(|error| Problem::internal(chain(&error)))

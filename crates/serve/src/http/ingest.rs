@@ -194,7 +194,7 @@ fn log_problem(error: &LogError) -> Problem {
         LogError::Stopped { .. } | LogError::Closed | LogError::Io { .. } | LogError::Locked { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-stopped", message).retry_after(5)
         }
-        LogError::Corrupt { .. } | LogError::Gone { .. } => Problem::of_kind(error.kind(), message),
+        _ => Problem::of_kind(error.kind(), message),
     }
 }
 

@@ -17,7 +17,7 @@ mod query;
 mod replay;
 mod server;
 mod stall;
-mod trace;
+pub(crate) mod trace;
 
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use openapi::openapi;
 pub use server::serve_http;
@@ -51,6 +52,11 @@ impl axum::extract::FromRef<Api> for ServeContext {
 
 /// The routes, with authentication, limits, tracing and metrics around them.
 pub fn router(context: ServeContext) -> Router {
+    router_until(context, CancellationToken::new())
+}
+
+/// The routes of a server that ends when `shutdown` is cancelled: answers without an end of their own end then.
+fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
     let api = Api {
         body: BodyLimits {
             bytes_max: context.plan.environment.body_bytes_max,
@@ -58,7 +64,7 @@ pub fn router(context: ServeContext) -> Router {
             budget: BodyBudget::new(context.limits.body_bytes_inflight_max),
         },
         queries: Arc::new(Semaphore::new(context.limits.queries_max)),
-        gateways: Gateways::default(),
+        gateways: Gateways,
         context: context.clone(),
     };
     let routes = Router::new()
@@ -74,7 +80,7 @@ pub fn router(context: ServeContext) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(openapi::describe));
     routes
-        .merge(crate::page::routes(context.clone()))
+        .merge(crate::page::routes(context.clone(), shutdown))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .with_state(api)

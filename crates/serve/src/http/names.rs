@@ -17,9 +17,9 @@ const NEAREST_MAX: usize = 3;
 /// # Errors
 /// 404 with the nearest names, or saying why a dataset of this name is not one that is landed.
 pub(crate) fn landed_dataset(
-    plan: &'p Plan,
+    plan: &Plan,
     name: Result<Path<String>, PathRejection>,
-) -> Result<&'p Dataset, Problem> {
+) -> Result<&Dataset, Problem> {
     let name = path_name(name)?;
     match find(plan, &name) {
         Some(dataset) if dataset.landed() => Ok(dataset),
@@ -47,9 +47,9 @@ pub(crate) fn unknown_dataset(plan: &Plan, name: &str) -> Problem {
 /// # Errors
 /// 404 with the nearest names, or saying where a dataset of this name comes from instead.
 pub(crate) fn http_source(
-    plan: &'p Plan,
+    plan: &Plan,
     name: Result<Path<String>, PathRejection>,
-) -> Result<(&'p Dataset, &'p flowline_model::HttpOrigin), Problem> {
+) -> Result<(&Dataset, &flowline_model::HttpOrigin), Problem> {
     let name = path_name(name)?;
     let sources = plan.datasets.iter().filter(|one| matches!(one.origin, Origin::Http(_)));
     match find(plan, &name) {

@@ -81,6 +81,11 @@ impl Problem {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
+    /// What happened, for people.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     fn title(&self) -> String {
         let mut title = self.0.code.replace('-', " ");
         if let Some(first) = title.get_mut(..1) {

@@ -36,7 +36,7 @@ pub async fn serve_http(
         listener.local_addr().map_err(|source| ServeError::Io { action: "reading the address", source })?;
     context.tokens.check_address(address)?;
     let limits = context.limits;
-    let service = TowerToHyperService::new(super::router(context));
+    let service = TowerToHyperService::new(super::router_until(context, shutdown.clone()));
     let places = Arc::new(Semaphore::new(limits.http_connections_max));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

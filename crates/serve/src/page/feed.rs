@@ -1,0 +1,82 @@
+//! The flow map for everyone who looks: read at most once a second, whoever asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::flow::Flow;
+use super::render::{self, Regions};
+use crate::ServeContext;
+use crate::http::facts;
+use crate::http::problem::Problem;
+
+/// How old a map may be that is shown again; far below what a person notices.
+const AGE_MAX: Duration = Duration::from_millis(900);
+
+/// A map with its regions.
+pub(super) struct Snapshot {
+    /// The map.
+    pub flow: Flow,
+    /// The regions, with ages as of `read_at`.
+    pub regions: Regions,
+    /// The regions without ages: two of the same hold the same facts.
+    pub keys: Regions,
+    /// What stands where: pages of another structure must be loaded again.
+    pub structure: String,
+    /// When the facts were read.
+    pub read_at: DateTime<Utc>,
+}
+
+impl Snapshot {
+    /// The map with its regions, as of this time.
+    pub fn new(flow: Flow, project: &str, read_at: DateTime<Utc>) -> askama::Result<Self> {
+        let regions = render::regions(&flow, project, Some(read_at))?;
+        let keys = render::regions(&flow, project, None)?;
+        Ok(Self { structure: structure(&flow), regions, keys, read_at, flow })
+    }
+}
+
+/// Reads the map. Cheap to clone; clones share what was read.
+#[derive(Clone)]
+pub(super) struct Feed {
+    context: ServeContext,
+    newest: Arc<Mutex<Option<Newest>>>,
+}
+
+/// What was read last, and when.
+type Newest = (Instant, Arc<Snapshot>);
+
+impl Feed {
+    /// A feed that has read nothing yet.
+    pub fn new(context: ServeContext) -> Self {
+        Self { context, newest: Arc::default() }
+    }
+
+    /// The map as it stands, at most [`AGE_MAX`] old. Those who ask at the same time wait for one reading.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
+        let mut newest = self.newest.lock().await;
+        if let Some((at, snapshot)) = newest.as_ref()
+            && at.elapsed() < AGE_MAX
+        {
+            return Ok(snapshot.clone());
+        }
+        let flow = Flow::new(facts::read(&self.context, "order by dataset").await?);
+        let read_at = self.context.clock.now();
+        let snapshot = Snapshot::new(flow, &self.context.plan.project, read_at);
+        let snapshot = Arc::new(snapshot.map_err(|error| Problem::internal(format!("the page: {error}")))?);
+        *newest = Some((Instant::now(), snapshot.clone()));
+        Ok(snapshot)
+    }
+}
+
+/// A short name for what stands where.
+fn structure(flow: &Flow) -> String {
+    let places = render::places(flow);
+    let ids: Vec<String> = (0..flow.nodes.len()).map(|node| render::node_id(flow, node)).collect();
+    let digest = Sha256::digest(format!("{places}{ids:?}"));
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
