@@ -162,7 +162,18 @@ pub(crate) fn words(error: &DataFusionError) -> String {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest;
     }
-    text.trim().trim_end_matches('.').to_owned()
+    lower_first(text.trim().trim_end_matches('.'))
+}
+
+/// The text with its first word in lower case, unless that is all capitals (`UNION`, `SELECT`).
+pub(crate) fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match (characters.next(), text.chars().nth(1)) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(characters).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 impl Classify for ProcessError {

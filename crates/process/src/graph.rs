@@ -20,6 +20,8 @@ pub struct Inputs {
     pub named: Vec<DatasetName>,
     /// The datasets with a table that it reads in the end: views are replaced by what they read.
     pub tables: Vec<DatasetName>,
+    /// Every name in its SQL stands for a dataset that it may read.
+    pub complete: bool,
 }
 
 /// The datasets of a plan and what each reads.
@@ -32,7 +34,7 @@ pub struct Graph {
 impl Graph {
     /// What a dataset reads; nothing for one that is landed or unknown.
     pub fn inputs(&self, dataset: &DatasetName) -> &Inputs {
-        static NONE: Inputs = Inputs { named: Vec::new(), tables: Vec::new() };
+        static NONE: Inputs = Inputs { named: Vec::new(), tables: Vec::new(), complete: true };
         self.inputs.get(dataset).unwrap_or(&NONE)
     }
 
@@ -84,7 +86,7 @@ pub fn graph(plan: &Plan) -> Result<Graph, Vec<SqlProblem>> {
 
 /// The graph as far as it can be found, with all problems: one broken dataset hides no other.
 pub(crate) fn explore(plan: &Plan) -> (Graph, Vec<SqlProblem>) {
-    let mut problems = Vec::new();
+    let (mut problems, mut broken) = (Vec::new(), BTreeSet::new());
     let mut found: BTreeMap<DatasetName, BTreeMap<DatasetName, Reference>> = BTreeMap::new();
     for dataset in &plan.datasets {
         let Origin::Sql(sql) = &dataset.origin else {
@@ -92,11 +94,17 @@ pub(crate) fn explore(plan: &Plan) -> (Graph, Vec<SqlProblem>) {
             continue;
         };
         let (inputs, faults) = resolve(plan, sql);
+        if !faults.is_empty() {
+            broken.insert(dataset.name.clone());
+        }
         problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
         found.insert(dataset.name.clone(), inputs);
     }
     problems.extend(cycles(plan, &found));
-    let graph = assemble(plan, &found);
+    let mut graph = assemble(plan, &found);
+    for (name, inputs) in &mut graph.inputs {
+        inputs.complete = !broken.contains(name);
+    }
     problems.sort();
     (graph, problems)
 }
@@ -235,13 +243,13 @@ fn assemble(plan: &Plan, found: &BTreeMap<DatasetName, BTreeMap<DatasetName, Ref
         for name in ready {
             let named: Vec<DatasetName> = found[name].keys().cloned().collect();
             let tables = tables_of(plan, &named, &inputs);
-            inputs.insert(name.clone(), Inputs { named, tables });
+            inputs.insert(name.clone(), Inputs { named, tables, complete: true });
             order.push(name.clone());
         }
     }
     for (name, reads) in found {
         let named = reads.keys().cloned().collect();
-        inputs.entry(name.clone()).or_insert(Inputs { named, tables: Vec::new() });
+        inputs.entry(name.clone()).or_insert(Inputs { named, tables: Vec::new(), complete: true });
     }
     Graph { inputs, order }
 }

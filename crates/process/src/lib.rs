@@ -9,9 +9,11 @@
 pub mod engine;
 mod error;
 mod graph;
+mod infer;
 mod problem;
 mod sql;
 pub mod transform;
+mod upkeep;
 
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
 pub use error::ProcessError;
@@ -26,10 +28,16 @@ use flowline_model::{Column, DatasetName, Plan};
 
 /// Every problem of the SQL of a plan, sorted by file and place.
 pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
-    graph(plan).err().unwrap_or_default()
+    let (graph, mut problems) = graph::explore(plan);
+    problems.extend(infer::infer(plan, &graph).await.problems);
+    problems.sort();
+    problems.dedup();
+    problems
 }
 
-/// The columns of every dataset: those it declares, or those of its SQL.
-pub async fn columns_of(_plan: &Plan) -> BTreeMap<DatasetName, Vec<Column>> {
-    BTreeMap::new()
+/// The contract's columns of every dataset: those it declares, or those of its SQL. Datasets whose SQL does not hold
+/// and that declare none are missing.
+pub async fn columns_of(plan: &Plan) -> BTreeMap<DatasetName, Vec<Column>> {
+    let (graph, _) = graph::explore(plan);
+    infer::infer(plan, &graph).await.columns
 }

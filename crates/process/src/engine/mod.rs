@@ -1,5 +1,7 @@
 //! What answers SQL.
 
+pub(crate) mod base;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use crate::error::lower_first;
 use crate::problem::{Fault, Place};
 
 /// The dialect of every SQL text in Flowline: DataFusion's own, a superset of what PostgreSQL clients send.
@@ -66,12 +67,4 @@ fn split_place(text: &str) -> (&str, Place) {
         Some((message, Place::point(line.trim().parse().ok()?, column.trim().parse().ok()?)))
     });
     parsed.unwrap_or((text, Place::START))
-}
-
-fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
-    }
 }

@@ -1,0 +1,272 @@
+//! One query → its plan, or everything that keeps it from having one, each at its place.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::common::{Column, Diagnostic, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as ParsedStatement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectNamePart, Query, Spanned, Statement, Value, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use crate::error::words;
+use crate::problem::{Fault, Place};
+use crate::sql::{nearest, place_of};
+
+/// Columns that are missing in one text and are still looked for; the planner runs once for each.
+const MISSING_MAX: usize = 50;
+
+/// Plans a query as far as running it over no rows would, so that what can fail on any rows fails here.
+///
+/// # Errors
+/// Every column that does not exist, or else the first other reason.
+pub(super) async fn plan_query(state: &SessionState, query: Box<Query>) -> Result<LogicalPlan, Vec<Fault>> {
+    let statement = Statement::Query(query);
+    let logical = plan_statement(state, statement.clone()).await?;
+    let physical = state.create_physical_plan(&logical).await;
+    physical.map_err(|error| vec![other_fault(&statement, &error)])?;
+    Ok(logical)
+}
+
+/// Plans a statement.
+///
+/// # Errors
+/// Every column that does not exist, or else the first other reason.
+pub(crate) async fn plan_statement(
+    state: &SessionState,
+    mut statement: Statement,
+) -> Result<LogicalPlan, Vec<Fault>> {
+    let mut faults: Vec<Fault> = Vec::new();
+    // The planner stops at the first column that it cannot find. A null in its place lets it go on to the next.
+    while faults.len() < MISSING_MAX {
+        let parsed = ParsedStatement::Statement(Box::new(statement.clone()));
+        let error = match state.statement_to_plan(parsed).await {
+            Ok(plan) if faults.is_empty() => return Ok(plan),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let missing = missing_columns(&error, None);
+        let mut new: Vec<Fault> =
+            missing.iter().filter_map(|missing| missing.blank(&mut statement)).collect();
+        if new.is_empty() {
+            if faults.is_empty() {
+                faults.push(
+                    missing.first().map_or_else(
+                        || other_fault(&statement, &error),
+                        |missing| missing.fault(Place::START),
+                    ),
+                );
+            }
+            break;
+        }
+        faults.append(&mut new);
+    }
+    let mut told = BTreeSet::new();
+    faults.retain(|fault| told.insert((fault.place, fault.message.clone())));
+    faults.sort_by_key(|fault| fault.place);
+    Err(faults)
+}
+
+/// A column that the planner could not find.
+struct Missing {
+    column: Column,
+    there: Vec<Column>,
+    place: Option<Place>,
+}
+
+/// The columns that an error says are missing; several when the planner could go on by itself.
+fn missing_columns(error: &DataFusionError, diagnostic: Option<&Diagnostic>) -> Vec<Missing> {
+    match error {
+        DataFusionError::Collection(all) => {
+            all.iter().flat_map(|error| missing_columns(error, None)).collect()
+        }
+        DataFusionError::Diagnostic(diagnostic, inner) => missing_columns(inner, Some(diagnostic)),
+        DataFusionError::Context(_, inner) => missing_columns(inner, diagnostic),
+        DataFusionError::Shared(inner) => missing_columns(inner, diagnostic),
+        DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let span =
+                    diagnostic.and_then(|diagnostic| diagnostic.span).or_else(|| field.spans().first());
+                vec![Missing {
+                    column: field.as_ref().clone(),
+                    there: valid_fields.clone(),
+                    place: span.map(place_of_span),
+                }]
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+impl Missing {
+    /// Puts a null where the column is named, and tells the fault; none when it is not found in the statement.
+    fn blank(&self, statement: &mut Statement) -> Option<Fault> {
+        let mut blank = Blank { missing: self, place: None };
+        let _ = statement.visit(&mut blank);
+        blank.place.map(|place| self.fault(place))
+    }
+
+    fn fault(&self, place: Place) -> Fault {
+        let name = &self.column.name;
+        let mut fault = Fault::new(
+            place,
+            match &self.column.relation {
+                Some(relation) => format!("there is no column `{name}` in `{relation}`"),
+                None => format!("there is no column `{name}` here"),
+            },
+        );
+        let names = self.names();
+        if let Some(meant) = nearest(name, names.iter().copied()) {
+            fault = fault.hint(format!("did you mean `{}`?", quoted(meant)));
+        } else if !names.is_empty() && names.len() <= 30 {
+            let names: BTreeSet<String> = names.iter().map(|name| format!("`{}`", quoted(name))).collect();
+            fault = fault.hint(format!("there are {}", names.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+        fault
+    }
+
+    /// The names that could have been meant: of the table that is named, without Flowline's own unless it began so.
+    fn names(&self) -> Vec<&str> {
+        let own = self.column.name.starts_with('_');
+        let of_table = |column: &&Column| match (&self.column.relation, &column.relation) {
+            (Some(wanted), Some(has)) => wanted.table() == has.table(),
+            _ => true,
+        };
+        let all = || self.there.iter().filter(move |column| own || !column.name.starts_with('_'));
+        let mut names: Vec<&str> = all().filter(of_table).map(|column| column.name.as_str()).collect();
+        if names.is_empty() {
+            names = all().map(|column| column.name.as_str()).collect();
+        }
+        names
+    }
+
+    fn named_by(&self, idents: &[&Ident], place: Option<Place>) -> bool {
+        let Some(last) = idents.last() else { return false };
+        if normal(last) != self.column.name {
+            return false;
+        }
+        match (self.place, place) {
+            (Some(wanted), Some(place)) => wanted == place,
+            _ => match (&self.column.relation, idents.len()) {
+                (Some(relation), 2..) => normal(idents[idents.len() - 2]) == relation.table(),
+                _ => true,
+            },
+        }
+    }
+}
+
+/// The column's name as it has to be written in SQL.
+fn quoted(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+fn place_of_span(span: datafusion::common::Span) -> Place {
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    Place {
+        line: number(span.start.line),
+        column: number(span.start.column),
+        end_line: number(span.end.line),
+        end_column: number(span.end.column),
+    }
+}
+
+/// Replaces the first expression that names a missing column.
+struct Blank<'a> {
+    missing: &'a Missing,
+    place: Option<Place>,
+}
+
+impl VisitorMut for Blank<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let place = place_of(expr.span());
+        let named = match &*expr {
+            Expr::Identifier(ident) => self.missing.named_by(&[ident], place),
+            Expr::CompoundIdentifier(idents) => {
+                self.missing.named_by(&idents.iter().collect::<Vec<_>>(), place)
+            }
+            _ => false,
+        };
+        if !named {
+            return ControlFlow::Continue(());
+        }
+        self.place = Some(place.unwrap_or(Place::START));
+        *expr = Expr::Value(Value::Null.with_empty_span());
+        ControlFlow::Break(())
+    }
+}
+
+/// Any other reason, at the place that the planner gives, or at the function that its message names.
+fn other_fault(statement: &Statement, error: &DataFusionError) -> Fault {
+    let (error, place) = first_cause(error, None);
+    let message = words(error);
+    let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+    let mut first = lines.next().unwrap_or("this cannot be planned").trim().trim_end_matches('.').to_owned();
+    if let Some(name) = first.strip_prefix("invalid function ").map(|name| name.trim_matches('\'').to_owned())
+    {
+        first = format!("there is no function `{name}`");
+        let meant = lines
+            .next()
+            .and_then(|line| line.strip_prefix("Did you mean '"))
+            .and_then(|rest| rest.split('\'').next());
+        let fault = Fault::new(place_of_function(statement, &name).or(place).unwrap_or(Place::START), first);
+        return match meant {
+            Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
+            None => fault,
+        };
+    }
+    Fault::new(place.unwrap_or(Place::START), first)
+}
+
+fn first_cause<'a>(error: &'a DataFusionError, place: Option<Place>) -> (&'a DataFusionError, Option<Place>) {
+    match error {
+        DataFusionError::Collection(all) => {
+            all.first().map_or((error, place), |first| first_cause(first, place))
+        }
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            first_cause(inner, place.or_else(|| diagnostic.span.map(place_of_span)))
+        }
+        DataFusionError::Context(_, inner) => first_cause(inner, place),
+        DataFusionError::Shared(inner) => first_cause(inner, place),
+        DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
+            SchemaError::AmbiguousReference { field } => {
+                (error, place.or_else(|| field.spans().first().map(place_of_span)))
+            }
+            _ => (error, place),
+        },
+        _ => (error, place),
+    }
+}
+
+/// Where a statement calls a function first.
+pub(super) fn place_of_function(statement: &Statement, name: &str) -> Option<Place> {
+    struct Find<'a>(&'a str, Option<Place>);
+    impl Visitor for Find<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr
+                && let Some(ident) = function.name.0.last().and_then(ObjectNamePart::as_ident)
+                && normal(ident) == self.0
+            {
+                self.1 = place_of(ident.span);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut find = Find(name, None);
+    let _ = statement.visit(&mut find);
+    find.1
+}

@@ -1,0 +1,169 @@
+//! What the SQL of each dataset gives: its columns and its plan, found by planning it over empty tables.
+//!
+//! Owns: the columns of SQL datasets, and every problem that planning finds. Does not own: names of datasets
+//! (`graph`), what makes a materialization hold (`upkeep`), rows.
+
+mod contract;
+mod diagnose;
+mod nullness;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::Statement;
+use flowline_lake::arrow_types;
+use flowline_model::{Column, Dataset, DatasetName, Origin, Plan, SqlOrigin};
+
+use crate::CATALOG;
+use crate::engine::base::{base_state, empty_catalogs};
+use crate::error::words;
+use crate::graph::Graph;
+use crate::problem::{Fault, Place, SqlProblem};
+use crate::sql::parse_query;
+use crate::upkeep;
+
+pub(crate) use diagnose::plan_statement;
+pub(crate) use nullness::never_null;
+
+/// What was found out about the datasets of a plan.
+#[derive(Default)]
+pub(crate) struct Inferred {
+    /// The contract's columns of each dataset: declared, or of its SQL. Missing where neither can be had.
+    pub columns: BTreeMap<DatasetName, Vec<Column>>,
+    /// The plan of the SQL of each dataset that has one, over empty tables, views inlined.
+    pub plans: BTreeMap<DatasetName, LogicalPlan>,
+    /// What is wrong.
+    pub problems: Vec<SqlProblem>,
+}
+
+/// Plans the SQL of all datasets. One that is broken hides no other: those behind it are planned over its declared
+/// columns when it has some, and left out when it has none.
+pub(crate) async fn infer(plan: &Plan, graph: &Graph) -> Inferred {
+    let tables = EmptyTables::new(plan);
+    let mut inferred = Inferred::default();
+    for name in graph.order() {
+        let Some(dataset) = plan.dataset(name) else { continue };
+        let Origin::Sql(sql) = &dataset.origin else {
+            tables.add(dataset, &dataset.columns, None);
+            inferred.columns.insert(name.clone(), dataset.columns.clone());
+            continue;
+        };
+        // A name that stands for nothing is told by the graph, and the planner could say no more than that.
+        let known =
+            graph.inputs(name).complete && graph.inputs(name).named.iter().all(|input| tables.has(input));
+        let planned = if known {
+            plan_dataset(plan, &tables.state, dataset, sql, &mut inferred.problems).await
+        } else {
+            None
+        };
+        let columns = match planned {
+            Some((columns, logical)) => {
+                tables.add(dataset, &columns, Some(&logical));
+                inferred.plans.insert(name.clone(), logical);
+                columns
+            }
+            None if dataset.columns.is_empty() => continue,
+            None => {
+                tables.add(dataset, &dataset.columns, None);
+                dataset.columns.clone()
+            }
+        };
+        inferred.columns.insert(name.clone(), columns);
+    }
+    inferred
+}
+
+/// The columns and the plan of one dataset's SQL; none when there is none, with the problems added.
+async fn plan_dataset(
+    plan: &Plan,
+    state: &SessionState,
+    dataset: &Dataset,
+    sql: &SqlOrigin,
+    problems: &mut Vec<SqlProblem>,
+) -> Option<(Vec<Column>, LogicalPlan)> {
+    // Text that is not SQL is told by the graph.
+    let query = parse_query(&sql.text).ok()?;
+    match diagnose::plan_query(state, query.clone()).await {
+        Err(faults) => {
+            problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
+            None
+        }
+        Ok(logical) => {
+            let (columns, mut faults) = contract::columns(dataset, &query, &logical);
+            let landed = |name: &DatasetName| plan.dataset(name).is_some_and(Dataset::landed);
+            if faults.is_empty() {
+                match upkeep::decide(dataset, &logical, sql.materialization, &landed) {
+                    Ok(Err(mut refusal)) => {
+                        if let Some(name) = refusal.function.clone() {
+                            refusal =
+                                refusal.at(diagnose::place_of_function(&Statement::Query(query), &name));
+                        }
+                        faults.push(refusal.into_fault());
+                    }
+                    Err(error) => faults.push(Fault::new(Place::START, words(&error))),
+                    Ok(Ok(_)) => {}
+                }
+            }
+            problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
+            Some((columns, logical))
+        }
+    }
+}
+
+/// The columns of a dataset's table: those of the contract and what Flowline adds.
+pub(crate) fn table_schema(dataset: &Dataset, columns: &[Column]) -> SchemaRef {
+    if dataset.landed() {
+        return arrow_types::landed_schema(dataset);
+    }
+    let mut fields: Vec<Field> = columns.iter().map(arrow_types::field).collect();
+    if dataset.materialized() {
+        fields.extend(arrow_types::derived_partition_fields(dataset));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Tables without rows, one for each dataset, in a session of their own.
+struct EmptyTables {
+    state: SessionState,
+    domains: BTreeMap<String, Arc<MemorySchemaProvider>>,
+}
+
+impl EmptyTables {
+    fn new(plan: &Plan) -> Self {
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        let mut domains = BTreeMap::new();
+        for dataset in &plan.datasets {
+            let schema = domains.entry(dataset.name.domain().to_owned()).or_insert_with(Arc::default);
+            let schema: Arc<dyn SchemaProvider> = Arc::<MemorySchemaProvider>::clone(schema);
+            catalog
+                .register_schema(dataset.name.domain(), schema)
+                .expect("a memory catalog takes every schema");
+        }
+        let mut state = base_state(Arc::new(RuntimeEnv::default()));
+        let catalogs = empty_catalogs();
+        catalogs.register_catalog(CATALOG.to_owned(), catalog);
+        state.register_catalog_list(catalogs);
+        Self { state, domains }
+    }
+
+    fn add(&self, dataset: &Dataset, columns: &[Column], logical: Option<&LogicalPlan>) {
+        let table: Arc<dyn datafusion::catalog::TableProvider> = match logical {
+            Some(logical) if !dataset.materialized() => Arc::new(ViewTable::new(logical.clone(), None)),
+            _ => Arc::new(EmptyTable::new(table_schema(dataset, columns))),
+        };
+        if let Some(domain) = self.domains.get(dataset.name.domain()) {
+            domain.register_table(dataset.name.name().to_owned(), table).expect("each dataset is added once");
+        }
+    }
+
+    fn has(&self, dataset: &DatasetName) -> bool {
+        self.domains.get(dataset.domain()).is_some_and(|domain| domain.table_exist(dataset.name()))
+    }
+}

@@ -1,0 +1,6 @@
+//! How the SQL of projects is understood, run and kept up.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod check;
+mod support;
+mod upkeep;

@@ -1,0 +1,157 @@
+//! Projects in a few lines.
+
+use std::time::Duration;
+
+use flowline_model::{
+    Column, Dataset, EventTime, HttpOrigin, LandingSettings, LatePolicy, LogSettings, Materialization,
+    Origin, PartitionField, PartitionTransform, Plan, Slo, SqlOrigin, Validation, Zone,
+};
+
+/// A dataset that is landed, with columns written `name type, name type!` (`!` for required).
+pub fn landed(name: &str, columns: &str) -> Dataset {
+    let origin = Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding });
+    dataset(name, Zone::Raw, origin, columns)
+}
+
+/// A dataset of SQL without declared columns.
+pub fn sql(name: &str, materialization: Materialization, text: &str) -> Dataset {
+    let origin = Origin::Sql(SqlOrigin {
+        text: text.to_owned(),
+        file: format!("datasets/{}.sql", name.replace('.', "/")),
+        line: 1,
+        indent: 0,
+        materialization,
+        timeout: Duration::from_secs(60),
+        attempts_max: 3,
+    });
+    dataset(name, Zone::Trusted, origin, "")
+}
+
+fn dataset(name: &str, zone: Zone, origin: Origin, columns: &str) -> Dataset {
+    Dataset {
+        name: name.parse().unwrap(),
+        description: String::new(),
+        owner: "team".to_owned(),
+        zone,
+        origin,
+        columns: self::columns(columns),
+        key: Vec::new(),
+        dedupe_horizon: Duration::ZERO,
+        event_time: None,
+        partition_by: Vec::new(),
+        compatibility: None,
+        slo: Slo::default(),
+        runbook: None,
+        landing: LandingSettings::default(),
+        declared_in: format!("datasets/{}.yaml", name.replace('.', "/")),
+    }
+}
+
+/// Columns written `name type, name type!`.
+pub fn columns(text: &str) -> Vec<Column> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match parts.last_mut() {
+            Some(open) if open.matches(['(', '<']).count() > open.matches([')', '>']).count() => {
+                open.push(',');
+                open.push_str(part);
+            }
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    let column = |part: &String| {
+        let (name, kind) = part.split_once(' ').unwrap();
+        let required = kind.ends_with('!');
+        let mut column = Column::new(name, kind.trim_end_matches('!').parse().unwrap());
+        column.required = required;
+        column
+    };
+    parts.iter().map(column).collect()
+}
+
+/// What tests add to a dataset.
+pub trait Declare {
+    /// Declares columns.
+    fn with_columns(self, columns: &str) -> Self;
+    /// Declares the key.
+    fn with_key(self, key: &[&str]) -> Self;
+    /// Declares partitions: `day(ts)`, `region`.
+    fn with_partitions(self, partitions: &[&str]) -> Self;
+    /// Declares the event time.
+    fn with_event_time(self, column: &str) -> Self;
+    /// Puts the SQL at a place of a file.
+    fn at(self, file: &str, line: u32, indent: u32) -> Self;
+}
+
+impl Declare for Dataset {
+    fn with_columns(mut self, columns: &str) -> Self {
+        self.columns = self::columns(columns);
+        self
+    }
+
+    fn with_key(mut self, key: &[&str]) -> Self {
+        self.key = key.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    fn with_partitions(mut self, partitions: &[&str]) -> Self {
+        let field = |text: &&str| {
+            let (transform, column) = match text.split_once('(') {
+                Some(("day", rest)) => (PartitionTransform::Day, rest.trim_end_matches(')')),
+                Some(("month", rest)) => (PartitionTransform::Month, rest.trim_end_matches(')')),
+                Some(("year", rest)) => (PartitionTransform::Year, rest.trim_end_matches(')')),
+                _ => (PartitionTransform::Identity, *text),
+            };
+            PartitionField { column: column.to_owned(), transform }
+        };
+        self.partition_by = partitions.iter().map(field).collect();
+        self
+    }
+
+    fn with_event_time(mut self, column: &str) -> Self {
+        self.event_time = Some(EventTime {
+            column: column.to_owned(),
+            watermark: Duration::ZERO,
+            late: LatePolicy::Reopen,
+        });
+        self
+    }
+
+    fn at(mut self, file: &str, line: u32, indent: u32) -> Self {
+        if let Origin::Sql(origin) = &mut self.origin {
+            (origin.file, origin.line, origin.indent) = (file.to_owned(), line, indent);
+        }
+        self
+    }
+}
+
+/// A plan of these datasets.
+pub fn plan(datasets: impl IntoIterator<Item = Dataset>) -> Plan {
+    plan_in(std::path::Path::new("/nonexistent"), datasets)
+}
+
+/// A plan of these datasets that runs in a folder.
+pub fn plan_in(folder: &std::path::Path, datasets: impl IntoIterator<Item = Dataset>) -> Plan {
+    let mut datasets: Vec<Dataset> = datasets.into_iter().collect();
+    datasets.sort_by(|one, other| one.name.cmp(&other.name));
+    Plan {
+        project: "test".to_owned(),
+        version: "0".to_owned(),
+        environment: flowline_model::Environment {
+            name: "test".to_owned(),
+            data_dir: folder.to_owned(),
+            lake: format!("file://{}", folder.join("lake").display()),
+            storage_options: Default::default(),
+            ledger: format!("sqlite://{}", folder.join("ledger.db").display()),
+            log: LogSettings::default(),
+            http: ([127, 0, 0, 1], 0).into(),
+            postgres: None,
+            tokens: Vec::new(),
+            body_bytes_max: 1 << 20,
+            concurrency: 2,
+            query_memory_bytes: 256 << 20,
+        },
+        teams: Vec::new(),
+        datasets,
+    }
+}
