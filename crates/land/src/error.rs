@@ -5,6 +5,29 @@ use flowline_lake::LakeError;
 use flowline_ledger::LedgerError;
 use flowline_log::LogError;
 use flowline_model::DatasetName;
+use flowline_quality::RuleError;
+
+/// Why a contract cannot be held against records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContractError {
+    /// A column cannot be read as declared.
+    #[error("column `{column}` cannot be read: {message}")]
+    Column {
+        /// The column.
+        column: String,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A check cannot be used.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
+
+impl Classify for ContractError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+}
 
 /// Why a landing stopped. A bad record is never among these: it is quarantined.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +49,29 @@ pub enum LandError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The log ends before the position that the table has reached: it is not the log that the table was landed from.
+    #[error(
+        "the log `{partition}` ends at offset {end}, but its dataset has landed up to {landed}: restore the log, or \
+         declare a new dataset; records appended now would be taken for landed ones"
+    )]
+    LogReplaced {
+        /// The partition of the log.
+        partition: String,
+        /// Where the log ends.
+        end: u64,
+        /// What the table has.
+        landed: u64,
+    },
+    /// The dataset does not land from this kind of source.
+    #[error("`{dataset}` does not land from {expected}: its origin is {found}")]
+    Origin {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What this lander lands from.
+        expected: &'static str,
+        /// The kind of its origin.
+        found: &'static str,
+    },
     /// A defect of Flowline.
     #[error("landing failed inside: {reason}")]
     Internal {
@@ -40,7 +86,8 @@ impl Classify for LandError {
             Self::Log(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
-            Self::Contract { .. } => ErrorKind::Input,
+            Self::Contract { .. } | Self::Origin { .. } => ErrorKind::Input,
+            Self::LogReplaced { .. } => ErrorKind::Corrupt,
             Self::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -7,7 +7,10 @@
 
 mod commit;
 mod context;
+mod contract;
+pub mod decode;
 mod error;
 
 pub use context::LandContext;
-pub use error::LandError;
+pub use contract::{Contract, RecordError, validate};
+pub use error::{ContractError, LandError};

@@ -113,6 +113,11 @@ pub(crate) fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T, ArrowError
     }
 }
 
+/// Runs what reads or converts arrays that came from outside; a panic inside of it is an error.
+pub fn guard<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, IpcError> {
+    guarded("the arrow data", read)
+}
+
 /// Refuses types that no contract can take and that JSON cannot hold either.
 pub(crate) fn check_types(schema: &Schema) -> Result<(), IpcError> {
     for field in schema.fields() {

@@ -1,0 +1,82 @@
+//! A dataset's contract, ready to be held against records.
+
+use std::sync::Arc;
+
+use flowline_log::Batch;
+use flowline_model::{Dataset, FindingKind};
+use flowline_quality::RowRules;
+
+use crate::ContractError;
+use crate::decode::Decoder;
+
+/// A dataset's contract, ready to be held against records. Compiling costs some milliseconds when there are checks, so
+/// keep it; cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    pub(crate) dataset: Arc<Dataset>,
+    pub(crate) decoder: Decoder,
+    pub(crate) rules: RowRules,
+}
+
+/// What is wrong with one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// The record's number in its batch, from zero.
+    pub index: usize,
+    /// `missing`, `wrong-type`, `failed-rule` or `unparsable`.
+    pub reason: FindingKind,
+    /// The column concerned, when it is one.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Contract {
+    /// Compiles the contract of a dataset.
+    ///
+    /// # Errors
+    /// [`ContractError`] names the column whose format or check cannot be used.
+    pub fn compile(dataset: Arc<Dataset>) -> Result<Self, ContractError> {
+        let decoder = Decoder::compile(&dataset)?;
+        let rules = RowRules::compile(&dataset)?;
+        Ok(Self { dataset, decoder, rules })
+    }
+
+    /// Every record of the batch that landing would quarantine by itself, in order. Whether a key was seen before is
+    /// known only at landing.
+    pub fn validate(&self, batch: &Batch) -> Vec<RecordError> {
+        let mut errors = Vec::new();
+        for decoded in self.decoder.decode(batch, 0..batch.records as usize) {
+            let verdicts = self.rules.evaluate(&decoded.rows);
+            for (row, failure) in verdicts.failures() {
+                errors.push(RecordError {
+                    index: decoded.places.get(row).map_or(0, |place| place.record as usize),
+                    reason: failure.reason,
+                    column: Some(failure.column.clone()),
+                    message: failure.message.clone(),
+                });
+            }
+            errors.extend(decoded.rejected.into_iter().map(|rejected| RecordError {
+                index: rejected.place.record as usize,
+                reason: rejected.reason,
+                column: rejected.column,
+                message: rejected.message,
+            }));
+        }
+        errors.sort_by_key(|error| error.index);
+        errors
+    }
+}
+
+/// Like [`Contract::validate`], compiling the contract first. A contract that cannot be used is wrong with record zero.
+pub fn validate(dataset: &Dataset, batch: &Batch) -> Vec<RecordError> {
+    match Contract::compile(Arc::new(dataset.clone())) {
+        Ok(contract) => contract.validate(batch),
+        Err(error) => vec![RecordError {
+            index: 0,
+            reason: FindingKind::CheckFailedToRun,
+            column: None,
+            message: error.to_string(),
+        }],
+    }
+}

@@ -1,0 +1,177 @@
+//! CloudEvents: the fields of the data beside the attributes as `ce_<name>`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flowline_model::FindingKind;
+use jiter::{Jiter, JiterError, Peek};
+
+use super::Place;
+use super::json::{not_json, skip_value};
+use super::rows::{Reject, Rows, push_json_text};
+
+/// What is needed of an event once all of it was read.
+#[derive(Debug, Default)]
+struct Envelope {
+    id: bool,
+    source: bool,
+    kind: bool,
+    specversion: Option<String>,
+    content_type: Option<String>,
+    data_base64: Option<String>,
+    has_data: bool,
+}
+
+impl Rows {
+    /// Reads a record that is a CloudEvent in the JSON format. Fields of its data are fields of the record; an attribute
+    /// is the field `ce_<name>`; data that is no object is the field `data`, binary data `data_base64`.
+    pub(crate) fn push_event(&mut self, record: &[u8], place: Place) {
+        self.begin();
+        let mut wrong = None;
+        let mut json = Jiter::with_tape(record, std::mem::take(&mut self.tape));
+        let result = self.read_event(&mut json, &mut wrong);
+        let result = result.and_then(|envelope| {
+            json.finish().map_err(|error| not_json(&error))?;
+            self.end_event(&envelope, &mut wrong)
+        });
+        self.tape = json.into_tape();
+        self.end(place, result.err().or(wrong));
+    }
+
+    fn read_event(&mut self, json: &mut Jiter<'_>, wrong: &mut Option<Reject>) -> Result<Envelope, Reject> {
+        match json.peek() {
+            Ok(Peek::Object) => self.read_envelope(json, wrong).map_err(|error| not_json(&error)),
+            Ok(_) => Err(Reject::unparsable("the record is not a CloudEvent: an event is an object")),
+            Err(error) => Err(not_json(&error)),
+        }
+    }
+
+    fn read_envelope(
+        &mut self,
+        json: &mut Jiter<'_>,
+        wrong: &mut Option<Reject>,
+    ) -> Result<Envelope, JiterError> {
+        let mut envelope = Envelope::default();
+        let mut key = json.known_object()?;
+        let mut position = 0;
+        while let Some(name) = key {
+            let name = name.to_owned();
+            let peek = json.peek()?;
+            match name.as_str() {
+                "data" => {
+                    if std::mem::replace(&mut envelope.has_data, true) {
+                        wrong.get_or_insert_with(|| Reject::unparsable("the event has its data twice"));
+                    }
+                    match peek {
+                        Peek::Object => self.read_members(json, wrong)?,
+                        Peek::Null => json.known_null()?,
+                        _ => self.read_field(json, "data", position, wrong)?,
+                    }
+                }
+                "data_base64" if peek == Peek::String => {
+                    envelope.data_base64 = Some(json.known_str()?.to_owned())
+                }
+                "specversion" if peek == Peek::String => {
+                    envelope.specversion = Some(json.known_str()?.to_owned())
+                }
+                _ if peek == Peek::Null => json.known_null()?,
+                _ => self.read_attribute(json, &name, peek, position, &mut envelope, wrong)?,
+            }
+            position += 1;
+            key = json.next_key()?;
+        }
+        Ok(envelope)
+    }
+
+    fn read_attribute(
+        &mut self,
+        json: &mut Jiter<'_>,
+        name: &str,
+        peek: Peek,
+        position: usize,
+        envelope: &mut Envelope,
+        wrong: &mut Option<Reject>,
+    ) -> Result<(), JiterError> {
+        // An attribute that is required is text and not empty.
+        let mut ahead = json.clone();
+        let text = if peek == Peek::String { ahead.known_str()? } else { "" };
+        match name {
+            "id" => envelope.id = !text.is_empty(),
+            "source" => envelope.source = !text.is_empty(),
+            "type" => envelope.kind = !text.is_empty(),
+            "datacontenttype" => envelope.content_type = Some(text.to_owned()),
+            _ => {}
+        }
+        self.read_field(json, &format!("ce_{name}"), position, wrong)
+    }
+
+    fn read_field(
+        &mut self,
+        json: &mut Jiter<'_>,
+        name: &str,
+        position: usize,
+        wrong: &mut Option<Reject>,
+    ) -> Result<(), JiterError> {
+        match self.event_order.find(&self.layout.fields, position, name) {
+            Some(column) => self.read_value(json, column, wrong),
+            None => {
+                let value = skip_value(json)?;
+                self.keep_unknown(name, value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Checks what every event has, and reads data that was sent as base64.
+    fn end_event(&mut self, envelope: &Envelope, wrong: &mut Option<Reject>) -> Result<(), Reject> {
+        match envelope.specversion.as_deref() {
+            Some("1.0") => {}
+            Some(other) => {
+                return Err(Reject::unparsable(format!("specversion `{other}` is not understood, `1.0` is")));
+            }
+            None => return Err(missing("specversion")),
+        }
+        for (name, there) in [("id", envelope.id), ("source", envelope.source), ("type", envelope.kind)] {
+            if !there {
+                return Err(missing(name));
+            }
+        }
+        let Some(text) = &envelope.data_base64 else { return Ok(()) };
+        if envelope.has_data {
+            return Err(Reject::unparsable("the event has both `data` and `data_base64`"));
+        }
+        let essence =
+            envelope.content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or("");
+        let essence = essence.trim().to_ascii_lowercase();
+        if essence.ends_with("/json") || essence.ends_with("+json") {
+            return self.read_packed_data(text, wrong);
+        }
+        let mut value = Vec::with_capacity(text.len() + 2);
+        push_json_text(&mut value, text);
+        let mut json = Jiter::new(&value);
+        self.read_field(&mut json, "data_base64", usize::MAX, wrong).map_err(|error| not_json(&error))
+    }
+
+    /// JSON that was packed into base64 because it was sent in binary mode and could not be embedded.
+    fn read_packed_data(&mut self, text: &str, wrong: &mut Option<Reject>) -> Result<(), Reject> {
+        let bytes = STANDARD.decode(text).map_err(|_| Reject::unparsable("`data_base64` is not base64"))?;
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(Reject::unparsable("the data is not UTF-8"));
+        }
+        let mut json = Jiter::new(&bytes);
+        let read = match json.peek() {
+            Ok(Peek::Object) => self.read_members(&mut json, wrong),
+            Ok(_) => self.read_field(&mut json, "data", usize::MAX, wrong),
+            Err(error) => Err(error),
+        };
+        read.and_then(|()| json.finish())
+            .map_err(|error| Reject::unparsable(format!("the data is not JSON: {error}")))
+    }
+}
+
+fn missing(attribute: &str) -> Reject {
+    Reject {
+        reason: FindingKind::Missing,
+        column: Some(format!("ce_{attribute}")),
+        message: format!("the event has no `{attribute}`"),
+    }
+}

@@ -1,0 +1,189 @@
+//! Records become rows, one at a time: each is either a row of every column, or rejected.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, StringBuilder};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
+use flowline_model::FindingKind;
+
+use super::column::ColumnBuilder;
+use super::fields::FieldOrder;
+use super::value::Nested;
+use super::{Layout, Place, Rejected};
+
+/// Distinct unknown fields that are counted by name; the others are counted together.
+const UNKNOWN_NAMES_MAX: usize = 100;
+/// The name under which they are counted together.
+const UNKNOWN_OTHERS: &str = "…";
+
+/// Why a record is rejected, before anyone says which record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reject {
+    pub(crate) reason: FindingKind,
+    pub(crate) column: Option<String>,
+    pub(crate) message: String,
+}
+
+impl Reject {
+    pub(crate) fn unparsable(message: impl Into<String>) -> Self {
+        Self { reason: FindingKind::Unparsable, column: None, message: message.into() }
+    }
+
+    pub(crate) fn wrong_type(column: &str, message: String) -> Self {
+        Self { reason: FindingKind::WrongType, column: Some(column.to_owned()), message }
+    }
+}
+
+/// Unknown fields and how many records had each.
+pub type UnknownFields = BTreeMap<String, u64>;
+
+pub(crate) fn count_unknown(unknown: &mut UnknownFields, name: &str, records: u64) {
+    if let Some(count) = unknown.get_mut(name) {
+        *count += records;
+    } else {
+        let name = if unknown.len() < UNKNOWN_NAMES_MAX { name } else { UNKNOWN_OTHERS };
+        *unknown.entry(name.to_owned()).or_default() += records;
+    }
+}
+
+/// The rows under way. Every record appends one value to every column, also when it is rejected: its row is taken out
+/// at the end, so that the builders never need to go back.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) columns: Vec<ColumnBuilder>,
+    /// The number of the row that filled the column last, from 1.
+    filled: Vec<u32>,
+    row: u32,
+    filled_in_row: usize,
+    extra: StringBuilder,
+    extra_text: Vec<u8>,
+    kept: BooleanBufferBuilder,
+    places: Vec<Place>,
+    rejected: Vec<Rejected>,
+    unknown: UnknownFields,
+    /// What readers keep between records.
+    pub(crate) order: FieldOrder,
+    pub(crate) event_order: FieldOrder,
+    pub(crate) tape: Vec<u8>,
+    pub(crate) nested: Nested,
+}
+
+/// Rows that are done.
+#[derive(Debug)]
+pub(crate) struct FinishedRows {
+    pub(crate) rows: RecordBatch,
+    pub(crate) places: Vec<Place>,
+    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) unknown: UnknownFields,
+}
+
+impl Rows {
+    pub(crate) fn new(layout: Arc<Layout>, capacity: usize) -> Self {
+        let columns: Vec<ColumnBuilder> = layout
+            .columns
+            .iter()
+            .map(|plan| ColumnBuilder::new(&plan.kind, &plan.format, capacity))
+            .collect();
+        Self {
+            filled: vec![0; columns.len()],
+            layout,
+            columns,
+            row: 0,
+            filled_in_row: 0,
+            extra: StringBuilder::with_capacity(capacity, 0),
+            extra_text: Vec::new(),
+            kept: BooleanBufferBuilder::new(capacity),
+            places: Vec::with_capacity(capacity),
+            rejected: Vec::new(),
+            unknown: UnknownFields::new(),
+            order: FieldOrder::default(),
+            event_order: FieldOrder::default(),
+            tape: Vec::new(),
+            nested: Nested::default(),
+        }
+    }
+
+    /// Begins a record.
+    pub(crate) fn begin(&mut self) {
+        self.row += 1;
+        self.filled_in_row = 0;
+        self.extra_text.clear();
+    }
+
+    /// Says that the column gets its value of this record now; false when it has got one already.
+    pub(crate) fn fill(&mut self, column: usize) -> bool {
+        let first = self.filled[column] != self.row;
+        self.filled[column] = self.row;
+        self.filled_in_row += usize::from(first);
+        first
+    }
+
+    /// Keeps a field that no column takes; `value` is JSON.
+    pub(crate) fn keep_unknown(&mut self, name: &str, value: &[u8]) {
+        self.extra_text.push(if self.extra_text.is_empty() { b'{' } else { b',' });
+        push_json_text(&mut self.extra_text, name);
+        self.extra_text.push(b':');
+        self.extra_text.extend_from_slice(value);
+    }
+
+    /// Counts a field that is not in the contract.
+    pub(crate) fn count_unknown(&mut self, name: &str) {
+        count_unknown(&mut self.unknown, name, 1);
+    }
+
+    /// Ends a record.
+    pub(crate) fn end(&mut self, place: Place, rejected: Option<Reject>) {
+        if self.filled_in_row < self.columns.len() {
+            for (column, filled) in self.columns.iter_mut().zip(&self.filled) {
+                if *filled != self.row {
+                    column.append_null();
+                }
+            }
+        }
+        self.kept.append(rejected.is_none());
+        match rejected {
+            None => {
+                self.places.push(place);
+                if !self.extra_text.is_empty() {
+                    self.extra_text.push(b'}');
+                }
+                // Every part of it is UTF-8: names are text, and values come out of records that are.
+                match std::str::from_utf8(&self.extra_text) {
+                    Ok(text) if !text.is_empty() => self.extra.append_value(text),
+                    _ => self.extra.append_null(),
+                }
+            }
+            Some(reject) => {
+                self.extra.append_null();
+                self.rejected.push(Rejected::new(place, reject));
+            }
+        }
+    }
+
+    /// The rows without those that were rejected.
+    pub(crate) fn finish(mut self) -> Result<FinishedRows, ArrowError> {
+        let mut columns: Vec<ArrayRef> = self.columns.into_iter().map(ColumnBuilder::finish).collect();
+        columns.push(Arc::new(self.extra.finish()));
+        let all = RecordBatch::try_new(Arc::clone(&self.layout.schema), columns)?;
+        let rows = if self.rejected.is_empty() {
+            all
+        } else {
+            filter_record_batch(&all, &BooleanArray::new(self.kept.finish(), None))?
+        };
+        Ok(FinishedRows { rows, places: self.places, rejected: self.rejected, unknown: self.unknown })
+    }
+}
+
+/// The text as a JSON string.
+pub(crate) fn push_json_text(output: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        output.push(b'"');
+        output.extend_from_slice(text.as_bytes());
+        output.push(b'"');
+    } else {
+        serde_json::to_writer(output, text).expect("writing a string to a vector cannot fail");
+    }
+}
