@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Width of a card, pixels.
 pub(super) const CARD_WIDTH: u32 = 264;
 /// Height of a card, pixels.
-pub(super) const CARD_HEIGHT: u32 = 132;
+pub(super) const CARD_HEIGHT: u32 = 124;
 /// Between two columns, pixels: room for the lines to bend.
 const COLUMN_GAP: u32 = 72;
 /// Between two cards of a column, pixels.

@@ -75,7 +75,6 @@ struct HopRegion<'a> {
     name: &'a str,
     age: Option<Ago>,
     written: String,
-    behind_label: &'a str,
     behind: String,
     note: Option<String>,
     note_bad: bool,
@@ -272,7 +271,8 @@ fn hop_card(hop: &HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<
     let (note, note_bad) = note(hop).unzip();
     let behind = match (hop.lag_records, hop.lag_versions) {
         (Some(records), _) => short_count(records),
-        (None, Some(versions)) => short_count(versions),
+        (None, Some(0)) => "0".to_owned(),
+        (None, Some(versions)) => plural(versions, "commit"),
         (None, None) => "–".to_owned(),
     };
     HopRegion {
@@ -291,7 +291,6 @@ fn hop_card(hop: &HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<
         name: short_name(hop),
         age: Ago::of(hop.last_committed_at, now),
         written: if hop.kind == "view" { "–".to_owned() } else { short_count(hop.written) },
-        behind_label: if hop.lag_records.is_none() && hop.lag_versions.is_some() { "commits behind" } else { "behind" },
         behind,
         note,
         note_bad: note_bad.unwrap_or(false),
@@ -340,7 +339,7 @@ fn source(hop: &HopRow, node: usize) -> SourceRegion<'_> {
         name: short_name(hop),
         received: short_count(hop.read + hop.lag_records.unwrap_or(0)),
         waiting: hop.lag_records.map_or("–".to_owned(), short_count),
-        note: if http { format!("POST /v1/sources/{}/records", hop.dataset) } else { "each file lands once".to_owned() },
+        note: if http { format!("POST …/{}/records", hop.dataset) } else { "each file lands once".to_owned() },
     }
 }
 
