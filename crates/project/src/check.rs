@@ -63,9 +63,7 @@ pub(crate) fn check<T: DeserializeOwned>(
     let content = match serde_json::from_value(value) {
         Ok(content) => Some(content),
         Err(error) => {
-            if !report.diagnostics.iter().any(|diagnostic| diagnostic.file == file.path) {
-                report.at_value(file, "", Problem::error(Code::InvalidValue, error.to_string()));
-            }
+            report.at_value(file, "", Problem::error(Code::InvalidValue, error.to_string()));
             None
         }
     };

@@ -27,11 +27,11 @@ fn distance(left: &str, right: &str) -> usize {
     strsim::damerau_levenshtein(left, right)
 }
 
-/// `did you mean …? ` when a candidate is near, and then all of them.
+/// `did you mean …?` when a candidate is near, and all of them when none is or when they are few.
 pub(crate) fn suggestion(word: &str, candidates: &[&str]) -> String {
     let all = candidates.join(", ");
     match nearest(word, candidates.iter().copied()) {
-        Some(candidate) if candidates.len() > 1 => {
+        Some(candidate) if (2..=6).contains(&candidates.len()) => {
             format!("did you mean `{candidate}`? possible here: {all}")
         }
         Some(candidate) => format!("did you mean `{candidate}`?"),

@@ -14,7 +14,9 @@ pub(crate) use amounts::{DurationText, ShareText, SizeText};
 pub(crate) use names::{
     ColumnName, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText, is_name,
 };
-pub(crate) use places::{AddressText, AnyText, FilePath, LakeUrl, LedgerUrl, Sha256Text, WireAddress};
+pub(crate) use places::{
+    AddressText, AnyText, FilePath, FolderText, LakeUrl, LedgerUrl, Sha256Text, WireAddress,
+};
 pub(crate) use wrapper::{Items, Variable, Written};
 
 /// A kind of value with its own way of writing.
@@ -31,6 +33,8 @@ pub(crate) trait Lexical: Sized {
     const EXAMPLES: &'static [&'static str];
     /// The JSON types it may be written as.
     const TYPES: &'static [&'static str] = &["string"];
+    /// The least it may be when it is written as a whole number.
+    const MINIMUM: Option<i64> = None;
 
     /// What a text means.
     fn read(text: &str) -> Result<Self::Meaning, Unreadable>;
@@ -47,8 +51,11 @@ pub(crate) enum Unreadable {
 
 impl Unreadable {
     /// The message and the hint for a value of kind `T`.
-    pub fn explain<T: Lexical>(self, text: &str) -> (String, Option<String>) {
+    pub fn explain<T: Lexical>(self, text: &str) -> Explanation {
         match self {
+            _ if text.trim().is_empty() => {
+                (format!("this is empty, and {} belongs here", T::NOUN), Some(format!("write {}", T::HOW)))
+            }
             Self::Form => {
                 (format!("`{}` is not {}", shorten(text), T::NOUN), Some(format!("write {}", T::HOW)))
             }
@@ -57,13 +64,16 @@ impl Unreadable {
     }
 }
 
+/// What is wrong, and what mends it.
+pub(crate) type Explanation = (String, Option<String>);
+
 /// One kind of value, without its type, for the validator.
 #[derive(Clone, Copy)]
 pub(crate) struct Format {
     pub name: &'static str,
     pub how: &'static str,
-    /// Message and hint when the text is wrong.
-    pub explain: fn(&str) -> Option<(String, Option<String>)>,
+    /// What to say when the text is wrong.
+    pub explain: fn(&str) -> Option<Explanation>,
 }
 
 /// The end of a format's name where environment variables are allowed in the value.
@@ -76,7 +86,7 @@ pub(crate) fn format_named(name: &str) -> Option<Format> {
 }
 
 fn format_of<T: Lexical>() -> Format {
-    fn explain<T: Lexical>(text: &str) -> Option<(String, Option<String>)> {
+    fn explain<T: Lexical>(text: &str) -> Option<Explanation> {
         T::read(text).err().map(|unreadable| unreadable.explain::<T>(text))
     }
     Format { name: T::FORMAT, how: T::HOW, explain: explain::<T> }
@@ -96,6 +106,7 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<SqlExpression>(),
         format_of::<GlobText>(),
         format_of::<FilePath>(),
+        format_of::<FolderText>(),
         format_of::<AddressText>(),
         format_of::<WireAddress>(),
         format_of::<LakeUrl>(),

@@ -135,19 +135,31 @@ fn wrong_type(pointer: &str, found: &Value, expected: &TypeKind, schema: &Value)
     let message = format!("{name} must be {expected}, but this is {found_noun}");
     let mut problem = Problem::error(Code::WrongType, message);
     let scalar = !found.is_object() && !found.is_array();
-    let properties =
-        schema["properties"].as_object().or_else(|| schema["oneOf"][0]["properties"].as_object());
     if let Some(format) = schema["format"].as_str().and_then(format_named) {
         problem = problem.hint(format!("write {}", format.how));
     } else if expected == "a text" && scalar {
         problem = problem.hint(format!("put it in quotes: \"{}\"", shown(found)));
+    } else if expected == "a list" && schema["items"]["type"] == "object" {
+        problem = problem
+            .hint(format!("write a list of mappings, each with the keys {}", keys_of(&schema["items"])));
     } else if expected == "a list" && scalar {
         problem = problem.hint(format!("put it in brackets: [{}]", shown(found)));
-    } else if let Some(properties) = properties {
-        let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
-        problem = problem.hint(format!("write a mapping with the keys {}", keys.join(", ")));
+    } else if schema["properties"].is_object() {
+        problem = problem.hint(format!("write a mapping with the keys {}", keys_of(schema)));
     }
     Violation::new(Spot::Value, pointer.to_owned(), problem)
+}
+
+/// The keys of a mapping, those that must be there first, as far as a line goes.
+fn keys_of(schema: &Value) -> String {
+    const KEYS_MAX: usize = 6;
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let all = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+    let others = all.filter(|key| !required.contains(key));
+    let keys: Vec<&str> = required.iter().copied().chain(others).collect();
+    let more = if keys.len() > KEYS_MAX { " …" } else { "" };
+    format!("{}{more}", keys[..keys.len().min(KEYS_MAX)].join(", "))
 }
 
 fn wrong_format(pointer: &str, found: &Value, format: &str) -> Violation {
@@ -221,7 +233,7 @@ fn tag_of(branch: &Value) -> Option<&str> {
 fn wrong_word(pointer: &str, found: &Value, words: &[&str], kind: &FileKind) -> Violation {
     let word = shown(found);
     let problem = if kind.later.contains(&word.as_str()) {
-        not_supported(format!("{}: `{word}` is not supported by this version", name_of(pointer)), words)
+        not_supported(format!("`{}: {word}` is not supported by this version", last(pointer)), words)
     } else {
         let message = format!("`{word}` is not possible for {}", name_of(pointer));
         Problem::error(Code::InvalidValue, message).hint(suggestion(&word, words))

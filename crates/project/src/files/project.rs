@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::LandingFile;
 use crate::defaults;
 use crate::value::{
-    AddressText, AnyText, DurationText, Items, LakeUrl, LedgerUrl, ProjectName, Sha256Text, SizeText,
-    Variable, WireAddress, Written,
+    AddressText, AnyText, DurationText, FolderText, Items, LakeUrl, LedgerUrl, ProjectName, Sha256Text,
+    SizeText, Variable, WireAddress, Written,
 };
 
 /// The project: its name, its teams, and where it runs.
@@ -65,7 +65,7 @@ pub(crate) struct EnvironmentFile {
     /// The folder of everything that is kept on this machine: the log, the ledger unless it is PostgreSQL, and the
     /// lake unless it is elsewhere. A relative path begins at the folder of flowline.yaml.
     #[schemars(extend("default" = defaults::DATA_DIR))]
-    pub data_dir: Option<Variable<AnyText>>,
+    pub data_dir: Option<Variable<FolderText>>,
     /// Where the tables lie: a folder, or the URL of an object store. `lake` in `data_dir` when absent.
     pub lake: Option<Variable<LakeUrl>>,
     /// Options of the object store, named as the `object_store` crate names them: `aws_region`, `aws_endpoint`,

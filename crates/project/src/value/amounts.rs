@@ -63,6 +63,7 @@ impl Lexical for SizeText {
     const HOW: &'static str = "bytes, or a number and a unit: `512KiB`, `128MiB`, `8GiB` (powers of 1024), `128MB`, `8GB` (powers of 1000)";
     const EXAMPLES: &'static [&'static str] = &["128MiB", "8GiB", "512KiB"];
     const TYPES: &'static [&'static str] = &["string", "integer"];
+    const MINIMUM: Option<i64> = Some(0);
 
     fn read(text: &str) -> Result<u64, Unreadable> {
         let text = text.trim();
@@ -102,7 +103,7 @@ impl Lexical for ShareText {
 
     fn read(text: &str) -> Result<f64, Unreadable> {
         match amount(text) {
-            Some((number, "%", "")) if number > 0.0 && number <= 100.0 => Ok(number / 100.0),
+            Some((number, "%", "")) if number > 0.0 && number <= 100.0 => Ok((number * 1e10).round() / 1e12),
             _ => Err(Unreadable::Form),
         }
     }
@@ -150,7 +151,9 @@ mod tests {
 
     #[test]
     fn shares() {
-        assert!(ShareText::read("99.9%").is_ok_and(|share| (share - 0.999).abs() < 1e-12));
+        assert_eq!(ShareText::read("99.9%"), Ok(0.999));
+        assert_eq!(ShareText::read("99.999%"), Ok(0.999_99));
+        assert_eq!(ShareText::read("100%"), Ok(1.0));
         for text in ["", "0%", "101%", "99", "0.99", "x%", "99%%"] {
             assert!(ShareText::read(text).is_err(), "{text}");
         }

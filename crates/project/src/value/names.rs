@@ -31,7 +31,10 @@ impl Lexical for TypeText {
         text.parse().map_err(|error: ColumnTypeError| {
             let hint = match &error {
                 ColumnTypeError::Unknown(part) => near_type(part),
-                _ => None,
+                ColumnTypeError::Decimal(_) => {
+                    Some("`decimal(12,2)` has 12 digits, 2 of them behind the point".to_owned())
+                }
+                ColumnTypeError::Depth => Some("keep what is nested deeper as `json`".to_owned()),
             };
             Unreadable::Because(error.to_string(), hint)
         })
@@ -50,7 +53,10 @@ fn near_type(name: &str) -> Option<String> {
         "bytes" | "blob" | "bytea" => "binary",
         "object" | "map" | "jsonb" => "json",
         "array" | "list" => "list<string>",
-        _ => nearest(name, ColumnType::NAMES)?,
+        other => match nearest(other, ColumnType::NAMES.into_iter().chain(["decimal", "decimal(18,2)"]))? {
+            "decimal" | "decimal(p,s)" => "decimal(18,2)",
+            near => near,
+        },
     };
     Some(format!("did you mean `{known}`?"))
 }

@@ -25,6 +25,26 @@ impl Lexical for FilePath {
     }
 }
 
+/// A folder of this machine.
+pub(crate) struct FolderText;
+
+impl Lexical for FolderText {
+    type Meaning = String;
+    const FORMAT: &'static str = "flowline-folder";
+    const NOUN: &'static str = "a folder of this machine";
+    const HOW: &'static str =
+        "a path, from the folder of flowline.yaml when it is relative: `.flowline`, `/var/lib/flowline`";
+    const EXAMPLES: &'static [&'static str] = &[".flowline", "/var/lib/flowline"];
+
+    fn read(text: &str) -> Result<String, Unreadable> {
+        let text = text.trim();
+        if text.is_empty() || text.contains("://") || text.contains(char::is_control) {
+            return Err(Unreadable::Form);
+        }
+        Ok(text.to_owned())
+    }
+}
+
 /// Where a server listens.
 pub(crate) struct AddressText;
 

@@ -80,7 +80,11 @@ fn schema<T: Lexical>(format: String) -> Schema {
         [one] => Value::from(*one),
         several => Value::from(several),
     };
-    json_schema!({ "type": types, "format": format, "examples": T::EXAMPLES })
+    let mut schema = json_schema!({ "type": types, "format": format, "examples": T::EXAMPLES });
+    if let Some(minimum) = T::MINIMUM {
+        schema.insert("minimum".to_owned(), minimum.into());
+    }
+    schema
 }
 
 impl<T: Lexical> JsonSchema for Written<T> {

@@ -32,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Parsed {
     for event in Parser::new_from_str(text) {
         let step = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(syntax_problem(error.marker(), error.info())),
+            Err(error) => Err(syntax_problem(text, error.marker(), error.info())),
         };
         if let Err(problem) = step {
             builder.problems.push(problem);
@@ -211,9 +211,15 @@ fn duplicate_key(key: &Key, first: Place) -> YamlProblem {
     }
 }
 
-fn syntax_problem(marker: &Marker, info: &str) -> YamlProblem {
+fn syntax_problem(text: &str, marker: &Marker, info: &str) -> YamlProblem {
     let (line, column) = position(marker);
-    let problem = problem(Place::point(line, column), format!("not valid YAML: {info}"));
+    let lines = text.lines().count() as u32;
+    // What is not closed is missed behind the last line, where there is nothing to show.
+    let place = match text.lines().last() {
+        Some(last) if line > lines => Place::point(lines, last.chars().count() as u32 + 1),
+        _ => Place::point(line, column),
+    };
+    let problem = problem(place, format!("not valid YAML: {info}"));
     if info.contains("tab") {
         return problem.hint("indent with spaces, not tabs");
     }
