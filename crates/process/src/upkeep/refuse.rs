@@ -128,7 +128,9 @@ impl Refusal {
         let message = format!(
             "`{function}()` gives another value each time, so what was computed before cannot be kept"
         );
-        Self::new(message).or_hint(
+        let mut refusal = Self::new(message);
+        refusal.function = Some(function.to_owned());
+        refusal.or_hint(
             "use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example"
                 .to_owned(),
         )

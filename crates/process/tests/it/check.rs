@@ -70,45 +70,58 @@ async fn unknown_datasets_are_pointed_at_with_the_nearest_name() {
 async fn every_unknown_column_is_pointed_at() {
     problems_of(
         "select order_idd,\n       o.amout,\n       lower(emial)\nfrom shop.orders o\nwhere o.tss > now()",
-        expect![""],
+        expect![[r#"
+            datasets/shop/out.sql:1:8: there is no column `order_idd` here (did you mean `order_id`?)
+            datasets/shop/out.sql:2:8: there is no column `amout` in `o` (did you mean `amount`?)
+            datasets/shop/out.sql:3:14: there is no column `emial` here (did you mean `email`?)
+            datasets/shop/out.sql:5:7: there is no column `tss` in `o` (did you mean `ts`?)"#]],
     )
     .await;
     problems_of(
         "select Items from shop.orders",
-        expect![""],
+        expect![[r#"datasets/shop/out.sql:1:8: there is no column `items` here (did you mean `"Items"`?)"#]],
     )
     .await;
-    problems_of("select c.nam from shop.orders o join shop.customers c on o.customer = c.customer_id", expect![""]).await;
-    problems_of("select order_id from shop.orders where exists (select 1 from shop.customers c where c.nope = orders.order_id)", expect![""]).await;
-    problems_of("select sum(amount) as s from shop.orders group by customer having max(tz) is null order by nothing", expect![""]).await;
+    problems_of("select c.nam from shop.orders o join shop.customers c on o.customer = c.customer_id", expect![[r#"
+        datasets/shop/out.sql:1:8: there is no column `nam` in `c` (did you mean `name`?)
+        datasets/shop/out.sql:1:58: there is no column `customer` in `o` (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)"#]]).await;
+    problems_of("select order_id from shop.orders where exists (select 1 from shop.customers c where c.nope = orders.order_id)", expect!["datasets/shop/out.sql:1:85: there is no column `nope` in `c` (there are `customer_id`, `name`)"]).await;
+    problems_of("select sum(amount) as s from shop.orders group by customer having max(tz) is null order by nothing", expect![[r#"
+        datasets/shop/out.sql:1:51: there is no column `customer` here (there are `"Items"`, `amount`, `email`, `order_id`, `s`, `ts`)
+        datasets/shop/out.sql:1:71: there is no column `tz` here (did you mean `ts`?)
+        datasets/shop/out.sql:1:92: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `s`, `ts`)"#]]).await;
 }
 
 #[tokio::test]
 async fn other_reasons_are_told_too() {
     problems_of(
         "select lowr(email) from shop.orders",
-        expect![""],
+        expect!["datasets/shop/out.sql:1:8: there is no function `lowr` (did you mean `lower`?)"],
     )
     .await;
-    problems_of("select order_id, count(*) as n from shop.orders", expect![""]).await;
-    problems_of("select amount from shop.orders where email", expect![""]).await;
+    problems_of("select order_id, count(*) as n from shop.orders", expect![[r#"datasets/shop/out.sql:1:8: column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column "shop.orders.order_id" must appear in the GROUP BY clause or must be part of an aggregate function, currently only "count(Int64(1))" appears in the SELECT clause satisfies this requirement"#]]).await;
+    problems_of("select amount from shop.orders where email", expect!["datasets/shop/out.sql:1:1: cannot create filter with non-boolean predicate 'shop.orders.email' returning Utf8"]).await;
     problems_of(
         "select order_id from shop.orders union all select order_id, amount from shop.orders",
-        expect![""],
+        expect!["datasets/shop/out.sql:1:1: UNION queries have different number of columns"],
     )
     .await;
     problems_of(
         "select order_id from shop.orders a, shop.orders b",
-        expect![""],
+        expect!["datasets/shop/out.sql:1:8: ambiguous reference to unqualified field order_id"],
     )
     .await;
-    problems([sql("shop.out", Full, "select count(*), order_id as id, email as id, map(['a'], [1]) as m from shop.orders group by 2, 3")], expect![""]).await;
+    problems([sql("shop.out", Full, "select count(*), order_id as id, email as id, map(['a'], [1]) as m from shop.orders group by 2, 3")], expect![[r#"datasets/shop/out.sql:1:1: projections require unique expression names but the expression "shop.orders.order_id AS id" at position 1 and "shop.orders.email AS id" at position 2 have the same name. Consider aliasing ("AS") one of them"#]]).await;
 }
 
 #[tokio::test]
 async fn declared_columns_are_held_against_the_sql() {
     let out = sql("shop.out", Full, "select\n  order_id,\n  email,\n  amount,\n  1 as n\nfrom shop.orders");
-    problems([out.clone().with_columns("order_id string!, email string!, amount int64, m int64")], expect![""]).await;
+    problems([out.clone().with_columns("order_id string!, email string!, amount int64, m int64")], expect![[r#"
+        datasets/shop/out.sql:1:1: column `m` is declared, but the SQL does not give it (it gives `n`: rename one of them)
+        datasets/shop/out.sql:3:3: column `email` is declared required, but the SQL may give null (add `where email is not null`, use coalesce, or do not require it)
+        datasets/shop/out.sql:4:3: column `amount` is declared `int64`, but the SQL gives `decimal(12,2)` (cast it in the SQL, or declare it `decimal(12,2)`)
+        datasets/shop/out.sql:5:3: the SQL gives a column `n` that is not declared (declare it under `columns`, or leave it out of the SELECT)"#]]).await;
     problems(
         [out.with_columns("order_id string!, email string, amount decimal(14,2)!, n decimal(20,0)!")],
         expect![""],
@@ -148,7 +161,9 @@ async fn one_broken_dataset_hides_no_other() {
             sql("shop.c", View, "select nope from shop.a").with_columns("x string"),
             sql("shop.d", View, "select name, nope from shop.customers"),
         ],
-        expect![""],
+        expect![[r#"
+            datasets/shop/a.yaml:7:12: there is no column `nope` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+            datasets/shop/d.sql:1:14: there is no column `nope` here (there are `customer_id`, `name`)"#]],
     )
     .await;
 }
@@ -204,6 +219,20 @@ async fn columns_come_from_the_sql() {
             ));
         }
     }
-    expect![""]
+    expect![[r#"
+        shop.orders.order_id string!
+        shop.orders.email string
+        shop.orders.amount decimal(12,2)!
+        shop.orders.ts timestamp!
+        shop.t.day date!
+        shop.t.n int64!
+        shop.t.total decimal(38,2)!
+        shop.t.mean decimal(37,6)!
+        shop.t.last string!
+        shop.v.id string!
+        shop.v.email string!
+        shop.v.twice decimal(33,2)!
+        shop.v.day date!
+    "#]]
     .assert_eq(&text);
 }

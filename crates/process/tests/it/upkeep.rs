@@ -54,11 +54,11 @@ async fn rows_one_by_one() {
         select id, day, unnest(tags) as tag from shop.sales
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select id, day from shop.sales union all select id, day from shop.events
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         with big as (select * from shop.sales where amount > 10) select b.id, b.day from big b
           append     holds
           partition  holds
@@ -81,31 +81,31 @@ async fn joins() {
         select s.id, s.day, c.name from shop.sales s join shop.customers c on s.customer = c.customer
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select s.id, s.day, c.name from shop.sales s left join shop.customers c on s.customer = c.customer
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select s.id, s.day, c.name from shop.sales s right join shop.customers c on s.customer = c.customer
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:77 `materialize: append` only adds rows, but an outer join changes rows that are there when more arrive (use `materialize: full`)
+          partition  1:77 which `day` new rows affect cannot be told through a join (use `materialize: full`)
+          merge      1:77 which `id` new rows affect cannot be told through a join (use `materialize: full`)
         select s.id, c.since as day from shop.sales s join shop.customers c on s.customer = c.customer
           append     holds
-          partition  holds
-          merge      holds
+          partition  1:72 which `day` new rows affect cannot be told through a join (use `materialize: append`)
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select s.id, s.day from shop.sales s join shop.customers c on s.day = c.since
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select id, day from shop.sales where customer in (select customer from shop.customers)
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
         select id, day, (select max(since) from shop.customers) as last from shop.sales
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
     "#]]).await;
 }
 
@@ -122,33 +122,33 @@ async fn aggregates() {
     ];
     modes(&queries, keyed, expect![[r#"
         select id, day, sum(amount) as total from shop.sales group by id, day
-          append     holds
+          append     1:21 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: partition`)
           partition  holds
-          merge      holds
+          merge      1:1 the query may give several rows with one key `id` (declare `key: [id, day]`, the columns it groups by)
         select id, max(day) as day, count(*) as n from shop.sales group by id
-          append     holds
-          partition  holds
+          append     1:16 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: merge`)
+          partition  1:16 which `day` new rows affect cannot be told through an aggregate (use `materialize: merge`)
           merge      holds
         select day, count(*) as id from shop.sales group by day
-          append     holds
+          append     1:53 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: partition`)
           partition  holds
-          merge      holds
+          merge      1:53 which `id` new rows affect cannot be told through an aggregate (use `materialize: partition`)
         select customer as id, min(day) as day from shop.sales group by customer having count(*) > 1
-          append     holds
-          partition  holds
+          append     1:28 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: merge`)
+          partition  1:28 which `day` new rows affect cannot be told through an aggregate (use `materialize: merge`)
           merge      holds
         select distinct id, day from shop.sales
-          append     holds
+          append     1:1 `materialize: append` only adds rows, but DISTINCT changes rows that are there when more arrive (use `materialize: partition`)
           partition  holds
-          merge      holds
+          merge      1:1 the query may give several rows with one key `id` (declare `key: [id, day]`, the columns it groups by)
         select max(id) as id, max(day) as day from shop.sales
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:12 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: full`)
+          partition  1:12 which `day` new rows affect cannot be told through an aggregate (use `materialize: full`)
+          merge      1:12 which `id` new rows affect cannot be told through an aggregate (use `materialize: full`)
         select s.id, s.day, t.n from shop.sales s join (select customer, count(*) as n from shop.sales group by customer) t on s.customer = t.customer
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:105 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: full`)
+          partition  1:120 which `day` new rows affect cannot be told through a join (use `materialize: full`)
+          merge      1:120 which `id` new rows affect cannot be told through a join (use `materialize: full`)
     "#]]).await;
 }
 
@@ -165,33 +165,33 @@ async fn windows_and_order() {
     ];
     modes(&queries, keyed, expect![[r#"
         select id, day, row_number() over (partition by day order by ts) as n from shop.sales
-          append     holds
+          append     1:49 `materialize: append` only adds rows, but a window function changes rows that are there when more arrive (use `materialize: partition`)
           partition  holds
-          merge      holds
+          merge      1:49 which `id` new rows affect cannot be told through a window function (use `materialize: partition`)
         select id, day, row_number() over (order by ts) as n from shop.sales
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:45 `materialize: append` only adds rows, but a window function changes rows that are there when more arrive (use `materialize: full`)
+          partition  1:45 which `day` new rows affect cannot be told through a window function (use `materialize: full`)
+          merge      1:45 which `id` new rows affect cannot be told through a window function (use `materialize: full`)
         select id, day from (select *, row_number() over (partition by id order by ts desc) as n from shop.sales) where n = 1
-          append     holds
-          partition  holds
+          append     1:64 `materialize: append` only adds rows, but a window function changes rows that are there when more arrive (use `materialize: merge`)
+          partition  1:64 which `day` new rows affect cannot be told through a window function (use `materialize: merge`)
           merge      holds
         select id, day from shop.sales qualify row_number() over (partition by id order by ts desc) = 1
-          append     holds
-          partition  holds
+          append     1:72 `materialize: append` only adds rows, but a window function changes rows that are there when more arrive (use `materialize: merge`)
+          partition  1:72 which `day` new rows affect cannot be told through a window function (use `materialize: merge`)
           merge      holds
         select distinct on (id) id, day from shop.sales order by id, ts desc
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:21 `materialize: append` only adds rows, but DISTINCT changes rows that are there when more arrive (use `materialize: full`)
+          partition  1:21 which `day` new rows affect cannot be told through DISTINCT (use `materialize: full`)
+          merge      1:21 which `id` new rows affect cannot be told through DISTINCT (use `materialize: full`)
         select id, day from shop.sales order by ts
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:41 a table has no order, and ORDER BY sorts all rows again for each new one (leave it out, put it in the queries that read the table, or use `materialize: full`)
+          partition  1:41 a table has no order, and ORDER BY sorts all rows again for each new one (leave it out, put it in the queries that read the table, or use `materialize: full`)
+          merge      1:41 a table has no order, and ORDER BY sorts all rows again for each new one (leave it out, put it in the queries that read the table, or use `materialize: full`)
         select id, day from shop.sales limit 10
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:1 LIMIT picks from all rows, so new rows change which ones stay (leave it out, put it in the queries that read the table, or use `materialize: full`)
+          partition  1:1 LIMIT picks from all rows, so new rows change which ones stay (leave it out, put it in the queries that read the table, or use `materialize: full`)
+          merge      1:1 LIMIT picks from all rows, so new rows change which ones stay (leave it out, put it in the queries that read the table, or use `materialize: full`)
     "#]]).await;
 }
 
@@ -205,21 +205,21 @@ async fn what_changes_by_itself() {
     ];
     modes(&queries, keyed, expect![[r#"
         select id, day, now() as at from shop.sales
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:17 `now()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          partition  1:17 `now()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          merge      1:17 `now()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
         select id, day from shop.sales where random() < 0.1
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:38 `random()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          partition  1:38 `random()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          merge      1:38 `random()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
         select id, day from shop.sales where day > current_date - interval '7 days'
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:44 `current_date()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          partition  1:44 `current_date()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
+          merge      1:44 `current_date()` gives another value each time, so what was computed before cannot be kept (use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example)
         select 'a' as id, cast('2025-01-01' as date) as day
-          append     holds
-          partition  holds
-          merge      holds
+          append     1:1 the query reads no dataset, so there is nothing whose growth could be followed (use `materialize: full`)
+          partition  1:1 the query reads no dataset, so there is nothing whose growth could be followed (use `materialize: full`)
+          merge      1:1 the query reads no dataset, so there is nothing whose growth could be followed (use `materialize: full`)
     "#]]).await;
 }
 
@@ -228,14 +228,14 @@ async fn what_must_be_declared() {
     modes(&["select id, day from shop.sales"], |dataset| dataset, expect![[r#"
         select id, day from shop.sales
           append     holds
-          partition  holds
-          merge      holds
+          partition  1:1 `materialize: partition` needs `partition_by`, which is not declared (declare `partition_by`, `[day(ts)]` for example)
+          merge      1:1 `materialize: merge` needs a `key`, which is not declared (declare the columns that identify a row as `key`)
     "#]]).await;
     modes(&["select id, day from shop.events"], keyed, expect![[r#"
         select id, day from shop.events
           append     holds
           partition  holds
-          merge      holds
+          merge      1:1 of two new rows with one key, nothing says which one to keep (declare `event_time`: the later row stays)
     "#]]).await;
     let timed =
         |dataset: Dataset| dataset.with_key(&["id"]).with_partitions(&["day(ts)"]).with_event_time("ts");
@@ -252,13 +252,13 @@ async fn what_must_be_declared() {
               partition  holds
               merge      holds
             select id, cast(ts as varchar) as ts from shop.sales
-              append     holds
-              partition  holds
-              merge      holds
+              append     1:1 `partition_by` needs a date or a timestamp, but `ts` is `string` (cast it in the SQL)
+              partition  1:1 `partition_by` needs a date or a timestamp, but `ts` is `string` (cast it in the SQL)
+              merge      1:1 `partition_by` needs a date or a timestamp, but `ts` is `string` (cast it in the SQL)
             select id, day from shop.sales
-              append     holds
-              partition  holds
-              merge      holds
+              append     1:1 `event_time` names a column `ts`, which the SQL does not give (select it)1:1 `partition_by` names a column `ts`, which the SQL does not give (select it)
+              partition  1:1 `event_time` names a column `ts`, which the SQL does not give (select it)1:1 `partition_by` names a column `ts`, which the SQL does not give (select it)
+              merge      1:1 `event_time` names a column `ts`, which the SQL does not give (select it)1:1 `partition_by` names a column `ts`, which the SQL does not give (select it)
         "#]],
     )
     .await;
@@ -268,7 +268,7 @@ async fn what_must_be_declared() {
         monthly,
         expect![[r#"
             select id, day, sum(amount) as total from shop.sales group by id, day
-              append     holds
+              append     1:21 `materialize: append` only adds rows, but an aggregate changes rows that are there when more arrive (use `materialize: merge`)
               partition  holds
               merge      holds
         "#]],
