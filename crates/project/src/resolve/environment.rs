@@ -167,6 +167,7 @@ impl Resolver<'_> {
                     &format!("tokens/{index}/name"),
                     problem.hint("give each holder a name of its own"),
                 );
+                continue;
             }
             let key = format!("tokens/{index}/sha256");
             let Some(sha256) = self.read(&key, Some(&token.sha256)) else { continue };
