@@ -3,7 +3,10 @@
 //! Owns: the only reads of time and randomness in the workspace ([`clock`], [`ids`], [`random`]), the few error
 //! kinds that a caller branches on ([`ErrorKind`]), and the retry schedule ([`retry`]).
 //! Does not own: any word of the domain (those are in `flowline-model`), any I/O.
-#![allow(clippy::disallowed_methods, reason = "here the clock is read and identifiers are made, for all others")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "here the clock is read and identifiers are made, for all others"
+)]
 
 pub mod clock;
 pub mod ids;
