@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyPool, ConnectOptions, Executor};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
 use crate::database::Database;
 use crate::dialect::{Access, Dialect};
 use crate::sql_ledger::SqlLedger;
 use crate::{Ledger, LedgerError, fault, migrations};
+
+/// How long a database may take to let us in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens the ledger at this URL: `sqlite:///path/ledger.db` (created when absent, with its folder),
 /// `sqlite::memory:` (for tests; gone when dropped) or `postgres://user:password@host/database`. Brings its schema up
@@ -111,6 +114,9 @@ pub(crate) async fn open(target: &Target, version: i64) -> Result<Database, Ledg
             reason: format!("creating its folder: {error}"),
         })?;
     }
+    if target.shared {
+        prepare(target, version).await?;
+    }
     let writers = match target.dialect {
         Dialect::Sqlite => 1,
         Dialect::Postgres => 8,
@@ -120,17 +126,36 @@ pub(crate) async fn open(target: &Target, version: i64) -> Result<Database, Ledg
         (Dialect::Sqlite, true) => pool(target, Access::Read, 4),
         _ => writer.clone(),
     };
-    let mut connection = writer.acquire().await.map_err(|error| fault::opening(&target.place, error))?;
-    migrations::migrate(&mut connection, target.dialect, &target.place, version).await?;
-    drop(connection);
+    if !target.shared {
+        let mut connection = writer.acquire().await.map_err(|error| fault::opening(&target.place, error))?;
+        migrations::migrate(&mut connection, target.dialect, &target.place, version).await?;
+    }
     Ok(Database { writer, readers, dialect: target.dialect, place: target.place.clone() })
+}
+
+/// Migrates over a connection of its own: a pool keeps trying until its time is up and then cannot say what the
+/// matter was.
+async fn prepare(target: &Target, version: i64) -> Result<(), LedgerError> {
+    let opening = |error| fault::opening(&target.place, error);
+    let connecting = AnyConnection::connect_with(&target.options);
+    let mut connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connection) => connection.map_err(opening)?,
+        Err(_) => {
+            let reason = format!("no answer within {CONNECT_TIMEOUT:?}");
+            return Err(LedgerError::Open { place: target.place.clone(), reason });
+        }
+    };
+    let greeting = target.dialect.on_connect(Access::Write);
+    connection.execute(sqlx::raw_sql(greeting)).await.map_err(opening)?;
+    migrations::migrate(&mut connection, target.dialect, &target.place, version).await?;
+    connection.close().await.map_err(opening)
 }
 
 fn pool(target: &Target, access: Access, connections_max: u32) -> AnyPool {
     let greeting = target.dialect.on_connect(access);
     let options = AnyPoolOptions::new()
         .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(CONNECT_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(greeting)).await.map(|_| ()) })
         });

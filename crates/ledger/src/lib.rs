@@ -4,25 +4,31 @@
 //! only crate that writes control-plane state. Does not own: what the facts mean (`flowline-model`), how they are
 //! shown (`flowline-view`).
 
-mod attempts;
-mod catalog;
-mod connect;
-mod database;
-mod dialect;
+// What is promised, and what holds the promise.
+pub mod contract;
 mod error;
 mod facts;
-mod fault;
+
+// One file a kind of fact, all behind `sql_ledger`.
+mod attempts;
+mod catalog;
 mod files;
 mod findings;
-mod migrations;
 mod positions;
 mod record;
-mod row;
 mod runs;
 mod sql_ledger;
 mod standings;
 mod totals;
 mod upkeep;
+
+// The databases.
+mod connect;
+mod database;
+mod dialect;
+mod fault;
+mod migrations;
+mod row;
 
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;

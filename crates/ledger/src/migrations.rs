@@ -33,12 +33,24 @@ pub(crate) async fn migrate(
     }
     match migrator(dialect).run_direct(Some(version), &mut *transaction, false).await {
         Ok(()) => transaction.commit().await.map_err(open),
-        Err(MigrateError::VersionMissing(found)) => Err(LedgerError::Newer {
+        Err(error) => {
+            // At once, as dropping it would leave the lock until the connection is used again.
+            transaction.rollback().await.map_err(open)?;
+            Err(refused(place, error))
+        }
+    }
+}
+
+fn refused(place: &str, error: MigrateError) -> LedgerError {
+    match error {
+        MigrateError::VersionMissing(found) => LedgerError::Newer {
             place: place.to_owned(),
             reason: format!("its schema is at version {found}, this one knows up to {}", newest()),
-        }),
-        Err(MigrateError::Execute(error)) => Err(open(error)),
-        Err(error) => Err(LedgerError::Open { place: place.to_owned(), reason: error.to_string() }),
+        },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            crate::fault::opening(place, error)
+        }
+        error => LedgerError::Open { place: place.to_owned(), reason: error.to_string() },
     }
 }
 
@@ -54,4 +66,67 @@ fn migrator(dialect: Dialect) -> Migrator {
     // The migrator's own lock ends before our transaction does.
     migrator.set_locking(false);
     migrator
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+    use sqlx::Connection;
+
+    use super::*;
+
+    const RUN: &str = "INSERT INTO runs (id, hop, kind, outcome, reason, inputs, read, written, quarantined, \
+         duplicate, late, filtered, reshaped, bytes_read, bytes_written, started_at, finished_at, attempts, \
+         commit_dataset, commit_version, committed_at, commit_latency_us, error_kind, error_message) VALUES \
+         ($1, 'shop.orders', 'land', $2, 'new-records', '[]', 1, 1, 0, 0, 0, 0, 0, 0, 0, $3, $3, 1, $4, $5, $3, 9, \
+         $6, $6)";
+
+    async fn run(connection: &mut AnyConnection, number: i64, version: Option<i64>) {
+        sqlx::query(RUN)
+            .bind(format!("{number:032x}"))
+            .bind(if version.is_some() { "succeeded" } else { "failed" })
+            .bind(number * 1_000_000)
+            .bind(version.map(|_| "shop.orders"))
+            .bind(version)
+            .bind(version.is_none().then_some("internal"))
+            .execute(connection)
+            .await
+            .unwrap();
+    }
+
+    /// Standings that are worked out from an older ledger's runs are those that would have been kept.
+    #[tokio::test]
+    async fn standings_are_worked_out_from_the_past() {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect("sqlite::memory:").await.unwrap();
+        migrate(&mut connection, Dialect::Sqlite, "here", 1).await.unwrap();
+        for (number, version) in [(1, Some(0)), (2, None), (3, Some(1)), (4, None), (5, None)] {
+            run(&mut connection, number, version).await;
+        }
+        migrate(&mut connection, Dialect::Sqlite, "here", newest()).await.unwrap();
+        let row = sqlx::query("SELECT * FROM standings").fetch_one(&mut connection).await.unwrap();
+        let fields = crate::row::Fields::new(&row, "standing");
+        let id = |column| fields.text(column).unwrap().trim_start_matches('0').to_owned();
+        let pointers = ["newest_run", "ended_run", "succeeded_run", "committed_run"].map(id);
+        assert_eq!(pointers, ["5", "5", "3", "3"]);
+        assert_eq!(fields.int("committed_version").unwrap(), 1);
+        assert_eq!((fields.int("failures").unwrap(), fields.int("failing_since").unwrap()), (2, 4_000_000));
+    }
+
+    /// The statements that were released are what the ledgers out there were made with: a change of them would be a
+    /// ledger that cannot be opened.
+    #[test]
+    fn released_migrations_do_not_change() {
+        let checksums: Vec<(i64, String)> = migrator(Dialect::Sqlite)
+            .iter()
+            .map(|migration| {
+                (
+                    migration.version,
+                    migration.checksum.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+                )
+            })
+            .collect();
+        assert_eq!(checksums, [(1, "0296365db030".to_owned()), (2, "79c966d1e69c".to_owned())]);
+    }
 }

@@ -1,0 +1,138 @@
+//! Findings, attempts, deployments.
+
+use std::sync::Arc;
+
+use flowline_base::{ErrorKind, RunId};
+use flowline_model::{
+    Attempt, Column, ColumnType, Dataset, Deployment, FilesOrigin, Finding, FindingKind, LandingSettings,
+    Origin, Outcome, RunError, Severity, Slo, Zone,
+};
+
+use super::samples::{at, dataset, finding, landing};
+use crate::{CatalogDataset, FindingFilter, Ledger, RunFilter};
+
+const FINE: &str = "the ledger answers";
+
+pub async fn findings_of_one_subject_are_one_row(ledger: Arc<dyn Ledger>) {
+    let run = landing("orders", 0, 10, 0);
+    let first = Finding { run: Some(run.id), ..finding("orders", 2, 10, 1) };
+    ledger.record_run(&run, &[], &[first]).await.expect(FINE);
+    let again = Finding { severity: Severity::Warning, ..finding("orders", 3, 50, 9) };
+    let other = Finding { kind: FindingKind::Missing, ..finding("orders", 1, 4, 5) };
+    let foreign = finding("events", 1, 4, 7);
+    ledger.record_findings(&[again.clone(), other.clone(), foreign.clone()]).await.expect(FINE);
+    // Nothing is found twice when the same run is offered again.
+    ledger.record_run(&run, &[], &[finding("orders", 2, 10, 1)]).await.expect(FINE);
+
+    let found =
+        ledger.findings(&FindingFilter { dataset: Some(dataset("orders")), limit: None }).await.expect(FINE);
+    let grown = Finding { count: 5, first_position: Some("log/0@10".to_owned()), ..again };
+    let facts: Vec<_> = found.iter().map(|found| (found.finding.clone(), found.first_found_at)).collect();
+    assert_eq!(facts, [(grown.clone(), at(1)), (other, at(5))]);
+
+    let all = ledger.findings(&FindingFilter { dataset: None, limit: Some(2) }).await.expect(FINE);
+    assert_eq!(all.into_iter().map(|found| found.finding).collect::<Vec<_>>(), [grown, foreign]);
+}
+
+pub async fn the_same_finding_again_is_the_same_fact(ledger: Arc<dyn Ledger>) {
+    let found = [finding("orders", 2, 10, 1)];
+    ledger.record_findings(&found).await.expect(FINE);
+    ledger.record_findings(&found).await.expect(FINE);
+    let stored = ledger.findings(&FindingFilter::default()).await.expect(FINE);
+    assert_eq!(stored.into_iter().map(|found| found.finding).collect::<Vec<_>>(), found);
+}
+
+pub async fn texts_of_any_kind_are_kept(ledger: Arc<dyn Ledger>) {
+    let odd = "quote ' \" \\ percent % line\nüñí ☃ $1 ?";
+    let mut run = landing("orders", 0, 10, 0);
+    run.trigger = odd.to_owned();
+    run.outcome = Outcome::Failed;
+    run.commit = None;
+    run.error = Some(RunError { kind: ErrorKind::Input, message: format!("{odd}\0{odd}") });
+    let long = "ü".repeat(4_000);
+    let found = [Finding { subject: long.clone(), message: "a\0b".to_owned(), ..finding("orders", 1, 0, 0) }];
+    ledger.record_run(&run, &[], &found).await.expect(FINE);
+
+    let stored = ledger.runs(&RunFilter::default()).await.expect(FINE);
+    assert_eq!(stored[0].trigger, odd);
+    let message = stored[0].error.as_ref().map(|error| error.message.clone());
+    assert_eq!(message, Some(format!("{odd}\u{fffd}{odd}")), "a NUL is shown as what it is: not a text");
+    let stored = ledger.findings(&FindingFilter::default()).await.expect(FINE);
+    assert_eq!(stored[0].finding.message, "a\u{fffd}b");
+    assert!(stored[0].finding.subject.len() <= 1_000 && long.starts_with(&stored[0].finding.subject));
+}
+
+pub async fn attempts_end_once(ledger: Arc<dyn Ledger>) {
+    let (run, other) = (RunId::generate(), RunId::generate());
+    let attempt = |run, number, outcome| Attempt {
+        run,
+        number,
+        outcome,
+        started_at: at(i64::from(number)),
+        finished_at: (outcome != Outcome::Running).then(|| at(i64::from(number) + 1)),
+        error: (outcome == Outcome::Failed)
+            .then(|| RunError { kind: ErrorKind::Transient, message: "timed out".to_owned() }),
+    };
+    let first = attempt(run, 1, Outcome::Failed);
+    let second = attempt(run, 2, Outcome::Succeeded);
+    let third = attempt(other, 1, Outcome::Running);
+    let started = [attempt(run, 1, Outcome::Running), attempt(run, 2, Outcome::Running)];
+    for attempt in [&started[0], &first, &started[1], &second, &started[0], &third] {
+        ledger.record_attempt(attempt).await.expect(FINE);
+    }
+    assert_eq!(ledger.attempts(Some(run)).await.expect(FINE), [first.clone(), second.clone()]);
+    assert_eq!(ledger.attempts(None).await.expect(FINE), [third, second, first]);
+}
+
+/// A dataset as a deployment declares it.
+pub fn declared(name: &str, owner: &str) -> CatalogDataset {
+    let columns = vec![Column::new("iata", ColumnType::String).required()];
+    let origin = Origin::Files(FilesOrigin {
+        location: "file:///data/in".to_owned(),
+        pattern: "*.csv".to_owned(),
+        format: None,
+        poll_every: std::time::Duration::from_millis(1_500),
+    });
+    let declaration = Dataset {
+        name: dataset(name),
+        description: "What's \"in\" it".to_owned(),
+        owner: owner.to_owned(),
+        zone: Zone::Raw,
+        origin,
+        columns: columns.clone(),
+        key: vec!["iata".to_owned()],
+        dedupe_horizon: std::time::Duration::from_secs(86_400),
+        event_time: None,
+        partition_by: Vec::new(),
+        compatibility: Some("backward".to_owned()),
+        slo: Slo { freshness_target: Some(0.99), ..Slo::default() },
+        runbook: None,
+        landing: LandingSettings::default(),
+        declared_in: format!("datasets/shop/{name}.yaml"),
+    };
+    CatalogDataset { dataset: declaration, inputs: vec![dataset("input")], columns }
+}
+
+pub async fn the_last_deployment_is_the_catalog(ledger: Arc<dyn Ledger>) {
+    let deployment = |version: &str, seconds| Deployment {
+        version: version.to_owned(),
+        environment: "dev".to_owned(),
+        deployed_at: at(seconds),
+    };
+    let first = [declared("orders", "team-shop"), declared("airports", "team-shop")];
+    ledger.record_deployment(&deployment("aaa", 1), &first).await.expect(FINE);
+    assert_eq!(ledger.deployment().await.expect(FINE), Some(deployment("aaa", 1)));
+    assert_eq!(ledger.catalog().await.expect(FINE), [first[1].clone(), first[0].clone()]);
+
+    // One is gone, one has changed, one is new; the same deployment again is the same fact.
+    let second = [declared("carriers", "team-air"), declared("orders", "team-orders")];
+    for _ in 0..2 {
+        ledger.record_deployment(&deployment("bbb", 2), &second).await.expect(FINE);
+    }
+    assert_eq!(ledger.deployment().await.expect(FINE), Some(deployment("bbb", 2)));
+    assert_eq!(ledger.catalog().await.expect(FINE), second);
+
+    // What was retired can come back.
+    ledger.record_deployment(&deployment("aaa", 3), &first).await.expect(FINE);
+    assert_eq!(ledger.catalog().await.expect(FINE), [first[1].clone(), first[0].clone()]);
+}

@@ -1,0 +1,66 @@
+//! What every ledger must do: the suite that each implementation passes.
+//!
+//! ```ignore
+//! /// An empty ledger and what must outlive it (a folder, say); none when its server is not at hand.
+//! async fn fresh() -> Option<(Arc<dyn Ledger>, Guard)> { … }
+//! flowline_ledger::ledger_contract!(fresh);
+//! ```
+#![allow(missing_docs, reason = "the names of the cases say what must hold")]
+
+mod facts;
+mod runs;
+pub mod samples;
+mod upkeep;
+
+pub use facts::*;
+pub use runs::*;
+pub use upkeep::*;
+
+/// Declares one test for each case of the contract; `$fresh` is an async function that returns an empty ledger each
+/// time with what must outlive it, or none when there is no server to test with.
+#[macro_export]
+macro_rules! ledger_contract {
+    ($fresh:path) => {
+        $crate::ledger_contract!(
+            @cases $fresh,
+            an_empty_ledger_answers_empty,
+            a_run_reads_back_as_it_was_recorded,
+            a_run_is_recorded_once,
+            a_commit_is_recorded_once_whichever_run_offers_it,
+            a_run_that_has_not_ended_is_refused,
+            totals_are_the_sum_of_the_runs,
+            positions_reach_from_the_first_run_to_the_last,
+            a_skipped_offset_is_a_gap,
+            records_that_were_read_and_not_counted_are_a_gap,
+            failed_runs_move_nothing,
+            compactions_add_nothing,
+            replays_take_out_of_quarantine_and_move_no_position,
+            a_failed_run_that_committed_after_all_is_put_right,
+            files_are_landed_once_and_have_no_position,
+            runs_are_filtered_and_paged_newest_first,
+            commits_come_newest_first,
+            standings_tell_how_a_hop_is_doing,
+            concurrent_writers_lose_nothing,
+            the_same_run_from_many_writers_counts_once,
+            findings_of_one_subject_are_one_row,
+            the_same_finding_again_is_the_same_fact,
+            texts_of_any_kind_are_kept,
+            attempts_end_once,
+            the_last_deployment_is_the_catalog,
+            abandoned_runs_are_closed,
+            an_abandoned_run_that_committed_is_put_right,
+            pruning_keeps_what_stands,
+        );
+    };
+    (@cases $fresh:path, $($case:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                match $fresh().await {
+                    Some((ledger, _guard)) => $crate::contract::$case(ledger).await,
+                    None => println!("skipped: there is no server to test with"),
+                }
+            }
+        )*
+    };
+}
