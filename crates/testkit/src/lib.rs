@@ -2,6 +2,8 @@
 //!
 //! Nothing outside tests and the bench crate depends on it.
 
+mod datasets;
 mod flowline_process;
 
+pub use datasets::http_dataset;
 pub use flowline_process::{FlowlineOptions, FlowlineProcess, real_data};

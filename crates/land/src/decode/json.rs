@@ -27,8 +27,7 @@ impl Rows {
                 json.known_skip(other).map_err(|error| not_json(&error))?;
                 Err(Reject::unparsable(format!("the record is {} and not an object", kind(other))))
             }
-            Err(_) if json.current_index() == 0 => Err(Reject::unparsable("the record is empty")),
-            Err(error) => Err(not_json(&error)),
+            Err(_) => Err(Reject::unparsable("the record is empty")),
         }
     }
 

@@ -14,7 +14,12 @@ fn shared_bytes(array: &ArrayRef) -> u64 {
         DataType::BinaryView => array.as_binary_view().lengths().map(u64::from).sum(),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            repeated(dictionary.values(), array.len() as u64)
+            let lengths = lengths(dictionary.values());
+            if lengths.is_empty() {
+                return 0;
+            }
+            let keys = dictionary.normalized_keys();
+            keys.iter().map(|key| lengths.get(*key).copied().unwrap_or(0)).fold(0, u64::saturating_add)
         }
         // The runs of a column are few and its rows many, so that the longest value stands for all.
         DataType::RunEndEncoded(..) => array
@@ -33,19 +38,27 @@ fn shared_bytes(array: &ArrayRef) -> u64 {
 
 /// An upper bound: every row holds the longest value.
 fn repeated(values: &ArrayRef, rows: u64) -> u64 {
-    let longest = match values.data_type() {
-        DataType::Utf8 => longest(values.as_string::<i32>().iter().flatten().map(str::len)),
-        DataType::LargeUtf8 => longest(values.as_string::<i64>().iter().flatten().map(str::len)),
-        DataType::Utf8View => longest(values.as_string_view().iter().flatten().map(str::len)),
-        DataType::Binary => longest(values.as_binary::<i32>().iter().flatten().map(<[u8]>::len)),
-        DataType::LargeBinary => longest(values.as_binary::<i64>().iter().flatten().map(<[u8]>::len)),
-        DataType::BinaryView => longest(values.as_binary_view().iter().flatten().map(<[u8]>::len)),
-        DataType::FixedSizeBinary(size) => u64::try_from(*size).unwrap_or(0),
-        _ => 16,
-    };
-    rows.saturating_mul(longest)
+    rows.saturating_mul(lengths(values).into_iter().max().unwrap_or(0))
 }
 
-fn longest(lengths: impl Iterator<Item = usize>) -> u64 {
-    lengths.max().unwrap_or(0) as u64
+/// Bytes of each value.
+fn lengths(values: &ArrayRef) -> Vec<u64> {
+    match values.data_type() {
+        DataType::Utf8 => texts(values.as_string::<i32>().iter()),
+        DataType::LargeUtf8 => texts(values.as_string::<i64>().iter()),
+        DataType::Utf8View => texts(values.as_string_view().iter()),
+        DataType::Binary => binaries(values.as_binary::<i32>().iter()),
+        DataType::LargeBinary => binaries(values.as_binary::<i64>().iter()),
+        DataType::BinaryView => binaries(values.as_binary_view().iter()),
+        DataType::FixedSizeBinary(size) => vec![u64::try_from(*size).unwrap_or(0); values.len()],
+        _ => vec![16; values.len()],
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Vec<u64> {
+    values.map(|value| value.map_or(0, |value| value.len() as u64)).collect()
+}
+
+fn binaries<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> Vec<u64> {
+    values.map(|value| value.map_or(0, |value| value.len() as u64)).collect()
 }

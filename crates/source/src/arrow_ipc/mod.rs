@@ -11,11 +11,12 @@ mod tests;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_empty_array};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamDecoder};
+use arrow::json::writer::{EncoderOptions, make_encoder};
 use bytes::Bytes;
 
 use crate::http::Limits;
@@ -38,6 +39,9 @@ pub enum IpcError {
     },
 }
 
+/// What ends a stream: the continuation mark and a length of zero.
+const END_MARK: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 /// Reads the whole stream and tells how many rows it has. Cost: as [`read_stream`].
 pub fn check_stream(bytes: &Bytes, limits: &Limits) -> Result<u32, IpcError> {
     let (_, batches) = read_stream(bytes, limits)?;
@@ -55,12 +59,19 @@ pub fn check_stream(bytes: &Bytes, limits: &Limits) -> Result<u32, IpcError> {
 /// # Errors
 /// [`IpcError`]; never a panic, and never more memory than `limits.unpacked_bytes_max` beside the bytes themselves.
 pub fn read_stream(bytes: &Bytes, limits: &Limits) -> Result<(SchemaRef, Vec<RecordBatch>), IpcError> {
-    let end = scan::scan(bytes, limits)?;
+    let (end, claimed) = scan::scan(bytes, limits)?;
     let (schema, batches) = guarded("the arrow stream", || decode_stream(bytes.slice(..end)))?;
     check_types(&schema)?;
+    let found: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    if found != claimed {
+        return Err(IpcError::Malformed(format!(
+            "the arrow stream claims {claimed} rows and {found} can be read"
+        )));
+    }
     let mut amount = 0u64;
     for batch in &batches {
-        amount = amount.saturating_add(amount::materialized_bytes(batch));
+        amount =
+            amount.saturating_add(guarded("the arrow stream", || Ok(amount::materialized_bytes(batch)))?);
         if amount > limits.unpacked_bytes_max {
             return Err(IpcError::TooLarge {
                 what: "unpacked bytes",
@@ -73,14 +84,18 @@ pub fn read_stream(bytes: &Bytes, limits: &Limits) -> Result<(SchemaRef, Vec<Rec
 }
 
 fn decode_stream(bytes: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
-    let mut buffer = Buffer::from(bytes);
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
-    while !buffer.is_empty() {
-        if let Some(batch) = decoder.decode(&mut buffer)? {
-            batches.push(batch);
+    // The decoder takes up a message whose body is empty only when more bytes follow: without the end mark the last
+    // batch of a stream would be lost if all its columns were of nulls.
+    for mut buffer in [Buffer::from(bytes), Buffer::from(&END_MARK)] {
+        while !buffer.is_empty() {
+            if let Some(batch) = decoder.decode(&mut buffer)? {
+                batches.push(batch);
+            }
         }
     }
+    decoder.finish()?;
     let schema = decoder.schema().ok_or_else(|| ArrowError::IpcError("there is no schema".to_owned()))?;
     Ok((schema, batches))
 }
@@ -129,7 +144,18 @@ pub(crate) fn check_types(schema: &Schema) -> Result<(), IpcError> {
             )));
         }
     }
-    Ok(())
+    writable_as_json(schema)
+}
+
+/// Columns that the contract does not know are kept as JSON, so that all must have a form in it.
+fn writable_as_json(schema: &Schema) -> Result<(), IpcError> {
+    let options = EncoderOptions::default();
+    guarded("the arrow data", || {
+        for field in schema.fields() {
+            make_encoder(field, &new_empty_array(field.data_type()), &options)?;
+        }
+        Ok(())
+    })
 }
 
 fn understood(data_type: &DataType, depth: usize) -> bool {

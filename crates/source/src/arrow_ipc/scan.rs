@@ -9,8 +9,8 @@ use crate::http::Limits;
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// Checks every message; returns where the stream ends (before its end mark, behind its last message).
-pub(super) fn scan(bytes: &[u8], limits: &Limits) -> Result<usize, IpcError> {
+/// Checks every message; returns where the last one ends (before the end mark) and how many rows all claim to have.
+pub(super) fn scan(bytes: &[u8], limits: &Limits) -> Result<(usize, u64), IpcError> {
     let mut claims = Claims { limits: *limits, records: 0, values: 0, unpacked: 0 };
     let mut at = 0;
     while let Some((metadata, body)) = next_message(bytes, at)? {
@@ -27,7 +27,7 @@ pub(super) fn scan(bytes: &[u8], limits: &Limits) -> Result<usize, IpcError> {
     if at == 0 {
         return Err(malformed("there is no schema"));
     }
-    Ok(at)
+    Ok((at, claims.records))
 }
 
 fn malformed(reason: impl std::fmt::Display) -> IpcError {
