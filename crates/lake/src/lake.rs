@@ -1,11 +1,15 @@
 //! The lake: where tables are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use flowline_base::SharedClock;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use flowline_base::{FileId, SharedClock};
+use parking_lot::Mutex;
 
 use crate::faults::FaultInjector;
+use crate::store::{self, Store};
+use crate::table::Shared;
 use crate::{FileStore, LakeError, Table, TableId};
 
 /// Where the lake lies and how it is reached.
@@ -21,24 +25,84 @@ pub struct LakeSettings {
     pub faults: Option<Arc<dyn FaultInjector>>,
 }
 
+impl LakeSettings {
+    /// A lake in this folder, with the machine's clock, without options or faults.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            storage_options: BTreeMap::new(),
+            clock: flowline_base::system_clock(),
+            faults: None,
+        }
+    }
+}
+
 /// The lake. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Lake {}
+pub struct Lake {
+    inner: Arc<LakeInner>,
+}
+
+/// What every table of a lake needs.
+#[derive(Debug)]
+pub(crate) struct LakeInner {
+    pub(crate) settings: LakeSettings,
+    pub(crate) store: Store,
+    /// What DataFusion knows the lake's storage by.
+    pub(crate) store_url: ObjectStoreUrl,
+    /// This opening of the lake, so that its own commits can be told from those of others.
+    pub(crate) writer: String,
+    tables: Mutex<HashMap<TableId, Arc<Shared>>>,
+}
 
 impl Lake {
-    /// Opens the lake; a folder on this machine is created when it does not exist.
-    pub async fn open(_settings: LakeSettings) -> Result<Self, LakeError> {
-        Ok(Self {})
+    /// Opens the lake; a folder on this machine is created when it does not exist. Of storage elsewhere nothing is read
+    /// yet.
+    ///
+    /// # Errors
+    /// [`LakeError::Settings`] for a URL or an option that cannot be used, [`LakeError::Denied`] when the folder cannot
+    /// be created.
+    pub async fn open(settings: LakeSettings) -> Result<Self, LakeError> {
+        create_local_folder(&settings.url)?;
+        let store = store::open(&settings.url, &settings.storage_options, settings.faults.as_ref())?;
+        let writer = FileId::generate().to_string();
+        let store_url = ObjectStoreUrl::parse(format!("flowline-lake://{writer}/"))
+            .map_err(|error| LakeError::Settings { reason: error.to_string() })?;
+        let tables = Mutex::default();
+        Ok(Self { inner: Arc::new(LakeInner { settings, store, store_url, writer, tables }) })
+    }
+
+    /// Where the lake lies, as it may be shown.
+    pub fn location(&self) -> String {
+        self.inner.store.url().to_string()
     }
 
     /// A handle of a table, which need not exist. Nothing is read until it is used; handles of one table share what
     /// is loaded.
     pub fn table(&self, id: TableId) -> Table {
-        Table::unbuilt(id)
+        let mut tables = self.inner.tables.lock();
+        let shared =
+            tables.entry(id.clone()).or_insert_with(|| Arc::new(Shared::new(id, Arc::clone(&self.inner))));
+        Table::new(Arc::clone(shared))
     }
 
     /// A folder of files outside the lake: a URL or an absolute path, reached with the lake's storage options.
-    pub fn files(&self, _location: &str) -> Result<FileStore, LakeError> {
-        Ok(FileStore {})
+    pub fn files(&self, location: &str) -> Result<FileStore, LakeError> {
+        let settings = &self.inner.settings;
+        store::open(location, &settings.storage_options, settings.faults.as_ref()).map(FileStore::new)
     }
+}
+
+fn create_local_folder(location: &str) -> Result<(), LakeError> {
+    let path = match url::Url::parse(location) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(_) => None,
+        Err(_) => location.starts_with('/').then(|| location.into()),
+    };
+    let Some(path) = path else { return Ok(()) };
+    std::fs::create_dir_all(&path).map_err(|error| LakeError::Denied {
+        action: "creating the folder",
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })
 }

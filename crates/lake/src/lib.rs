@@ -5,26 +5,37 @@
 //! sources), and the faults that tests inject there ([`faults`]). The only crate that knows Delta and object storage.
 //! Does not own: which rows are written or when (`flowline-land`, `flowline-process`), what a query means.
 
-pub mod arrow_types;
 mod error;
-pub mod faults;
-mod files;
 mod id;
+mod types;
+
+pub mod arrow_types;
 mod lake;
 mod table;
-mod types;
+
+mod commit;
+mod delta;
+mod history;
+mod read;
+mod rewrite;
+mod upkeep;
 mod write;
+
+pub mod faults;
+mod files;
+mod store;
 
 pub use error::LakeError;
 pub use files::{FileEntry, FileStore};
 pub use id::{TableId, TableKind};
 pub use lake::{Lake, LakeSettings};
+pub use rewrite::StagedMerge;
 pub use table::Table;
 pub use types::{
     Changes, CommitMode, Committed, CompactOptions, FileRef, HistoryEntry, PartitionValues, ReadAt,
     TableCommit, TableRead, TableSpec, TableStats, WritePurpose, WriterOptions,
 };
-pub use write::{StagedFiles, StagedMerge, StagedWriter};
+pub use write::{StagedFiles, StagedWriter};
 
 /// How long `vacuum` keeps files that no version needs: long enough for time travel over a week, and for any writer
 /// to commit what it has staged.

@@ -1,4 +1,4 @@
-//! One Delta table.
+//! One Delta table: the handle, and what its handles share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,39 +7,147 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
 
+use crate::delta::actions::Commit;
+use crate::delta::load::Log;
+use crate::delta::schema;
+use crate::delta::snapshot::Snapshot;
+use crate::lake::LakeInner;
+use crate::rewrite::StagedMerge;
+use crate::store::Store;
+use crate::upkeep::Upkeep;
 use crate::{
-    Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedMerge, StagedWriter,
-    TableCommit, TableId, TableRead, TableSpec, TableStats, WriterOptions,
+    Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedWriter, TableCommit,
+    TableId, TableRead, TableSpec, TableStats, WriterOptions,
 };
 
 /// A handle of one Delta table, which need not exist yet. Cheap to clone; handles of one table share its state.
 #[derive(Debug, Clone)]
 pub struct Table {
-    id: TableId,
+    pub(crate) shared: Arc<Shared>,
 }
 
-pub(crate) fn unbuilt() -> LakeError {
-    LakeError::Internal { action: "calling", place: "lake".into(), reason: "not built yet".into() }
+/// What the handles of a table share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: TableId,
+    /// Its folder, for messages.
+    pub(crate) name: Arc<str>,
+    pub(crate) lake: Arc<LakeInner>,
+    pub(crate) store: Store,
+    pub(crate) log: Log,
+    /// Held from the choice of a version to the end of its write, so that writers of this process take turns.
+    pub(crate) turn: Mutex<()>,
+    pub(crate) upkeep: Upkeep,
+    loaded: RwLock<Option<Arc<Snapshot>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(id: TableId, lake: Arc<LakeInner>) -> Self {
+        let name: Arc<str> = Arc::from(id.folder());
+        let store = lake.store.below(&name);
+        let log = Log { store: store.clone(), table: Arc::clone(&name) };
+        let (turn, upkeep, loaded) = (Mutex::default(), Upkeep::default(), RwLock::default());
+        Self { id, name, lake, store, log, turn, upkeep, loaded }
+    }
+
+    /// The version that is loaded, whether or not it is the newest.
+    pub(crate) fn loaded(&self) -> Option<Arc<Snapshot>> {
+        self.loaded.read().clone()
+    }
+
+    /// The newest version; none when there is no table.
+    pub(crate) async fn newest(&self) -> Result<Option<Arc<Snapshot>>, LakeError> {
+        let Some(mut snapshot) = self.loaded() else {
+            return Ok(self.log.latest().await?.map(|snapshot| self.keep(snapshot)));
+        };
+        while let Some(commit) = self.log.commit(snapshot.version + 1).await? {
+            snapshot = self.advance(snapshot.version + 1, commit)?;
+        }
+        Ok(Some(snapshot))
+    }
+
+    /// What is loaded, or the newest version when nothing is yet.
+    pub(crate) async fn some_version(&self) -> Result<Arc<Snapshot>, LakeError> {
+        match self.loaded() {
+            Some(snapshot) => Ok(snapshot),
+            None => self.newest().await?.ok_or_else(|| self.no_table()),
+        }
+    }
+
+    /// Moves what is loaded on by the commit of this version; nothing happens when it is further already.
+    pub(crate) fn advance(&self, version: i64, commit: Commit) -> Result<Arc<Snapshot>, LakeError> {
+        let mut slot = self.loaded.write();
+        match slot.take() {
+            Some(current) if current.version + 1 == version => {
+                // Taken out of its place, so that nothing is copied unless someone reads that version. Should the
+                // commit not apply, the next use loads the table again.
+                let mut next = Arc::unwrap_or_clone(current);
+                next.apply(version, commit)?;
+                Ok(Arc::clone(slot.insert(Arc::new(next))))
+            }
+            Some(current) if current.version >= version => Ok(Arc::clone(slot.insert(current))),
+            _ => Err(LakeError::Transient {
+                action: "loading",
+                path: self.name.to_string(),
+                reason: "another reader is loading it again".into(),
+            }),
+        }
+    }
+
+    /// Keeps a loaded version unless a newer one is there.
+    pub(crate) fn keep(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.upkeep.loaded(snapshot.checkpoint);
+        let mut slot = self.loaded.write();
+        match slot.as_ref() {
+            Some(current) if current.version >= snapshot.version => Arc::clone(current),
+            _ => Arc::clone(slot.insert(Arc::new(snapshot))),
+        }
+    }
+
+    pub(crate) fn no_table(&self) -> LakeError {
+        LakeError::NotFound { what: "the table".into(), place: self.name.to_string() }
+    }
+
+    pub(crate) fn schema_error(&self, column: impl Into<String>, reason: impl Into<String>) -> LakeError {
+        LakeError::Schema { table: self.name.to_string(), column: column.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn input_error(&self, reason: impl Into<String>) -> LakeError {
+        LakeError::Input { table: self.name.to_string(), reason: reason.into() }
+    }
+
+    /// A writer of rows of this shape into the table's folder.
+    pub(crate) fn writer(
+        &self,
+        schema: SchemaRef,
+        partition_columns: &[String],
+        options: WriterOptions,
+    ) -> Result<StagedWriter, LakeError> {
+        let clock = Arc::clone(&self.lake.settings.clock);
+        StagedWriter::new(self.id.clone(), self.store.clone(), clock, schema, partition_columns, options)
+    }
 }
 
 impl Table {
-    pub(crate) fn unbuilt(id: TableId) -> Self {
-        Self { id }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// Which table this is.
     pub fn id(&self) -> &TableId {
-        &self.id
+        &self.shared.id
     }
 
     /// Creates the table, or brings it to the spec: adds columns that it lacks (as nullable), and lets columns be null
-    /// that the spec no longer requires. Changes nothing, and costs nothing but a look, when it fits already.
+    /// that the spec does not have or no longer requires. When it fits already this costs one small read.
     ///
     /// # Errors
     /// [`LakeError::Schema`] names the column whose type differs, or the partition columns that do.
-    pub async fn ensure(&self, _spec: &TableSpec) -> Result<(), LakeError> {
-        Err(unbuilt())
+    pub async fn ensure(&self, spec: &TableSpec) -> Result<(), LakeError> {
+        crate::commit::ensure(&self.shared, spec).await
     }
 
     /// Whether the table exists.
@@ -47,97 +155,113 @@ impl Table {
         Ok(self.refresh().await?.is_some())
     }
 
-    /// Loads the newest version, from what is loaded on; one small read when nothing changed. None when there is no table.
+    /// Loads the newest version, on from what is loaded; one small read when nothing changed. None when there is no
+    /// table.
     pub async fn refresh(&self) -> Result<Option<i64>, LakeError> {
-        Err(unbuilt())
+        Ok(self.shared.newest().await?.map(|snapshot| snapshot.version))
     }
 
     /// The version that is loaded.
     pub fn version(&self) -> Option<i64> {
-        None
+        self.shared.loaded().map(|snapshot| snapshot.version)
     }
 
     /// The columns of the version that is loaded.
     pub fn schema(&self) -> Option<SchemaRef> {
-        None
+        self.shared.loaded().map(|snapshot| Arc::clone(&snapshot.schema))
+    }
+
+    /// The partition columns of the version that is loaded, outermost first.
+    pub fn partition_columns(&self) -> Option<Vec<String>> {
+        self.shared.loaded().map(|snapshot| snapshot.partition_columns().to_vec())
     }
 
     /// The version of this application id that is committed, at the newest version of the table; none when the table
     /// does not exist or never saw it.
-    pub async fn transaction_version(&self, _app_id: &str) -> Result<Option<i64>, LakeError> {
-        Err(unbuilt())
+    pub async fn transaction_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        let snapshot = self.shared.newest().await?;
+        Ok(snapshot.and_then(|snapshot| snapshot.transactions.get(app_id).map(|moved| moved.to)))
     }
 
     /// Starts writing rows into files that a commit can take up.
-    pub async fn writer(&self, _options: WriterOptions) -> Result<StagedWriter, LakeError> {
-        Err(unbuilt())
+    pub async fn writer(&self, options: WriterOptions) -> Result<StagedWriter, LakeError> {
+        let snapshot = self.shared.some_version().await?;
+        self.shared.writer(Arc::clone(&snapshot.schema), snapshot.partition_columns(), options)
     }
 
     /// Like [`Table::writer`], for rows of another shape, to be committed with [`crate::CommitMode::OverwriteWith`].
     pub async fn writer_for(
         &self,
-        _spec: &TableSpec,
-        _options: WriterOptions,
+        spec: &TableSpec,
+        options: WriterOptions,
     ) -> Result<StagedWriter, LakeError> {
-        Err(unbuilt())
+        let schema = schema::normal(&spec.schema)
+            .map_err(|(column, reason)| self.shared.schema_error(column, reason))?;
+        self.shared.writer(schema, &spec.partition_columns, options)
     }
 
-    /// Commits staged rows and the position they came from, in one atomic step.
+    /// Commits staged rows and the position they came from, in one atomic step: one write that does not replace
+    /// anything, whose cost does not depend on how large or how old the table is.
     ///
     /// # Errors
     /// [`LakeError::Fenced`] when another writer moved the same application id; [`LakeError::Conflict`] when the commit
-    /// has to be prepared again; any other error leaves it open whether the commit happened only when the storage could
-    /// not be asked: try again, the same commit is recognized by the `id` in its info and never applied twice.
-    pub async fn commit(&self, _commit: TableCommit) -> Result<Committed, LakeError> {
-        Err(unbuilt())
+    /// has to be prepared again. After any other error it may be that the commit happened and only its answer was lost:
+    /// commit again with the same `id` in the info (or the same position), or ask [`Table::transaction_version`]; it is
+    /// never applied twice.
+    pub async fn commit(&self, commit: TableCommit) -> Result<Committed, LakeError> {
+        crate::commit::commit(&self.shared, commit).await
     }
 
     /// Removes the rows for which the predicate is true, and adds the commit's staged rows, in one commit.
     /// Only files that may hold such rows are read; only those that do are written again.
-    pub async fn delete_where(&self, _predicate: Expr, _commit: TableCommit) -> Result<Committed, LakeError> {
-        Err(unbuilt())
+    pub async fn delete_where(&self, predicate: Expr, commit: TableCommit) -> Result<Committed, LakeError> {
+        crate::rewrite::delete_where(&self.shared, predicate, commit).await
     }
 
     /// Inserts these rows, replacing those with the same key; see [`Table::stage_merge`].
     pub async fn merge(
         &self,
-        _rows: SendableRecordBatchStream,
-        _key: &[String],
-        _commit: TableCommit,
+        rows: SendableRecordBatchStream,
+        key: &[String],
+        commit: TableCommit,
     ) -> Result<Committed, LakeError> {
-        Err(unbuilt())
+        let merge = self.stage_merge(rows, key).await?;
+        self.commit_merge(merge, commit).await
     }
 
     /// Writes the rows of an upsert into files, so that its counts are known before [`Table::commit_merge`] commits it.
-    /// Holds 16 bytes in memory for each row.
+    /// Holds some 40 bytes in memory for each row, and nothing of the table.
     ///
     /// # Errors
     /// [`LakeError::Input`] when two of the rows have the same key.
     pub async fn stage_merge(
         &self,
-        _rows: SendableRecordBatchStream,
-        _key: &[String],
+        rows: SendableRecordBatchStream,
+        key: &[String],
     ) -> Result<StagedMerge, LakeError> {
-        Err(unbuilt())
+        crate::rewrite::stage_merge(&self.shared, rows, key).await
     }
 
-    /// Commits an upsert.
+    /// Commits an upsert. Of the table only those files are read whose statistics and partition allow for one of the
+    /// keys, first their keys alone; only files that hold one are written again, one at a time.
     pub async fn commit_merge(
         &self,
-        _merge: StagedMerge,
-        _commit: TableCommit,
+        merge: StagedMerge,
+        commit: TableCommit,
     ) -> Result<Committed, LakeError> {
-        Err(unbuilt())
+        crate::rewrite::commit_merge(&self.shared, merge, commit).await
     }
 
-    /// The commits after a version (or all that are kept), newest first, at most `limit`. Reads one small file for each.
-    pub async fn history(&self, _after: Option<i64>, _limit: usize) -> Result<Vec<HistoryEntry>, LakeError> {
-        Err(unbuilt())
+    /// The commits after a version (or all that are kept), newest first, at most `limit`. Reads one small file for
+    /// each; ends where the log is no longer kept.
+    pub async fn history(&self, after: Option<i64>, limit: usize) -> Result<Vec<HistoryEntry>, LakeError> {
+        crate::history::history(&self.shared, after, limit).await
     }
 
-    /// What changed after one version up to another. Reads one small file for each version between.
-    pub async fn changes(&self, _after: Option<i64>, _upto: i64) -> Result<Changes, LakeError> {
-        Err(unbuilt())
+    /// What changed after one version up to another. Reads one small file for each version between. Without `after`,
+    /// everything that the table holds at `upto` counts as appended.
+    pub async fn changes(&self, after: Option<i64>, upto: i64) -> Result<Changes, LakeError> {
+        crate::history::changes(&self.shared, after, upto).await
     }
 
     /// The rows at a version, for DataFusion.
@@ -146,34 +270,48 @@ impl Table {
     }
 
     /// The rows at a version, with the version that was found.
-    pub async fn read(&self, _at: ReadAt) -> Result<TableRead, LakeError> {
-        Err(unbuilt())
+    ///
+    /// # Errors
+    /// [`LakeError::NotFound`] when there is no table, no such version, or none as old as the time that is kept.
+    pub async fn read(&self, at: ReadAt) -> Result<TableRead, LakeError> {
+        crate::read::read(&self.shared, at).await
     }
 
-    /// Only the rows that were appended.
+    /// Only the rows that were appended, with the columns of the newest version.
     pub async fn provider_of(&self, changes: &Changes) -> Result<Arc<dyn TableProvider>, LakeError> {
         self.provider_of_files(&changes.appended).await
     }
 
     /// Only the rows of these files, staged ones for example.
-    pub async fn provider_of_files(&self, _files: &[FileRef]) -> Result<Arc<dyn TableProvider>, LakeError> {
-        Err(unbuilt())
+    pub async fn provider_of_files(&self, files: &[FileRef]) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let snapshot = self.shared.some_version().await?;
+        let files = files.iter().cloned().map(Arc::new).collect();
+        Ok(Arc::new(crate::read::files_table(&self.shared, &snapshot, files)))
     }
 
-    /// How the table stands.
+    /// How the table stands, from its log alone.
     pub async fn stats(&self) -> Result<TableStats, LakeError> {
-        Err(unbuilt())
+        crate::history::stats(&self.shared).await
     }
 
-    /// Joins small files; no row changes. None when there is nothing worth joining, or when another commit took the
-    /// files away meanwhile.
-    pub async fn compact(&self, _options: CompactOptions) -> Result<Option<Committed>, LakeError> {
-        Err(unbuilt())
+    /// Joins small files; no row changes, and rows keep their order within a partition. Appends are never made to wait
+    /// longer than for one commit. None when there is nothing worth joining, or when another commit took the files away
+    /// meanwhile.
+    pub async fn compact(&self, options: CompactOptions) -> Result<Option<Committed>, LakeError> {
+        crate::rewrite::compact(&self.shared, options).await
     }
 
     /// Deletes the files that no version of the last `keep` needs and that are older than `keep`; see
-    /// [`crate::VACUUM_KEEP`]. Returns how many.
-    pub async fn vacuum(&self, _keep: Duration) -> Result<u64, LakeError> {
-        Err(unbuilt())
+    /// [`crate::VACUUM_KEEP`]. Returns how many. Lists the table's folder.
+    ///
+    /// # Errors
+    /// [`LakeError::Input`] for less than an hour: writers need time between their files and their commit.
+    pub async fn vacuum(&self, keep: Duration) -> Result<u64, LakeError> {
+        crate::upkeep::vacuum(&self.shared, keep).await
+    }
+
+    /// Waits for the upkeep of the log (checkpoints, cleanup) that commits have started; for orderly shutdown and tests.
+    pub async fn settle(&self) {
+        self.shared.upkeep.settle().await;
     }
 }

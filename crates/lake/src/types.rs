@@ -192,6 +192,15 @@ pub struct FileRef {
     pub modified_ms: i64,
     /// Delta's statistics of its columns, as JSON text.
     pub stats: Option<Arc<str>>,
+    /// Its path as the log writes it, where that differs.
+    pub(crate) logged: Option<Arc<str>>,
+}
+
+impl FileRef {
+    /// The path as the log writes it.
+    pub(crate) fn logged_path(&self) -> &str {
+        self.logged.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// The value of each partition column, outermost first; empty for a table without partitions.

@@ -1,0 +1,198 @@
+//! Files on this machine that survive a loss of power.
+//!
+//! `object_store` renames files into place without syncing them, so that after a loss of power a commit could be there
+//! and be empty, while the log has already let go of the records. Here a file is synced before it appears, and its
+//! folder after.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+
+const NAME: &str = "file";
+
+/// The file system, with synced writes.
+#[derive(Debug)]
+pub(super) struct DurableFiles {
+    inner: LocalFileSystem,
+}
+
+impl DurableFiles {
+    pub(super) fn new() -> Self {
+        Self { inner: LocalFileSystem::new() }
+    }
+}
+
+impl fmt::Display for DurableFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Durable({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DurableFiles {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let create = match options.mode {
+            PutMode::Create => true,
+            PutMode::Overwrite => false,
+            PutMode::Update(_) => return self.inner.put_opts(location, payload, options).await,
+        };
+        let path = self.inner.path_to_filesystem(location)?;
+        blocking(move || put_file(&path, &payload, create)).await?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let path = self.inner.path_to_filesystem(location)?;
+        let inner = self.inner.put_multipart_opts(location, options).await?;
+        Ok(Box::new(DurableUpload { inner, path }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+/// An upload in parts whose file is synced when it is complete; until then no commit names it.
+#[derive(Debug)]
+struct DurableUpload {
+    inner: Box<dyn MultipartUpload>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl MultipartUpload for DurableUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let result = self.inner.complete().await?;
+        let path = self.path.clone();
+        blocking(move || {
+            File::open(&path)?.sync_data()?;
+            sync_folders(&path, None)
+        })
+        .await?;
+        Ok(result)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<()> {
+    match tokio::task::spawn_blocking(work).await? {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::AlreadyExists { path: String::new(), source: Box::new(error) })
+        }
+        Err(error) => Err(Error::Generic { store: NAME, source: Box::new(error) }),
+    }
+}
+
+/// Writes a file beside its place, syncs it, and moves it there; with `create`, only if nothing is there.
+fn put_file(path: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
+    let (mut file, staged, made) = stage(path)?;
+    let written = (|| {
+        for piece in payload {
+            file.write_all(piece)?;
+        }
+        file.sync_data()?;
+        if create { fs::hard_link(&staged, path) } else { fs::rename(&staged, path) }
+    })();
+    if create || written.is_err() {
+        // A leftover is hidden from every listing by its name and does no harm.
+        let _ = fs::remove_file(&staged);
+    }
+    written?;
+    sync_folders(path, made.as_deref())
+}
+
+/// Opens a new file beside `path` under a name that `object_store` never lists, and says which folder had to be made
+/// for it, the uppermost.
+fn stage(path: &FilePath) -> io::Result<(File, PathBuf, Option<PathBuf>)> {
+    static STAGED: AtomicU64 = AtomicU64::new(0);
+    let mut made = None;
+    loop {
+        let number = STAGED.fetch_add(1, Ordering::Relaxed);
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("#{}{number:09}", std::process::id()));
+        let staged = PathBuf::from(name);
+        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+            Ok(file) => return Ok((file, staged, made)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && made.is_none() => {
+                let folder = path.parent().ok_or(error)?;
+                made = folder
+                    .ancestors()
+                    .take_while(|folder| !folder.exists())
+                    .last()
+                    .map(FilePath::to_path_buf);
+                fs::create_dir_all(folder)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Syncs the folder of a file, and those above it up to the one that holds the uppermost new folder.
+fn sync_folders(path: &FilePath, made: Option<&FilePath>) -> io::Result<()> {
+    let last = made.or(Some(path)).and_then(FilePath::parent);
+    for folder in path.ancestors().skip(1) {
+        File::open(folder)?.sync_all()?;
+        if Some(folder) == last {
+            break;
+        }
+    }
+    Ok(())
+}

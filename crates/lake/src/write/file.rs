@@ -1,0 +1,228 @@
+//! One Parquet file that is being written.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use flowline_base::SharedClock;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::upload::Upload;
+use crate::delta::stats;
+use crate::store::{Store, from_parquet};
+use crate::{FileRef, LakeError, PartitionValues, WritePurpose};
+
+/// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// A batch smaller than this is encoded on the spot; moving it to another thread would cost as much.
+const ON_THE_SPOT_BYTES: usize = 64 << 10;
+/// Statistics keep so many bytes of a text.
+const TEXT_BYTES: usize = 32;
+/// Rows that are looked at to decide whether a dictionary pays.
+const SAMPLE_ROWS: usize = 512;
+
+/// One file; `encoder` is absent only after a failure.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    encoder: Option<Encoder>,
+    upload: Upload,
+    path: String,
+    partition: PartitionValues,
+    rows: u64,
+    /// The count of the writer's batches when this one last got rows.
+    pub(crate) used: u64,
+}
+
+/// The part that works without waiting, so that it can move to a thread for such work.
+struct Encoder {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    unordered: Vec<String>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("bytes", &self.writer.bytes_written()).finish_non_exhaustive()
+    }
+}
+
+impl OpenFile {
+    /// A new file of the table at `path` below its folder; `first` decides how columns are encoded.
+    pub(crate) fn create(
+        store: &Store,
+        path: String,
+        partition: PartitionValues,
+        first: &RecordBatch,
+        purpose: WritePurpose,
+    ) -> Result<Self, LakeError> {
+        let location: Path = store.at(&path);
+        let schema = first.schema();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(first, purpose))
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)
+            .map_err(|error| from_parquet("writing", store.shown(&location), &error))?;
+        Ok(Self {
+            encoder: Some(Encoder { writer, schema, unordered: Vec::new() }),
+            upload: Upload::new(store.clone(), location),
+            path,
+            partition,
+            rows: 0,
+            used: 0,
+        })
+    }
+
+    /// Bytes so far, what waits in memory included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.upload.total()
+            + self.encoder.as_ref().map_or(0, |encoder| encoder.writer.in_progress_size() as u64)
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.upload.waiting_bytes() + self.encoder.as_ref().map_or(0, |encoder| encoder.writer.memory_size())
+    }
+
+    /// Writes rows.
+    pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
+        self.rows += batch.num_rows() as u64;
+        let small = batch.get_array_memory_size() < ON_THE_SPOT_BYTES;
+        self.encode(small, move |encoder| encoder.write(&batch)).await
+    }
+
+    /// Turns what is held into a row group, which leaves memory.
+    pub(crate) async fn flush(&mut self) -> Result<(), LakeError> {
+        self.encode(false, |encoder| encoder.writer.flush()).await
+    }
+
+    /// Closes the file.
+    pub(crate) async fn finish(mut self, clock: &SharedClock) -> Result<FileRef, LakeError> {
+        let (stats, rest) = self.with_encoder(false, Encoder::finish).await?;
+        self.upload.push(rest.into()).await?;
+        let bytes = self.upload.total();
+        self.upload.finish().await?;
+        Ok(FileRef {
+            path: self.path,
+            partition: self.partition,
+            bytes,
+            rows: Some(self.rows),
+            modified_ms: clock.now().timestamp_millis(),
+            stats: Some(Arc::from(stats)),
+            logged: None,
+        })
+    }
+
+    async fn encode(
+        &mut self,
+        small: bool,
+        work: impl FnOnce(&mut Encoder) -> Result<(), ParquetError> + Send + 'static,
+    ) -> Result<(), LakeError> {
+        let done = self.with_encoder(small, move |encoder| {
+            work(encoder)?;
+            Ok(mem::take(encoder.writer.inner_mut()))
+        });
+        let bytes = done.await?;
+        if bytes.is_empty() { Ok(()) } else { self.upload.push(bytes.into()).await }
+    }
+
+    async fn with_encoder<T: Send + 'static>(
+        &mut self,
+        small: bool,
+        work: impl FnOnce(&mut Encoder) -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<T, LakeError> {
+        let shown = self.upload.shown();
+        let broken = |reason: String| LakeError::Internal { action: "writing", place: shown.clone(), reason };
+        let mut encoder = self.encoder.take().ok_or_else(|| broken("an earlier batch failed".into()))?;
+        let (encoder, result) = if small {
+            let result = work(&mut encoder);
+            (encoder, result)
+        } else {
+            let moved = move || {
+                let result = work(&mut encoder);
+                (encoder, result)
+            };
+            tokio::task::spawn_blocking(moved).await.map_err(|error| broken(error.to_string()))?
+        };
+        self.encoder = Some(encoder);
+        result.map_err(|error| broken(flowline_base::chain(&error)))
+    }
+}
+
+impl Encoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
+            if has_nan(column) && !self.unordered.contains(field.name()) {
+                self.unordered.push(field.name().clone());
+            }
+        }
+        self.writer.write(batch)
+    }
+
+    /// Closes the file; its statistics and the bytes that are left.
+    fn finish(&mut self) -> Result<(String, Vec<u8>), ParquetError> {
+        let metadata = self.writer.finish()?;
+        let stats = stats::collect(&metadata, &self.schema, &self.unordered)?;
+        Ok((stats, mem::take(self.writer.inner_mut())))
+    }
+}
+
+fn has_nan(column: &dyn Array) -> bool {
+    match column.data_type() {
+        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
+        _ => false,
+    }
+}
+
+/// How the file is encoded. Fresh files are read a few times and compacted soon: snappy, no index of pages. Files that
+/// stay are smaller and have one. A dictionary costs a hash for every value, so it is used only where values repeat.
+fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterProperties {
+    let (compression, statistics) = match purpose {
+        WritePurpose::Land => (Compression::SNAPPY, EnabledStatistics::Chunk),
+        WritePurpose::Keep => (Compression::ZSTD(ZstdLevel::default()), EnabledStatistics::Page),
+    };
+    let mut builder = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(statistics)
+        .set_statistics_truncate_length(Some(TEXT_BYTES))
+        .set_column_index_truncate_length(Some(TEXT_BYTES))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+    for (field, column) in first.schema_ref().fields().iter().zip(first.columns()) {
+        if field.data_type().is_nested() || repeats(column) {
+            continue;
+        }
+        let path = ColumnPath::from(field.name().as_str());
+        builder = builder.set_column_dictionary_enabled(path.clone(), false);
+        if purpose == WritePurpose::Keep
+            && matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _))
+        {
+            builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    builder.build()
+}
+
+/// Whether values repeat often enough in a sample for a dictionary to pay.
+fn repeats(column: &dyn Array) -> bool {
+    let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
+    if sample.len() < 16 {
+        return true;
+    }
+    let rows = RowConverter::new(vec![SortField::new(sample.data_type().clone())])
+        .and_then(|converter| converter.convert_columns(&[Arc::clone(&sample)]));
+    match rows {
+        Ok(rows) => rows.iter().collect::<HashSet<_>>().len() * 2 < sample.len(),
+        Err(_) => true,
+    }
+}
