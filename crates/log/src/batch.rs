@@ -45,7 +45,9 @@ pub enum RecordFormat {
 impl RecordFormat {
     /// The format with this number, as stored in a frame.
     pub fn from_u8(number: u8) -> Option<Self> {
-        [Self::Json, Self::Csv, Self::ArrowStream, Self::CloudEvent].into_iter().find(|format| *format as u8 == number)
+        [Self::Json, Self::Csv, Self::ArrowStream, Self::CloudEvent]
+            .into_iter()
+            .find(|format| *format as u8 == number)
     }
 }
 

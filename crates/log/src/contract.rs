@@ -97,7 +97,10 @@ pub async fn records(log: &dyn EventLog, partition: &PartitionId, from: u64) -> 
         for frame in &slab.frames {
             for index in 0..frame.batch.records {
                 let record = frame.batch.record(index as usize).expect("a batch holds its records");
-                found.push((frame.first_offset + u64::from(index), String::from_utf8_lossy(record).into_owned()));
+                found.push((
+                    frame.first_offset + u64::from(index),
+                    String::from_utf8_lossy(record).into_owned(),
+                ));
             }
         }
         next = slab.next;
@@ -110,7 +113,11 @@ fn check_slab(slab: &LogSlab, from: u64) {
     for pair in slab.frames.windows(2) {
         assert_eq!(pair[0].next_offset(), pair[1].first_offset, "frames follow each other");
     }
-    assert_eq!(slab.frames.last().map(|frame| frame.next_offset()), Some(slab.next), "the next read goes on behind");
+    assert_eq!(
+        slab.frames.last().map(|frame| frame.next_offset()),
+        Some(slab.next),
+        "the next read goes on behind"
+    );
 }
 
 async fn append(log: &dyn EventLog, partition: &PartitionId, batch: Batch) -> (u64, u64) {
@@ -136,11 +143,19 @@ pub async fn what_is_appended_is_read(log: &impl Open) {
         batch(&["{}", "[1]", ""]),
         Batch { format: RecordFormat::Csv, schema: Bytes::from("a,b"), ..batch(&["1,2"]) },
         Batch { format: RecordFormat::ArrowStream, spans: Vec::new(), records: 70_000, ..batch(&["ARROW"]) },
-        Batch { format: RecordFormat::CloudEvent, trace_id: Some(TraceId::from_bytes([7; 16])), ..batch(&["{}"]) },
+        Batch {
+            format: RecordFormat::CloudEvent,
+            trace_id: Some(TraceId::from_bytes([7; 16])),
+            ..batch(&["{}"])
+        },
         Batch { received_at: -5, ..keyed("a key that is 30 bytes long ✓", &["x"]) },
         Batch { idempotency_key: Some("k".repeat(255)), ..batch(&["y"]) },
     ];
-    appended.push(Batch { payload: Bytes::from(vec![b' '; 300_000]), spans: vec![(7, 299_999)], ..batch(&["z"]) });
+    appended.push(Batch {
+        payload: Bytes::from(vec![b' '; 300_000]),
+        spans: vec![(7, 299_999)],
+        ..batch(&["z"])
+    });
     let mut next = 0;
     for batch in &appended {
         let (first, last) = append(&*log, &partition(0), batch.clone()).await;

@@ -39,7 +39,11 @@ pub trait Disk: Send + Sync + Debug {
 }
 
 /// Writes all of the slices, in as many calls as it takes.
-pub(crate) fn write_all_at(file: &dyn DiskFile, mut position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+pub(crate) fn write_all_at(
+    file: &dyn DiskFile,
+    mut position: u64,
+    slices: &mut [IoSlice<'_>],
+) -> io::Result<()> {
     let mut rest = slices;
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {

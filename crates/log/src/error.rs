@@ -11,7 +11,9 @@ use crate::PartitionId;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
     /// The partition holds as many unreleased bytes as it may.
-    #[error("the log of `{partition}` is full: {bytes} of {bytes_max} bytes wait to be landed; try again in {retry_after:?}")]
+    #[error(
+        "the log of `{partition}` is full: {bytes} of {bytes_max} bytes wait to be landed; try again in {retry_after:?}"
+    )]
     Full {
         /// Which.
         partition: PartitionId,
@@ -31,7 +33,9 @@ pub enum LogError {
         path: PathBuf,
     },
     /// A write or sync failed before; nothing more is acknowledged until the log is opened again.
-    #[error("the log of `{partition}` has stopped after `{reason}`; restart the node once the cause is mended")]
+    #[error(
+        "the log of `{partition}` has stopped after `{reason}`; restart the node once the cause is mended"
+    )]
     Stopped {
         /// Which.
         partition: PartitionId,

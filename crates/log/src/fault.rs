@@ -97,7 +97,8 @@ impl FromStr for Fault {
     /// What follows `log.`.
     fn from_str(entry: &str) -> Result<Self, FaultError> {
         let error = |reason| FaultError { entry: format!("log.{entry}"), reason };
-        let (operation, rest) = entry.split_once('=').ok_or_else(|| error("expected `log.operation=action@n`"))?;
+        let (operation, rest) =
+            entry.split_once('=').ok_or_else(|| error("expected `log.operation=action@n`"))?;
         let (action, range) = rest.split_once('@').ok_or_else(|| error("expected `@n` behind the action"))?;
         let operation = match operation {
             "write" => Operation::Write,
@@ -127,6 +128,10 @@ impl FromStr for Fault {
 
 impl Plan {
     /// Counts the operation and says what happens to it; one that is slow has been waited for.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a slow disk does hold up the blocking thread that waits for it"
+    )]
     fn next(&self, operation: Operation) -> Option<Action> {
         let number = self.counts[operation as usize].fetch_add(1, Ordering::SeqCst) + 1;
         let hits = |fault: &&Fault| fault.operation == operation && (fault.from..=fault.to).contains(&number);

@@ -12,7 +12,9 @@ mod event_log;
 pub mod fault;
 mod segment;
 
-pub use batch::{Appended, Batch, Bounds, Frame, LogSlab, PartitionId, PartitionStatus, RecordFormat, Retained};
+pub use batch::{
+    Appended, Batch, Bounds, Frame, LogSlab, PartitionId, PartitionStatus, RecordFormat, Retained,
+};
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, StdDisk};
 pub use error::LogError;
 pub use event_log::EventLog;

@@ -101,7 +101,8 @@ impl Encoded {
         let spans_from = front.len();
         spans::encode(&batch.spans, &mut front);
         let spans_bytes = (front.len() - spans_from) as u32;
-        let body_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEAD_BYTES + key.len()..]), &batch.payload);
+        let body_crc =
+            crc32c::crc32c_append(crc32c::crc32c(&front[HEAD_BYTES + key.len()..]), &batch.payload);
 
         let mut flags = 0;
         if batch.idempotency_key.is_some() {
@@ -162,7 +163,10 @@ fn check(batch: &Batch) -> Result<(), LogError> {
         return refuse(format!("it has {bytes} bytes, more than {BATCH_BYTES_MAX}; send it in parts"));
     }
     if batch.spans.len() > BATCH_SPANS_MAX {
-        return refuse(format!("it has {} records, more than {BATCH_SPANS_MAX}; send it in parts", batch.records));
+        return refuse(format!(
+            "it has {} records, more than {BATCH_SPANS_MAX}; send it in parts",
+            batch.records
+        ));
     }
     if !batch.spans.is_empty() && batch.spans.len() != batch.records as usize {
         return refuse(format!("it has {} spans for {} records", batch.spans.len(), batch.records));

@@ -81,7 +81,8 @@ impl KeyTable {
 
     /// Whether the key may be here; false is certain.
     pub(crate) fn may_hold(&self, hash: KeyHash) -> bool {
-        !self.filter.is_empty() && probes(hash, self.filter.len()).all(|(byte, bit)| self.filter[byte] & bit != 0)
+        !self.filter.is_empty()
+            && probes(hash, self.filter.len()).all(|(byte, bit)| self.filter[byte] & bit != 0)
     }
 
     /// Whether there are as many blocks as the keys need.

@@ -77,6 +77,9 @@ impl SegmentLog {
     pub fn open(options: SegmentLogOptions) -> Result<Arc<Self>, LogError> {
         let SegmentLogOptions { dir, settings, clock, disk } = options;
         disk.create_dir_all(&dir).map_err(io_error("creating", &dir))?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.sync_dir(parent).map_err(io_error("syncing", parent))?;
+        }
         let lock_path = dir.join("lock");
         let lock = disk.lock(&lock_path).map_err(io_error("locking", &lock_path))?;
         let lock = lock.ok_or_else(|| LogError::Locked { path: dir.clone() })?;
@@ -88,7 +91,12 @@ impl SegmentLog {
             let partition = Partition::new(Arc::clone(&shared), id.clone(), partition_dir, recovered);
             partitions.insert(id, Arc::new(partition));
         }
-        Ok(Arc::new(Self { dir, shared, partitions: RwLock::new(partitions), closed: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            dir,
+            shared,
+            partitions: RwLock::new(partitions),
+            closed: AtomicBool::new(false),
+        }))
     }
 
     /// The partition, which begins to exist here but not yet on disk.

@@ -38,7 +38,15 @@ impl Partition {
     pub(crate) fn new(shared: Arc<Shared>, id: PartitionId, dir: PathBuf, recovered: Recovered) -> Self {
         let state = State::new(recovered);
         let (end, _) = watch::channel(Some(state.bounds().end));
-        Self { id, dir, shared, state: Mutex::new(state), writer: Mutex::new(None), mark: Mutex::new(None), end }
+        Self {
+            id,
+            dir,
+            shared,
+            state: Mutex::new(state),
+            writer: Mutex::new(None),
+            mark: Mutex::new(None),
+            end,
+        }
     }
 
     pub(crate) async fn append(self: &Arc<Self>, batch: Batch) -> Outcome {

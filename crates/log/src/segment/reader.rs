@@ -95,7 +95,8 @@ impl Partition {
         let partition = Arc::clone(self);
         blocking(move || {
             let file = partition.open_to_read(&readable, readable.first)?;
-            let found = seek_time(&*file, &readable, received_at).map_err(io_error("reading", &readable.path))?;
+            let found =
+                seek_time(&*file, &readable, received_at).map_err(io_error("reading", &readable.path))?;
             found.map_err(|damage| partition.damaged(&readable, damage))
         })
         .await
@@ -134,11 +135,7 @@ fn seek(file: &dyn DiskFile, readable: &Readable, from: u64) -> io::Result<Resul
 }
 
 /// The first offset of the first frame received at or after a time, from the readable's position on.
-fn seek_time(
-    file: &dyn DiskFile,
-    readable: &Readable,
-    received_at: i64,
-) -> io::Result<Result<u64, Damage>> {
+fn seek_time(file: &dyn DiskFile, readable: &Readable, received_at: i64) -> io::Result<Result<u64, Damage>> {
     let mut walker = Walker::new(file, readable.salt, readable.bytes);
     let mut position = readable.position;
     loop {
@@ -163,10 +160,12 @@ fn read_frames(
     let mut chunk = read_up_to(file, position, bytes_max.max(HEAD_BYTES_MAX).min(left))?;
     let place = Place { salt: readable.salt, position };
     if let Ok(head) = frame::decode_head(&chunk, place) {
-        let first_bytes = head.frame_bytes().min(left as u64) as usize;
-        if first_bytes > chunk.len() {
-            chunk.extend_from_slice(&read_up_to(file, position + chunk.len() as u64, first_bytes - chunk.len())?);
+        let wanted = bytes_max.max(head.frame_bytes().min(left as u64) as usize);
+        if wanted > chunk.len() {
+            let rest = wanted.min(left) - chunk.len();
+            chunk.extend_from_slice(&read_up_to(file, position + chunk.len() as u64, rest)?);
         }
+        chunk.truncate(wanted);
     }
     Ok(parse(&Bytes::from(chunk), place, from))
 }
@@ -185,7 +184,9 @@ fn parse(chunk: &Bytes, place: Place, from: u64) -> Result<(Vec<Frame>, u64), Da
                 at += bytes;
             }
             _ if !frames.is_empty() => break,
-            Ok(_) => return Err(Damage { position, reason: "the frame's offset does not follow the one before" }),
+            Ok(_) => {
+                return Err(Damage { position, reason: "the frame's offset does not follow the one before" });
+            }
             Err(reason) => return Err(Damage { position, reason }),
         }
     }

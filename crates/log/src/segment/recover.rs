@@ -106,7 +106,10 @@ pub(crate) fn create_segment(
     file.set_len(0)?;
     write_all_at(&*file, 0, &mut [IoSlice::new(&header.encode(id))])?;
     file.sync_data()?;
-    shared.disk.sync_dir(dir)?;
+    // The folder of the partition, and those of its source and of the log, which may be new as well.
+    for dir in dir.ancestors().take(3) {
+        shared.disk.sync_dir(dir)?;
+    }
     let contents = Contents::empty(header.first_offset);
     Ok((file, Active { contents, salt: header.salt, path, keys: KeyMap::default() }))
 }
@@ -123,14 +126,15 @@ fn recover_active(
     let bytes = file.bytes().map_err(io_error("measuring", &path))?;
     let marked = if mark.segment == first { mark.durable_bytes } else { 0 };
     let header = read_up_to(&*file, 0, HEADER_BYTES).map_err(io_error("reading", &path))?;
-    let header = match Header::decode(&header, id, first) {
+    let header = Header::decode(&header, id, first);
+    if bytes.max(marked) <= HEADER_BYTES as u64 {
+        // It has no frames, and the crash may have come before its header or its name were durable.
+        let header = header.unwrap_or_else(|_| new_header(shared, first));
+        let made = create_segment(shared, id, dir, header).map_err(io_error("creating", &path))?;
+        return Ok((made.1, None));
+    }
+    let header = match header {
         Ok(header) => header,
-        Err(_) if bytes.max(marked) <= HEADER_BYTES as u64 => {
-            // The header is synced before the first frame is written: the crash came before it was.
-            let header = new_header(shared, first);
-            let made = create_segment(shared, id, dir, header).map_err(io_error("creating", &path))?;
-            return Ok((made.1, None));
-        }
         Err(reason) => {
             let active = Active { contents: Contents::empty(first), salt: 0, path, keys: KeyMap::default() };
             let failed = corrupt(id, &active.path, Damage { position: 0, reason });

@@ -63,7 +63,9 @@ impl Sealed {
                 let (contents, salt) = (sidecar.contents, sidecar.salt);
                 return Ok(Self { contents, salt, path, sidecar_path, keys: Mutex::new(keys) });
             }
-            Ok(None) => tracing::info!(path = %path.display(), "the segment has no sidecar; it is made again"),
+            Ok(None) => {
+                tracing::info!(path = %path.display(), "the segment has no sidecar; it is made again")
+            }
             Ok(Some(_)) | Err(_) => {
                 tracing::warn!(path = %sidecar_path.display(), "the sidecar does not fit its segment; it is made again");
             }

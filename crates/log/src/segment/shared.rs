@@ -70,7 +70,11 @@ pub(crate) fn mark_path(dir: &Path) -> PathBuf {
 /// The offset after which a segment file is named; none for other files.
 pub(crate) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
-    if digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// Names what was tried and on what.

@@ -7,7 +7,7 @@
 //! A failed sync is final: the kernel may have dropped what it could not write and reported it once, so that trying
 //! again proves nothing. The partition stops until the log is opened again, which re-reads and re-writes the tail.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::Place;
@@ -68,7 +68,9 @@ impl Partition {
     pub(crate) fn write_next_group(&self) -> bool {
         self.await_sync_window();
         let mut writer = self.writer.lock();
-        let Some((mut group, roll)) = self.state.lock().take_group(&self.shared.settings) else { return false };
+        let Some((mut group, roll)) = self.state.lock().take_group(&self.shared.settings) else {
+            return false;
+        };
         let began_at = self.shared.clock.instant();
         match self.write_group(&mut writer, &mut group, roll) {
             Ok(position) => {
@@ -81,6 +83,7 @@ impl Partition {
     }
 
     /// Lets the oldest append in the queue wait for others, as long as the settings say.
+    #[allow(clippy::disallowed_methods, reason = "it runs on a blocking thread, whose work is to wait")]
     fn await_sync_window(&self) {
         let window = self.shared.settings.sync_window;
         if window.is_zero() {
@@ -109,7 +112,8 @@ impl Partition {
         }
         let (first, mut offset, salt, from) = {
             let state = self.state.lock();
-            let active = state.active.as_ref().ok_or_else(|| Failure::Stop("there is no segment".to_owned()))?;
+            let active =
+                state.active.as_ref().ok_or_else(|| Failure::Stop("there is no segment".to_owned()))?;
             (active.contents.first, active.contents.next, active.salt, active.contents.bytes)
         };
         let file = self.open_segment(writer, first)?;
@@ -125,7 +129,11 @@ impl Partition {
             // Nothing of the group was acknowledged; without what it left, the next one can be written as if it had
             // never been.
             let clean = is_full(&error) && file.set_len(from).and_then(|()| file.sync_data()).is_ok();
-            return Err(if clean { Failure::Full } else { Failure::Stop(format!("writing a segment: {error}")) });
+            return Err(if clean {
+                Failure::Full
+            } else {
+                Failure::Stop(format!("writing a segment: {error}"))
+            });
         }
         file.sync_data().map_err(|error| Failure::Stop(format!("syncing a segment: {error}")))?;
         Ok(from)
@@ -153,27 +161,21 @@ impl Partition {
             let state = self.state.lock();
             (state.bounds().end, state.active.is_some())
         };
-        let made = if begun { Ok(()) } else { self.make_dir() };
+        let made = if begun { Ok(()) } else { self.shared.disk.create_dir_all(&self.dir) };
         let header = new_header(&self.shared, first);
         let made = made.and_then(|()| create_segment(&self.shared, &self.id, &self.dir, header));
         let (file, active) = made.map_err(|error| {
             // An unfinished segment is harmless and begun anew, even by another process.
-            if is_full(&error) { Failure::Full } else { Failure::Stop(format!("beginning a segment: {error}")) }
+            if is_full(&error) {
+                Failure::Full
+            } else {
+                Failure::Stop(format!("beginning a segment: {error}"))
+            }
         })?;
         *writer = Some(OpenSegment { first, file });
         let sealed = self.state.lock().rolled(&self.dir, active);
         if let Some(sealed) = sealed {
             sealed.write_sidecar(&self.shared);
-        }
-        Ok(())
-    }
-
-    /// Makes the folder of the partition, durably.
-    fn make_dir(&self) -> io::Result<()> {
-        let disk = &self.shared.disk;
-        disk.create_dir_all(&self.dir)?;
-        for dir in self.dir.ancestors().skip(1).take(2) {
-            disk.sync_dir(dir)?;
         }
         Ok(())
     }

@@ -3,4 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod contract;
+mod crash;
+mod cut;
+mod faults;
+mod flip;
+mod retention;
+mod sim_disk;
 mod support;
