@@ -69,7 +69,8 @@ impl Outcome {
 /// One input of a run and how far of it the run read: `[from, to)` in log offsets, or `(from, to]` in table versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRange {
-    /// `log/0` for a log partition, a dataset's name for a table, the path for a file.
+    /// `log/0` for a log partition, a dataset's name for a table, `files` for the commits of landed files and
+    /// `quarantine` for those of replays (both count commits).
     pub input: String,
     /// Where the run began.
     pub from: i64,
@@ -331,6 +332,8 @@ pub enum FindingKind {
     Corruption,
     /// A check could not be evaluated.
     CheckFailedToRun,
+    /// Keys were forgotten before their horizon, for want of memory: duplicates of them are not found.
+    KeysForgotten,
 }
 
 impl FindingKind {
@@ -349,6 +352,7 @@ impl FindingKind {
             Self::Gap => "gap",
             Self::Corruption => "corruption",
             Self::CheckFailedToRun => "check-failed-to-run",
+            Self::KeysForgotten => "keys-forgotten",
         }
     }
 }
