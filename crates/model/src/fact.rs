@@ -69,8 +69,7 @@ impl Outcome {
 /// One input of a run and how far of it the run read: `[from, to)` in log offsets, or `(from, to]` in table versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRange {
-    /// `log/0` for a log partition, a dataset's name for a table, `files` for the commits of landed files and
-    /// `quarantine` for those of replays (both count commits).
+    /// `log/0` for a log partition, a dataset's name for a table, the path for a file, `quarantine` for a replay.
     pub input: String,
     /// Where the run began.
     pub from: i64,
