@@ -1,21 +1,23 @@
 //! A disk that fails when told to, for tests of what the log and the node above it do then.
 //!
-//! `FLOWLINE_FAULTS` holds entries like `log.sync=fail@3`, separated by `,` or `;`:
+//! `FLOWLINE_FAULTS` holds the faults of every layer, as `key=value` pairs joined by `;`; those whose key begins with
+//! `log.` are the log's:
 //!
 //! ```text
-//! <layer>.<operation>=<action>@<from>             the operation with this number, counted from 1
-//! <layer>.<operation>=<action>@<from>..<to>       those from one number to another, both included
-//! <layer>.<operation>=<action>@<from>..           those from this number on
+//! log.sync=fail@3;log.write=enospc@2..4,short@9,slow@20+:50ms
 //! ```
-//! Entries of other layers are left to these. The layer `log` has the operations `write` (a group of frames is written
-//! to a segment), `sync` (it is synced) and `read` (a segment is read), each counted over all partitions, and the
-//! actions `fail` (an input/output error, nothing is done), `short` (only `write`: half of the bytes are written, then
-//! an input/output error), `enospc` (only `write`: some bytes are written, then the disk is full) and `slow:<ms>`.
+//!
+//! * The operations are `write` (a group of frames is written to a segment), `sync` (it is synced) and `read` (a segment
+//!   is read), each counted over all partitions.
+//! * The faults are `fail` (an input/output error, nothing is done), `short` (only of `write`: half of the bytes are
+//!   written, then an input/output error), `enospc` (only of `write`: some bytes are written, then the disk is full)
+//!   and `slow` (it is done, late).
+//! * Each says when: `@N` at the N-th operation, from 1; `@N..M` from the N-th to the M-th; `@N+` from the N-th on.
+//!   `slow` ends with the delay, `:50ms`.
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,8 +83,8 @@ struct Plan {
 impl FaultyDisk {
     /// Wraps the disk in the `log.*` entries of `faults`; gives it back as it is when there are none.
     pub fn wrap(inner: Arc<dyn Disk>, faults: &str) -> Result<Arc<dyn Disk>, FaultError> {
-        let entries = faults.split([',', ';']).map(str::trim).filter_map(|entry| entry.strip_prefix("log."));
-        let faults = entries.map(Fault::from_str).collect::<Result<Vec<_>, _>>()?;
+        let of_log = faults.split(';').filter_map(|entry| entry.trim().strip_prefix("log."));
+        let faults: Vec<Fault> = of_log.map(parse).collect::<Result<Vec<_>, _>>()?.concat();
         if faults.is_empty() {
             return Ok(inner);
         }
@@ -91,39 +93,40 @@ impl FaultyDisk {
     }
 }
 
-impl FromStr for Fault {
-    type Err = FaultError;
+/// The faults of one operation, written as what follows `log.`.
+fn parse(entry: &str) -> Result<Vec<Fault>, FaultError> {
+    let error = |reason| FaultError { entry: format!("log.{entry}"), reason };
+    let (operation, faults) =
+        entry.split_once('=').ok_or_else(|| error("expected `log.operation=fault@n`"))?;
+    let operation = match operation {
+        "write" => Operation::Write,
+        "sync" => Operation::Sync,
+        "read" => Operation::Read,
+        _ => return Err(error("the operations of the log are `write`, `sync` and `read`")),
+    };
+    faults.split(',').map(|fault| parse_fault(operation, fault.trim()).map_err(error)).collect()
+}
 
-    /// What follows `log.`.
-    fn from_str(entry: &str) -> Result<Self, FaultError> {
-        let error = |reason| FaultError { entry: format!("log.{entry}"), reason };
-        let (operation, rest) =
-            entry.split_once('=').ok_or_else(|| error("expected `log.operation=action@n`"))?;
-        let (action, range) = rest.split_once('@').ok_or_else(|| error("expected `@n` behind the action"))?;
-        let operation = match operation {
-            "write" => Operation::Write,
-            "sync" => Operation::Sync,
-            "read" => Operation::Read,
-            _ => return Err(error("the operations of the log are `write`, `sync` and `read`")),
-        };
-        let action = match (action, operation) {
-            ("fail", _) => Action::Fail,
-            ("short", Operation::Write) => Action::Short,
-            ("enospc", Operation::Write) => Action::Enospc,
-            (slow, _) => {
-                let millis = slow.strip_prefix("slow:").and_then(|millis| millis.parse().ok());
-                let expected = "expected `fail`, `slow:<ms>`, or with `write` also `short` and `enospc`";
-                Action::Slow(Duration::from_millis(millis.ok_or_else(|| error(expected))?))
-            }
-        };
-        let number = |text: &str| text.parse().map_err(|_| error("expected a number, or two as in `2..5`"));
-        let (from, to) = match range.split_once("..") {
-            None => (number(range)?, number(range)?),
-            Some((from, "")) => (number(from)?, u64::MAX),
-            Some((from, to)) => (number(from)?, number(to)?),
-        };
-        Ok(Self { operation, action, from, to })
-    }
+fn parse_fault(operation: Operation, fault: &str) -> Result<Fault, &'static str> {
+    let (action, rest) = fault.split_once('@').ok_or("expected `@n` behind the fault")?;
+    let (range, delay) = rest.split_once(':').map_or((rest, None), |(range, delay)| (range, Some(delay)));
+    let action = match (action, delay) {
+        ("fail", None) => Action::Fail,
+        ("short", None) if operation == Operation::Write => Action::Short,
+        ("enospc", None) if operation == Operation::Write => Action::Enospc,
+        ("slow", Some(delay)) => {
+            let millis = delay.strip_suffix("ms").and_then(|millis| millis.parse().ok());
+            Action::Slow(Duration::from_millis(millis.ok_or("expected a delay like `50ms`")?))
+        }
+        _ => return Err("expected `fail@n`, `slow@n:50ms`, or of `write` also `short@n` and `enospc@n`"),
+    };
+    let number = |text: &str| text.parse().map_err(|_| "expected a number, as in `@2`, `@2..5` or `@2+`");
+    let (from, to) = match (range.strip_suffix('+'), range.split_once("..")) {
+        (Some(from), _) => (number(from)?, u64::MAX),
+        (None, Some((from, to))) => (number(from)?, number(to)?),
+        (None, None) => (number(range)?, number(range)?),
+    };
+    Ok(Fault { operation, action, from, to })
 }
 
 impl Plan {

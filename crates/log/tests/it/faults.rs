@@ -58,13 +58,13 @@ async fn a_short_write_stops_the_partition() {
 
 #[tokio::test]
 async fn a_failed_write_stops_the_partition() {
-    stops("lake.put=fail@1; log.write=fail@3").await;
+    stops("lake.put=fail@1; log.write=fail@3; seed=7").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_left_waiting() {
     let root = tempfile::tempdir().unwrap();
-    let log = faulty(root.path(), "log.sync=slow:20@1..2,log.sync=fail@3");
+    let log = faulty(root.path(), "log.sync=slow@1..2:20ms,fail@3");
     let tasks: Vec<_> = (0..50)
         .map(|number| {
             let log = Arc::clone(&log);
@@ -118,16 +118,14 @@ async fn a_second_process_is_locked_out() {
 
 #[test]
 fn wrong_faults_are_refused() {
-    for wrong in [
-        "log.sync",
-        "log.sync=fail",
-        "log.sync=fail@x",
-        "log.fly=fail@1",
-        "log.sync=short@1",
-        "log.read=off@1",
-    ] {
+    let wrong = "log.sync log.sync=fail log.sync=fail@x log.fly=fail@1 log.sync=short@1 log.read=slow@1 log.read=off@1";
+    for wrong in wrong.split(' ') {
         let error = FaultyDisk::wrap(Arc::new(StdDisk), wrong).unwrap_err();
         assert_eq!(error.entry, wrong, "{error}");
     }
-    FaultyDisk::wrap(Arc::new(StdDisk), "lake.anything@goes, log.read=slow:5@2..").unwrap();
+    FaultyDisk::wrap(
+        Arc::new(StdDisk),
+        "lake.anything@goes; log.read=slow@2+:5ms; log.write=enospc@2..4,fail@9",
+    )
+    .unwrap();
 }
