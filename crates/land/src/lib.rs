@@ -10,7 +10,13 @@ mod context;
 mod contract;
 pub mod decode;
 mod error;
+mod file_lander;
+mod log_lander;
+mod replay;
 
 pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
 pub use error::{ContractError, LandError};
+pub use file_lander::FileLander;
+pub use log_lander::LogLander;
+pub use replay::{ReplaySelection, replay_quarantine};
