@@ -94,7 +94,7 @@ impl Upload {
     }
 
     /// The same bytes under a name of their own can be written as often as it takes.
-    async fn put(&self, payload: PutPayload) -> Result<(), LakeError> {
+    async fn put(&mut self, payload: PutPayload) -> Result<(), LakeError> {
         let backoff = Backoff {
             attempts_max: 4,
             delay_first: Duration::from_millis(50),
@@ -127,7 +127,7 @@ impl Upload {
     }
 
     /// Lets the storage forget the parts that are there; if it cannot, its own rules for unfinished uploads do.
-    async fn give_up(&self, mut parts: Parts, error: object_store::Error) -> LakeError {
+    async fn give_up(&mut self, mut parts: Parts, error: object_store::Error) -> LakeError {
         parts.under_way.clear();
         if let Err(also) = parts.upload.abort().await {
             tracing::debug!(path = %self.shown(), error = %also, "an unfinished upload was left behind");
