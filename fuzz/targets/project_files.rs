@@ -11,6 +11,6 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     std::fs::write(datasets.join("things.yaml"), &input.1).expect("a file");
     if let Err(problems) = flowline_project::load(folder.path(), None) {
         assert!(!problems.is_empty());
-        let _ = flowline_project::render(&problems);
+        let _ = flowline_project::render(&problems, true);
     }
 });

@@ -4,9 +4,12 @@
 //! a file wrong (`check`, `resolve`).
 
 use std::fmt;
+use std::path::Path;
 
 use flowline_model::Severity;
 use serde::{Serialize, Serializer};
+
+use crate::Sources;
 
 /// One problem, at one place of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +35,21 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// The diagnostic for a problem that was found in the SQL of the project in `folder`, where the texts that were
+    /// read are no longer at hand; [`crate::Sources::problem`] spares reading the file again.
+    pub fn from_sql(
+        folder: &Path,
+        file: &str,
+        line: u32,
+        column: u32,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        let mut sources = Sources::default();
+        sources.read(folder, file);
+        sources.problem(Code::Sql, file, line, column, message, hint)
+    }
+
     /// Whether it keeps the project from running.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

@@ -14,11 +14,9 @@ use walkdir::WalkDir;
 
 use crate::diagnostic::Code;
 use crate::nearest::nearest;
-use crate::sources::{Problem, Report};
+use crate::sources::{FILE_BYTES_MAX, Problem, Report};
 use crate::yaml::Place;
 
-/// The largest file that is read, bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The most files that are looked at below one folder.
 const FILES_MAX: usize = 20_000;
 /// The folders of a project.

@@ -29,7 +29,7 @@ pub use diagnostic::{Code, Diagnostic};
 pub use read::read_text;
 pub use render::render;
 pub use sources::Sources;
-pub use template::{TemplateFile, template, templates};
+pub use template::{TEMPLATES, TemplateFile, template};
 
 /// A project that can run.
 #[derive(Debug, Clone)]

@@ -3,12 +3,16 @@
 //! Owns: the texts, the mapping from JSON pointers to lines and columns, the snippets. Does not own: what is wrong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use flowline_model::Severity;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Data, Node, Place};
+
+/// The largest file that is read, bytes.
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The text of every file that was read, so that a problem found later can show its place.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +24,15 @@ impl Sources {
     /// Keeps the text of a file.
     pub(crate) fn keep(&mut self, path: &str, text: &str) {
         self.texts.insert(path.to_owned(), text.into());
+    }
+
+    /// Reads the text of a file from disk; keeps nothing when it cannot be read or is too large.
+    pub(crate) fn read(&mut self, dir: &Path, path: &str) {
+        let file = dir.join(path);
+        let small = std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
+        if let Some(text) = small.then(|| std::fs::read_to_string(file).ok()).flatten() {
+            self.keep(path, &text);
+        }
     }
 
     /// The diagnostic for a problem that another crate found in `file` (relative to the project), at `line` and
@@ -37,6 +50,22 @@ impl Sources {
         let mut diagnostic = self.diagnostic(Severity::Error, code, file, place, message.into(), hint);
         diagnostic.end_column = column + self.word_at(file, line, column);
         diagnostic
+    }
+
+    /// The diagnostic for a problem that another crate found in a column's rule, at the line of `file` that declares
+    /// the column.
+    pub fn column_problem(&self, file: &str, column: &str, message: impl Into<String>) -> Diagnostic {
+        let declared = |text: &str| {
+            let (_, rest) = text.split_once("name:")?;
+            let value = rest.trim_start();
+            let name = value.trim_start_matches(['"', '\'']).strip_prefix(column)?;
+            let ends = name.chars().next().is_none_or(|next| !(next.is_alphanumeric() || next == '_'));
+            ends.then(|| text.chars().count() - value.chars().count())
+        };
+        let text = self.texts.get(file).map(|text| text.to_string()).unwrap_or_default();
+        let found = text.lines().enumerate().find_map(|(index, line)| Some((index, declared(line)?)));
+        let (line, before) = found.unwrap_or((0, 0));
+        self.problem(Code::Rule, file, line as u32 + 1, before as u32 + 1, message, None)
     }
 
     /// The diagnostic for a problem at a place of a file.

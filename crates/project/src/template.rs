@@ -9,13 +9,11 @@ pub struct TemplateFile {
     /// Where it goes, relative to the project, with `/`.
     pub path: &'static str,
     /// What stands in it.
-    pub text: &'static str,
+    pub contents: &'static str,
 }
 
 /// The names of the templates.
-pub fn templates() -> &'static [&'static str] {
-    &["shop"]
-}
+pub const TEMPLATES: &[&str] = &["shop"];
 
 /// The files of the template of this name.
 pub fn template(name: &str) -> Option<&'static [TemplateFile]> {
@@ -27,7 +25,7 @@ pub fn template(name: &str) -> Option<&'static [TemplateFile]> {
 
 macro_rules! files {
     ($folder:literal: $($path:literal),+ $(,)?) => {
-        &[$(TemplateFile { path: $path, text: include_str!(concat!("../templates/", $folder, "/", $path)) },)+]
+        &[$(TemplateFile { path: $path, contents: include_str!(concat!("../templates/", $folder, "/", $path)) },)+]
     };
 }
 

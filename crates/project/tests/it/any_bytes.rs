@@ -97,7 +97,7 @@ proptest! {
     fn any_change_of_a_right_file(file in 0usize..24, at in any::<proptest::sample::Index>(), length in 0usize..12, patch in "(?s).{0,6}") {
         let files = template("shop").unwrap();
         let file = files[file % files.len()];
-        let mut characters: Vec<char> = file.text.chars().collect();
+        let mut characters: Vec<char> = file.contents.chars().collect();
         let start = at.index(characters.len());
         let end = (start + length).min(characters.len());
         characters.splice(start..end, patch.chars());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use flowline_model::{ColumnType, Materialization, Origin, Plan};
-use flowline_project::{load, render, template, templates};
+use flowline_project::{TEMPLATES, load, render, template};
 use walkdir::WalkDir;
 
 use crate::support::write;
@@ -12,7 +12,7 @@ use crate::support::write;
 fn loaded(name: &str) -> Plan {
     let dir = tempfile::tempdir().unwrap();
     for file in template(name).unwrap() {
-        write(dir.path(), file.path, file.text.as_bytes());
+        write(dir.path(), file.path, file.contents.as_bytes());
     }
     let loaded = load(dir.path(), None).map_err(|all| render(&all, false)).unwrap();
     assert_eq!(render(&loaded.warnings, false), "");
@@ -21,7 +21,7 @@ fn loaded(name: &str) -> Plan {
 
 #[test]
 fn every_template_holds_without_a_warning() {
-    for name in templates() {
+    for name in TEMPLATES {
         loaded(name);
     }
     assert_eq!(template("nothing"), None);
@@ -29,7 +29,7 @@ fn every_template_holds_without_a_warning() {
 
 #[test]
 fn every_file_of_a_template_is_built_in() {
-    for name in templates() {
+    for name in TEMPLATES {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(name);
         let entries =
             WalkDir::new(&root).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
@@ -72,7 +72,7 @@ fn the_shop_has_what_its_demo_sends() {
 #[test]
 fn the_samples_fit_their_contracts() {
     let plan = loaded("shop");
-    let text = |path: &str| template("shop").unwrap().iter().find(|file| file.path == path).unwrap().text;
+    let text = |path: &str| template("shop").unwrap().iter().find(|file| file.path == path).unwrap().contents;
     let views = plan.dataset(&"shop.page_views".parse().unwrap()).unwrap();
     let names: BTreeSet<&str> = views.columns.iter().map(|column| column.name.as_str()).collect();
     for line in text("events.ndjson").lines() {

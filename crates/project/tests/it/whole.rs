@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use flowline_model::Severity;
-use flowline_project::{Code, load, read, render};
+use flowline_project::{Code, Diagnostic, load, read, render};
 
 use crate::support::{ORDERS, PROJECT, project};
 
@@ -150,6 +150,7 @@ fn problems_found_elsewhere_look_alike() {
             Some("did you mean `id`?".to_owned()),
         ),
         sources.problem(Code::Sql, file, 99, 1, "behind the end", None),
+        Diagnostic::from_sql(dir.path(), file, 6, 13, "no column `amount`", None),
         sources.problem(Code::Sql, "nowhere.sql", 1, 7, "a file that was not read", None),
     ];
     expect![[r#"
@@ -164,10 +165,16 @@ fn problems_found_elsewhere_look_alike() {
         error[sql]: behind the end
         --> datasets/shop/orders.yaml:99:1
 
+        error[sql]: no column `amount`
+         --> datasets/shop/orders.yaml:6:13
+          |
+        6 |   - { name: amount, type: "decimal(12,2)" }
+          |             ^^^^^^
+
         error[sql]: a file that was not read
         --> nowhere.sql:1:7
 
-        3 errors
+        4 errors
     "#]]
     .assert_eq(&render(&found, false));
 }
