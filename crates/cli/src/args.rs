@@ -113,7 +113,9 @@ pub struct Init {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flowline check shop\n  flowline check shop --output json   # for editors and CI")]
+#[command(
+    after_help = "Examples:\n  flowline check shop\n  flowline check shop --output json   # for editors and CI"
+)]
 pub struct Check {
     /// The folder that holds `flowline.yaml`.
     #[arg(default_value = ".")]
@@ -124,7 +126,9 @@ pub struct Check {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flowline up --project shop\n  flowline up --project shop --http 127.0.0.1:9200 --log info")]
+#[command(
+    after_help = "Examples:\n  flowline up --project shop\n  flowline up --project shop --http 127.0.0.1:9200 --log info"
+)]
 pub struct Up {
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -252,5 +256,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("`{text}` is not a duration: write `500ms`, `90s`, `5m`, `2h` or `1d`")),
     };
     let number: u64 = number.parse().map_err(|_| format!("`{text}` does not start with a whole number"))?;
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long a time"))
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is too long a time"))
 }

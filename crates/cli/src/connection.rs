@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
+use chrono::DateTime;
 use flowline_base::system_clock;
 use flowline_node::{NodeFile, Offline};
 use flowline_process::AsOf;
@@ -54,7 +55,7 @@ impl Connection {
             Err(problems) => bail!(
                 "the project in `{}` has errors, see `flowline check`:\n{}",
                 project.project.display(),
-                flowline_project::render(&problems)
+                flowline_project::render(&problems, false)
             ),
         };
         if let Some(node) = NodeFile::read(&plan.environment.data_dir)? {
@@ -82,10 +83,21 @@ impl Connection {
 }
 
 async fn query_offline(offline: &Offline, request: &QueryRequest) -> anyhow::Result<Answer> {
-    let as_of = request.as_of.as_deref().map(str::parse::<AsOf>).transpose()?;
+    let as_of = request.as_of.as_deref().map(as_of).transpose()?;
     let answer = offline.query(&request.sql, as_of, request.rows_max, request.timeout).await?;
     let reads = answer.reads.iter().map(ToString::to_string).collect();
     Ok(Answer { batches: answer.batches, reads, truncated: answer.truncated })
+}
+
+/// A version number or a time.
+fn as_of(text: &str) -> anyhow::Result<AsOf> {
+    if let Ok(version) = text.parse() {
+        return Ok(AsOf::Version(version));
+    }
+    let time = DateTime::parse_from_rfc3339(text);
+    let time =
+        time.with_context(|| format!("`{text}` is neither a version nor a time like 2026-01-05T08:00:00Z"))?;
+    Ok(AsOf::Time(time.to_utc()))
 }
 
 /// Speaks to a running node over HTTP.
@@ -137,7 +149,8 @@ impl NodeClient {
         if let Some(timeout) = query.timeout {
             body["timeout_ms"] = json!(timeout.as_millis() as u64);
         }
-        let request = self.request(Method::POST, "/v1/query").header("accept", "application/vnd.apache.arrow.stream");
+        let request =
+            self.request(Method::POST, "/v1/query").header("accept", "application/vnd.apache.arrow.stream");
         let response = request.json(&body).send().await?;
         let status = response.status();
         if !status.is_success() {

@@ -92,8 +92,11 @@ impl Printer {
         }
         let options = FormatOptions::default().with_null("");
         for batch in batches {
-            let columns =
-                batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options)).collect::<Result<Vec<_>, _>>()?;
+            let columns = batch
+                .columns()
+                .iter()
+                .map(|c| ArrayFormatter::try_new(c, &options))
+                .collect::<Result<Vec<_>, _>>()?;
             for row in 0..batch.num_rows() {
                 table.add_row(columns.iter().map(|column| column.value(row).to_string()));
             }
@@ -112,8 +115,9 @@ pub fn plain_table(header: impl IntoIterator<Item = String>) -> Table {
 
 /// Rows as JSON objects; nulls are kept.
 pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<serde_json::Value>> {
-    let mut writer =
-        arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow::json::writer::JsonArray>(Vec::new());
+    let mut writer = arrow::json::WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, arrow::json::writer::JsonArray>(Vec::new());
     for batch in batches {
         writer.write(batch)?;
     }

@@ -23,6 +23,16 @@ pub enum ContractError {
     Rule(#[from] RuleError),
 }
 
+impl ContractError {
+    /// The column concerned.
+    pub fn column(&self) -> &str {
+        match self {
+            Self::Column { column, .. } => column,
+            Self::Rule(rule) => &rule.column,
+        }
+    }
+}
+
 impl Classify for ContractError {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Input

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use flowline_base::SharedClock;
 use flowline_land::LandContext;
-use flowline_log::{EventLog, SegmentLog, SegmentLogOptions};
+use flowline_log::EventLog;
 use flowline_model::Plan;
 use flowline_process::{QueryOptions, Transformer};
 use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
@@ -16,10 +16,10 @@ use flowline_view::HopRow;
 
 use crate::live::NodeStatus;
 use crate::node_file::{DataFolderLock, NodeFile};
-use crate::query::{self, ServedEngine};
+use crate::query;
 use crate::replay::NodeReplay;
 use crate::roles::{self, Activity, Listeners, Role};
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 use crate::tasks::Tasks;
 
 /// How long tasks may take to end once the node is told to.
@@ -49,7 +49,10 @@ pub struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("project", &self.storage.plan.project).field("http", &self.http).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("project", &self.storage.plan.project)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +66,7 @@ impl Node {
         let lock = DataFolderLock::take(&plan.environment.data_dir)?;
         let listeners = Listeners::bind(plan.environment.http, plan.environment.postgres).await?;
         let (http, postgres) = listeners.addresses()?;
-        let log = open_log(&plan, &clock).await?;
+        let log = storage::open_log(&plan, &clock).await?;
         let storage = Storage::open(plan, clock.clone()).await?;
         storage.ledger.close_abandoned_runs(started_at).await?;
         storage.record_deployment().await?;
@@ -75,11 +78,17 @@ impl Node {
         storage.register_schemas(Arc::new(live));
         let tasks = Tasks::new(clock.clone());
         let readiness = Readiness::new();
+        let land = LandContext {
+            log: Arc::clone(&log),
+            lake: storage.lake.clone(),
+            ledger: Arc::clone(&storage.ledger),
+            clock: clock.clone(),
+        };
         let context = ServeContext {
             plan: Arc::clone(&storage.plan),
             log: Arc::clone(&log),
-            engine: Arc::new(ServedEngine(storage.engine.clone())),
-            replay: Arc::new(NodeReplay::new(storage.clone(), Arc::clone(&log))),
+            engine: storage.engine.clone(),
+            replay: Arc::new(NodeReplay::new(storage.clone(), land.clone())),
             tokens,
             readiness,
             metrics: crate::telemetry::recorder(&tasks)?,
@@ -87,23 +96,23 @@ impl Node {
             limits: Limits::default(),
         };
         let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
-        node.start_roles(&roles, listeners, &context);
+        node.start_roles(&roles, listeners, &context, &land);
         node.write_file(started_at)?;
         Ok(node)
     }
 
-    fn start_roles(&mut self, roles: &[Role], listeners: Listeners, context: &ServeContext) {
+    fn start_roles(
+        &mut self,
+        roles: &[Role],
+        listeners: Listeners,
+        context: &ServeContext,
+        land: &LandContext,
+    ) {
         let has = |role| roles.contains(&role);
         let storage = &self.storage;
         roles::start_gateway(&self.tasks, listeners, context);
         if has(Role::Lander) {
-            let land = LandContext {
-                log: Arc::clone(&self.log),
-                lake: storage.lake.clone(),
-                ledger: Arc::clone(&storage.ledger),
-                clock: storage.clock.clone(),
-            };
-            roles::start_landers(&self.tasks, &storage.plan, &land);
+            roles::start_landers(&self.tasks, &storage.plan, land);
         }
         if has(Role::Processor) {
             let transformer = Transformer::new(
@@ -183,19 +192,10 @@ impl Node {
             bail!("{failure}");
         }
         if !ended {
-            bail!("some tasks had not ended after {STOP_PATIENCE:?}; what they had not committed is read again");
+            bail!(
+                "some tasks had not ended after {STOP_PATIENCE:?}; what they had not committed is read again"
+            );
         }
         Ok(())
     }
-}
-
-async fn open_log(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Arc<dyn EventLog>> {
-    let options = SegmentLogOptions {
-        dir: plan.environment.data_dir.join("log"),
-        settings: plan.environment.log.clone(),
-        clock: clock.clone(),
-        disk: flowline_log::fault::disk_from_env()?,
-    };
-    let log = tokio::task::spawn_blocking(move || SegmentLog::open(options)).await??;
-    Ok(log)
 }

@@ -64,7 +64,8 @@ pub struct DataFolderLock {
 impl DataFolderLock {
     /// Takes the lock; creates the folder.
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(data_dir).with_context(|| format!("creating the data folder `{}`", data_dir.display()))?;
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("creating the data folder `{}`", data_dir.display()))?;
         let path = data_dir.join("lock");
         let file = File::create(&path).with_context(|| format!("opening `{}`", path.display()))?;
         match file.try_lock() {
@@ -73,7 +74,9 @@ impl DataFolderLock {
                 "another node has the data folder `{}` open; stop it first, or give this one another `data_dir`",
                 data_dir.display()
             ),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking `{}`", path.display())),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("locking `{}`", path.display()))
+            }
         }
     }
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::bail;
 use flowline_base::SharedClock;
+use flowline_land::{LandContext, ReplaySelection};
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::{AsOf, QueryOptions};
-use flowline_serve::{Replay, ReplaySelection};
+use flowline_serve::Replay;
 
 use crate::live::NodeStatus;
 use crate::node_file::DataFolderLock;
 use crate::query::{self, QueryRows};
 use crate::replay::NodeReplay;
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 
 /// Ledger, lake and engine of a project that no node runs.
 pub struct Offline {
@@ -56,7 +57,16 @@ impl Offline {
             bail!("`{dataset}` is no dataset of this project");
         };
         let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
-        let replay = NodeReplay::new(self.storage.clone(), None);
-        Ok(replay.replay(&known.name, &ReplaySelection::default()).await?)
+        let log = storage::open_log(&self.storage.plan, &self.storage.clock).await?;
+        let context = LandContext {
+            log: Arc::clone(&log),
+            lake: self.storage.lake.clone(),
+            ledger: Arc::clone(&self.storage.ledger),
+            clock: self.storage.clock.clone(),
+        };
+        let replay = NodeReplay::new(self.storage.clone(), context);
+        let run = replay.replay(&known.name, &ReplaySelection::default()).await;
+        log.close().await?;
+        Ok(run?)
     }
 }

@@ -1,6 +1,5 @@
 //! The schema `quarantine`: the rejected records of each landed dataset, as the table `"domain.name"`.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,10 +31,6 @@ impl QuarantineSchema {
 
 #[async_trait]
 impl SchemaProvider for QuarantineSchema {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn table_names(&self) -> Vec<String> {
         self.datasets.iter().map(ToString::to_string).collect()
     }

@@ -1,4 +1,4 @@
-//! Queries inside this process: rows collected, and the adapter through which the servers ask the engine.
+//! Queries inside this process, with their rows collected.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,16 +7,13 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::SessionContext;
-use flowline_base::Classify;
 use flowline_model::DatasetName;
-use flowline_process::{ProcessError, QueryEngine, QueryOptions, SessionOptions};
-use flowline_serve::{SqlEngine, SqlError};
+use flowline_process::{ProcessError, QueryEngine, QueryOptions};
 use futures::TryStreamExt;
 
 /// The rows of a query, collected, and what they were read from.
@@ -45,7 +42,12 @@ impl fmt::Display for Read {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.version, self.committed_at) {
             (Some(version), Some(at)) => {
-                write!(f, "{} version {version} of {}", self.dataset, at.to_rfc3339_opts(SecondsFormat::Secs, true))
+                write!(
+                    f,
+                    "{} version {version} of {}",
+                    self.dataset,
+                    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+                )
             }
             (Some(version), None) => write!(f, "{} version {version}", self.dataset),
             (None, _) => write!(f, "{} has no table yet", self.dataset),
@@ -54,7 +56,11 @@ impl fmt::Display for Read {
 }
 
 /// Runs a query and collects its rows.
-pub async fn collect(engine: &QueryEngine, sql: &str, options: &QueryOptions) -> Result<QueryRows, ProcessError> {
+pub async fn collect(
+    engine: &QueryEngine,
+    sql: &str,
+    options: &QueryOptions,
+) -> Result<QueryRows, ProcessError> {
     let answer = engine.query(sql, options).await?;
     let reads = answer
         .reads
@@ -69,68 +75,25 @@ pub async fn collect(engine: &QueryEngine, sql: &str, options: &QueryOptions) ->
 }
 
 /// Rows of a table by the value of a text column.
-pub async fn count_by(provider: Arc<dyn TableProvider>, column: &str) -> datafusion::error::Result<HashMap<String, u64>> {
+pub async fn count_by(
+    provider: Arc<dyn TableProvider>,
+    column: &str,
+) -> datafusion::error::Result<HashMap<String, u64>> {
     let counted = SessionContext::new()
         .read_table(provider)?
         .aggregate(vec![col(column)], vec![count(lit(1)).alias("n")])?
-        .select(vec![datafusion::logical_expr::cast(col(column), arrow::datatypes::DataType::Utf8), col("n")])?;
+        .select(vec![
+            datafusion::logical_expr::cast(col(column), arrow::datatypes::DataType::Utf8),
+            col("n"),
+        ])?;
     let mut counts = HashMap::new();
     for batch in counted.collect().await? {
-        let (values, numbers) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
+        let (values, numbers) =
+            (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
         for row in 0..batch.num_rows() {
             let value = if values.is_null(row) { "" } else { values.value(row) };
             counts.insert(value.to_owned(), numbers.value(row).max(0) as u64);
         }
     }
     Ok(counts)
-}
-
-/// The engine as the servers see it.
-pub struct ServedEngine(pub QueryEngine);
-
-#[async_trait]
-impl SqlEngine for ServedEngine {
-    async fn session(&self) -> Result<SessionContext, SqlError> {
-        self.0.session(&SessionOptions::default()).await.map_err(|error| sql_error(&error))
-    }
-
-    async fn query(
-        &self,
-        sql: &str,
-        options: &flowline_serve::QueryOptions,
-    ) -> Result<flowline_serve::Answer, SqlError> {
-        let options = QueryOptions {
-            as_of: options.as_of.map(|as_of| match as_of {
-                flowline_serve::AsOf::Version(version) => flowline_process::AsOf::Version(version),
-                flowline_serve::AsOf::Time(time) => flowline_process::AsOf::Time(time),
-            }),
-            rows_max: options.rows_max,
-            timeout: options.timeout,
-        };
-        let answer = self.0.query(sql, &options).await.map_err(|error| sql_error(&error))?;
-        let reads = answer
-            .reads
-            .into_iter()
-            .map(|read| flowline_serve::ReadVersion {
-                dataset: read.dataset,
-                version: read.version,
-                committed_at: read.committed_at,
-            })
-            .collect();
-        Ok(flowline_serve::Answer {
-            schema: answer.schema,
-            stream: answer.stream,
-            reads,
-            truncated: answer.truncated,
-        })
-    }
-}
-
-fn sql_error(error: &ProcessError) -> SqlError {
-    SqlError {
-        kind: error.kind(),
-        message: flowline_base::chain(error),
-        hint: error.hint().map(str::to_owned),
-        position: error.position().map(|(line, column)| (u64::from(line), u64::from(column))),
-    }
 }

@@ -1,4 +1,4 @@
-//! What a node and an offline command open alike: ledger, lake, engine.
+//! What a node and an offline command open alike: ledger, lake, engine, and the log where it is needed.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use anyhow::Context;
 use flowline_base::SharedClock;
 use flowline_lake::{Lake, LakeSettings};
 use flowline_ledger::{CatalogDataset, Ledger};
+use flowline_log::{EventLog, SegmentLog, SegmentLogOptions};
 use flowline_model::{Deployment, Plan};
 use flowline_process::QueryEngine;
 use flowline_view::LiveStatus;
@@ -45,7 +46,8 @@ impl Storage {
     pub fn register_schemas(&self, live: Arc<dyn LiveStatus>) {
         let system = flowline_view::system_schema(Arc::clone(&self.ledger), live, self.clock.clone());
         self.engine.register_schema("system", system);
-        self.engine.register_schema("quarantine", Arc::new(QuarantineSchema::new(&self.plan, self.lake.clone())));
+        self.engine
+            .register_schema("quarantine", Arc::new(QuarantineSchema::new(&self.plan, self.lake.clone())));
     }
 
     /// Records in the ledger that this plan runs from now on.
@@ -71,4 +73,16 @@ impl Storage {
         self.ledger.record_deployment(&deployment, &datasets).await?;
         Ok(())
     }
+}
+
+/// Opens the durable log of the environment; only one process can.
+pub async fn open_log(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Arc<dyn EventLog>> {
+    let options = SegmentLogOptions {
+        dir: plan.environment.data_dir.join("log"),
+        settings: plan.environment.log.clone(),
+        clock: clock.clone(),
+        disk: flowline_log::fault::disk_from_env()?,
+    };
+    let log = tokio::task::spawn_blocking(move || SegmentLog::open(options)).await??;
+    Ok(log)
 }

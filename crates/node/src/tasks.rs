@@ -55,8 +55,11 @@ impl TaskKind {
 }
 
 /// The restarts of a task never wait longer than this, so that a mended cause is noticed soon.
-const RESTART: Backoff =
-    Backoff { attempts_max: u32::MAX, delay_first: Duration::from_millis(200), delay_max: Duration::from_secs(10) };
+const RESTART: Backoff = Backoff {
+    attempts_max: u32::MAX,
+    delay_first: Duration::from_millis(200),
+    delay_max: Duration::from_secs(10),
+};
 
 /// A task that ran this long without failing begins again with the shortest wait.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
@@ -117,7 +120,12 @@ impl Tasks {
                 Err(join) => format!("panicked: {join}"),
             };
             if self.shutdown.is_cancelled() {
-                tracing::warn!(task = kind.as_str(), subject, error = reason, "task failed while the node was ending");
+                tracing::warn!(
+                    task = kind.as_str(),
+                    subject,
+                    error = reason,
+                    "task failed while the node was ending"
+                );
                 return;
             }
             metrics::counter!("flowline_node_task_failures_total", "task" => kind.as_str()).increment(1);
@@ -129,7 +137,13 @@ impl Tasks {
             }
             failures = if started.elapsed() > STEADY_AFTER { 0 } else { failures + 1 };
             let delay = RESTART.delay(failures, &mut random);
-            tracing::error!(task = kind.as_str(), subject, error = reason, ?delay, "task failed; it is started again");
+            tracing::error!(
+                task = kind.as_str(),
+                subject,
+                error = reason,
+                ?delay,
+                "task failed; it is started again"
+            );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.shutdown.cancelled() => {}

@@ -9,7 +9,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::tasks::{TaskKind, Tasks};
 
 /// Upper bounds of the buckets of durations, seconds: from a cached append to a stuck commit.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// How often histograms are drained, so that what nobody scrapes does not grow.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);

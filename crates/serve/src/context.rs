@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flowline_base::{ErrorKind, SharedClock};
+use flowline_land::ReplaySelection;
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::QueryEngine;
@@ -87,15 +88,6 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
         }
     }
-}
-
-/// Which quarantined records to replay.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReplaySelection {
-    /// Only those rejected for this reason (`missing`, `wrong-type`, `failed-rule`, `unparsable`).
-    pub reason: Option<String>,
-    /// Only those in which this column was at fault.
-    pub column: Option<String>,
 }
 
 /// Why a replay did not happen.

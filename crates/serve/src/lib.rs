@@ -13,9 +13,10 @@ mod http;
 mod page;
 mod postgres;
 mod readiness;
+mod stall;
 
 pub use auth::Tokens;
-pub use context::{Limits, Replay, ReplayError, ReplaySelection, ServeContext};
+pub use context::{Limits, Replay, ReplayError, ServeContext};
 pub use error::ServeError;
 pub use http::{openapi, router, serve_http};
 pub use postgres::serve_postgres;

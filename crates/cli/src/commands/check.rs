@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use flowline_land::Contract;
 use flowline_model::Plan;
-use flowline_project::Diagnostic;
+use flowline_process::SqlProblem;
+use flowline_project::{Code, Diagnostic};
 use serde_json::json;
 
 use crate::args::Check;
@@ -33,7 +36,11 @@ pub async fn run(check: &Check, printer: &Printer) -> anyhow::Result<ExitCode> {
 }
 
 /// The plan of a project that is to be used; its problems are printed, and there is no plan when one is an error.
-pub async fn load(folder: &Path, environment: Option<&str>, printer: &Printer) -> anyhow::Result<Option<Plan>> {
+pub async fn load(
+    folder: &Path,
+    environment: Option<&str>,
+    printer: &Printer,
+) -> anyhow::Result<Option<Plan>> {
     let (plan, problems) = examine(folder, environment).await;
     if plan.is_none() {
         printer.json(&json!({ "valid": false, "diagnostics": problems }))?;
@@ -42,24 +49,28 @@ pub async fn load(folder: &Path, environment: Option<&str>, printer: &Printer) -
     Ok(plan)
 }
 
-/// The plan where there are no errors, and every problem of files and SQL.
+/// The plan where there are no errors, and every problem of files, contracts and SQL.
 async fn examine(folder: &Path, environment: Option<&str>) -> (Option<Plan>, Vec<Diagnostic>) {
-    match flowline_project::load(folder, environment) {
-        Err(problems) => (None, problems),
-        Ok(loaded) => {
-            let mut problems = loaded.warnings;
-            let sql = flowline_process::check(&loaded.plan).await;
-            let valid = sql.is_empty();
-            problems.extend(sql.into_iter().map(|problem| {
-                Diagnostic::from_sql(folder, &problem.file, problem.line, problem.column, problem.message, problem.hint)
-            }));
-            (valid.then_some(loaded.plan), problems)
+    let mut reading = flowline_project::read(folder, environment);
+    let mut problems = std::mem::take(&mut reading.diagnostics);
+    for dataset in reading.plan.datasets.iter().filter(|dataset| dataset.landed()) {
+        if let Err(error) = Contract::compile(Arc::new(dataset.clone())) {
+            let column = error.column();
+            problems.push(reading.sources.column_problem(&dataset.declared_in, column, error.to_string()));
         }
     }
+    for problem in flowline_process::check(&reading.plan).await {
+        if !reading.is_consequence(&problem.message) {
+            let SqlProblem { file, line, column, message, hint, .. } = problem;
+            problems.push(reading.sources.problem(Code::Sql, &file, line, column, message, hint));
+        }
+    }
+    let valid = !problems.iter().any(Diagnostic::is_error);
+    (valid.then_some(reading.plan), problems)
 }
 
 fn print(problems: &[Diagnostic], printer: &Printer) {
     if !problems.is_empty() {
-        printer.remark(flowline_project::render(problems));
+        printer.remark(flowline_project::render(problems, true));
     }
 }

@@ -48,7 +48,10 @@ async fn start(demo: &Demo, folder: &Path, clock: &SharedClock, printer: &Printe
     let started = clock.instant();
     let node = Node::start(NodeOptions { plan, roles: Role::ALL.to_vec(), clock: clock.clone() }).await?;
     let (http, ready) = (node.http_address(), started.elapsed().as_millis());
-    printer.remark(format!("{STRONG}a simulated shop is open{STRONG:#} (seed {}, ready after {ready} ms)", demo.seed));
+    printer.remark(format!(
+        "{STRONG}a simulated shop is open{STRONG:#} (seed {}, ready after {ready} ms)",
+        demo.seed
+    ));
     printer.remark(format!("  pages          http://{http}"));
     if let Some(postgres) = node.postgres_address() {
         printer.remark(format!("  Postgres wire  psql -h {} -p {} shop", postgres.ip(), postgres.port()));
@@ -58,7 +61,12 @@ async fn start(demo: &Demo, folder: &Path, clock: &SharedClock, printer: &Printe
     Ok(node)
 }
 
-async fn keep_busy(demo: &Demo, node: &Node, traffic: Traffic, printer: &Printer) -> anyhow::Result<TrafficCounts> {
+async fn keep_busy(
+    demo: &Demo,
+    node: &Node,
+    traffic: Traffic,
+    printer: &Printer,
+) -> anyhow::Result<TrafficCounts> {
     let stop = CancellationToken::new();
     let bar = if printer.json_wanted() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")?);
@@ -92,7 +100,8 @@ async fn keep_busy(demo: &Demo, node: &Node, traffic: Traffic, printer: &Printer
 
 /// Waits until nothing is left to land or to transform.
 async fn settle(node: &Node, clock: &SharedClock, printer: &Printer) -> bool {
-    printer.remark(format!("{FAINT}the customers have left; what they sent is landed and transformed{FAINT:#}"));
+    printer
+        .remark(format!("{FAINT}the customers have left; what they sent is landed and transformed{FAINT:#}"));
     let started = clock.instant();
     while started.elapsed() < SETTLE {
         if node.idle().await {
@@ -104,9 +113,14 @@ async fn settle(node: &Node, clock: &SharedClock, printer: &Printer) -> bool {
 }
 
 fn report(
-    sent: &TrafficCounts, balance: &ledger::LedgerReport, settled: bool, printer: &Printer,
+    sent: &TrafficCounts,
+    balance: &ledger::LedgerReport,
+    settled: bool,
+    printer: &Printer,
 ) -> anyhow::Result<()> {
-    printer.json(&json!({ "sent": sent, "ledger": balance.rows, "balanced": balance.balanced(), "settled": settled }))?;
+    printer.json(
+        &json!({ "sent": sent, "ledger": balance.rows, "balanced": balance.balanced(), "settled": settled }),
+    )?;
     if printer.json_wanted() {
         return Ok(());
     }

@@ -48,7 +48,8 @@ impl LedgerReport {
 
     /// Prints it as a table with a sentence.
     pub fn print(&self, printer: &Printer) {
-        let header = ["hop", "read", "=", "written", "quarantined", "duplicate", "late", "filtered", "balance"];
+        let header =
+            ["hop", "read", "=", "written", "quarantined", "duplicate", "late", "filtered", "balance"];
         let mut table = plain_table(header.map(str::to_owned));
         for row in &self.rows {
             table.add_row([
@@ -67,7 +68,9 @@ impl LedgerReport {
         if self.balanced() {
             printer.line(format!("{GOOD}balanced{GOOD:#}: every record that was read is accounted for"));
         } else {
-            printer.line(format!("{BAD}not balanced{BAD:#}: see `flowline query \"select * from system.findings\"`"));
+            printer.line(format!(
+                "{BAD}not balanced{BAD:#}: see `flowline query \"select * from system.findings\"`"
+            ));
         }
     }
 }

@@ -20,7 +20,9 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
         QuarantineAction::Show { dataset, limit, project } => {
             let dataset = known(dataset)?;
             let connection = Connection::open(project).await?;
-            let sql = format!(r#"SELECT * FROM quarantine."{dataset}" ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#);
+            let sql = format!(
+                r#"SELECT * FROM quarantine."{dataset}" ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#
+            );
             printer.batches(&connection.rows(sql).await?)?;
         }
         QuarantineAction::Replay { dataset, project } => replay(&known(dataset)?, project, printer).await?,
@@ -33,7 +35,9 @@ fn known(dataset: &str) -> anyhow::Result<DatasetName> {
 }
 
 async fn replay(
-    dataset: &DatasetName, project: &crate::args::ProjectArguments, printer: &Printer,
+    dataset: &DatasetName,
+    project: &crate::args::ProjectArguments,
+    printer: &Printer,
 ) -> anyhow::Result<()> {
     let run = match Connection::open(project).await? {
         Connection::Node(node) => node.post(&format!("/v1/quarantine/{dataset}/replay"), &json!({})).await?,

@@ -15,12 +15,19 @@ pub async fn run(query: &Query, printer: &Printer) -> anyhow::Result<ExitCode> {
         std::io::stdin().read_to_string(&mut sql)?;
     }
     let connection = Connection::open(&query.project).await?;
-    let request =
-        QueryRequest { sql, as_of: query.as_of.clone(), rows_max: Some(query.rows_max), timeout: Some(query.timeout) };
+    let request = QueryRequest {
+        sql,
+        as_of: query.as_of.clone(),
+        rows_max: Some(query.rows_max),
+        timeout: Some(query.timeout),
+    };
     let answer = connection.query(&request).await?;
     printer.batches(&answer.batches)?;
     if answer.truncated {
-        printer.remark(format!("{FAINT}only the first {} rows; ask for more with --rows-max{FAINT:#}", query.rows_max));
+        printer.remark(format!(
+            "{FAINT}only the first {} rows; ask for more with --rows-max{FAINT:#}",
+            query.rows_max
+        ));
     }
     for read in &answer.reads {
         printer.remark(format!("{FAINT}{read}{FAINT:#}"));

@@ -11,7 +11,8 @@ use crate::output::Printer;
 pub fn run(schema: &Schema, printer: &Printer) -> anyhow::Result<ExitCode> {
     let schemas = flowline_project::schemas();
     let Some(folder) = &schema.folder else {
-        let all: serde_json::Map<_, _> = schemas.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        let all: serde_json::Map<_, _> =
+            schemas.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         anstream::println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     };

@@ -12,7 +12,8 @@ use crate::output::{BAD, FAINT, GOOD, Printer, WARN, plain_table};
 /// Prints every hop as it stands; exit code 1 when one has failed or is stale.
 pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&status.project).await?;
-    let hops: Vec<HopRow> = rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
+    let hops: Vec<HopRow> =
+        rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
     printer.json(&hops)?;
     if !printer.json_wanted() {
         print(&hops, matches!(connection, Connection::Node(_)), printer);
@@ -22,7 +23,8 @@ pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode>
 }
 
 fn print(hops: &[HopRow], running: bool, printer: &Printer) {
-    let header = ["hop", "zone", "kind", "state", "fresh", "read", "written", "quarantined", "duplicate", "lag"];
+    let header =
+        ["hop", "zone", "kind", "state", "fresh", "read", "written", "quarantined", "duplicate", "lag"];
     let mut table = plain_table(header.map(str::to_owned));
     for hop in hops {
         let style = match hop.state.as_str() {
@@ -58,7 +60,12 @@ fn explain(hop: &HopRow, printer: &Printer) {
     if let Some(error) = &hop.last_error {
         printer.line(format!("{BAD}{}{BAD:#} fails{since}: {error}", hop.dataset));
     } else if let (Some(fresh), Some(within)) = (hop.freshness_seconds, hop.freshness_within_seconds) {
-        printer.line(format!("{WARN}{}{WARN:#} is {} old and may be {}", hop.dataset, age(fresh), age(within)));
+        printer.line(format!(
+            "{WARN}{}{WARN:#} is {} old and may be {}",
+            hop.dataset,
+            age(fresh),
+            age(within)
+        ));
     }
     if let Some(runbook) = &hop.runbook {
         printer.line(format!("  {FAINT}runbook:{FAINT:#} {runbook}"));

@@ -15,7 +15,8 @@ use crate::output::{BAD, FAINT, GOOD, Printer, STRONG};
 pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
     let clock = system_clock();
     let started = clock.instant();
-    let Some(mut plan) = check::load(&up.project.project, up.project.environment.as_deref(), printer).await? else {
+    let Some(mut plan) = check::load(&up.project.project, up.project.environment.as_deref(), printer).await?
+    else {
         return Ok(ExitCode::from(super::FOUND_WRONG));
     };
     if let Some(http) = up.http {
@@ -28,7 +29,9 @@ pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
     let node = Node::start(NodeOptions { plan, roles, clock: clock.clone() }).await?;
     greet(&node, started.elapsed().as_millis(), printer)?;
     until_told(&node).await?;
-    printer.remark(format!("{FAINT}ending: what was acknowledged is in the log and lands at the next start{FAINT:#}"));
+    printer.remark(format!(
+        "{FAINT}ending: what was acknowledged is in the log and lands at the next start{FAINT:#}"
+    ));
     end(node, printer).await
 }
 
@@ -66,7 +69,12 @@ fn greet(node: &Node, ready_ms: u128, printer: &Printer) -> anyhow::Result<()> {
     ));
     printer.line(format!("  pages and HTTP  http://{}", node.http_address()));
     if let Some(postgres) = node.postgres_address() {
-        printer.line(format!("  Postgres wire   psql -h {} -p {} {}", postgres.ip(), postgres.port(), plan.project));
+        printer.line(format!(
+            "  Postgres wire   psql -h {} -p {} {}",
+            postgres.ip(),
+            postgres.port(),
+            plan.project
+        ));
     }
     Ok(())
 }

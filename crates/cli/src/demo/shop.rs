@@ -70,7 +70,13 @@ impl Shop {
         for page in 0..pages {
             let product = self.random.chance(0.6).then(|| self.product());
             let at = now + Duration::milliseconds(page as i64 * 40);
-            visit.page_views.push(self.page_view(&session, page, customer.as_deref(), product.as_deref(), at));
+            visit.page_views.push(self.page_view(
+                &session,
+                page,
+                customer.as_deref(),
+                product.as_deref(),
+                at,
+            ));
         }
         if let Some(customer) = customer
             && self.random.chance(0.35)
@@ -87,7 +93,12 @@ impl Shop {
     }
 
     fn page_view(
-        &mut self, session: &str, page: u64, customer: Option<&str>, product: Option<&str>, at: DateTime<Utc>,
+        &mut self,
+        session: &str,
+        page: u64,
+        customer: Option<&str>,
+        product: Option<&str>,
+        at: DateTime<Utc>,
     ) -> String {
         let url = product.map_or_else(|| "/".to_owned(), |product| format!("/products/{product}"));
         let referrer = self.random.choose(&REFERRERS).copied().unwrap_or_default();

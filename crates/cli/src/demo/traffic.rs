@@ -54,7 +54,10 @@ impl Traffic {
 
     /// Keeps the shop busy with `rate` visits a second until `stop` is cancelled; `told` hears the counts.
     pub async fn run(
-        mut self, rate: f64, stop: CancellationToken, mut told: impl FnMut(&TrafficCounts),
+        mut self,
+        rate: f64,
+        stop: CancellationToken,
+        mut told: impl FnMut(&TrafficCounts),
     ) -> anyhow::Result<TrafficCounts> {
         let started = self.clock.instant();
         let mut ticks = tokio::time::interval(SEND_EVERY);

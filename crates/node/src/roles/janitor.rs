@@ -28,7 +28,11 @@ pub fn start(tasks: &Tasks, storage: Storage, log: Option<Arc<dyn EventLog>>) {
     tasks.start(TaskKind::Janitor, "", move |shutdown| tidy(storage.clone(), log.clone(), shutdown));
 }
 
-async fn tidy(storage: Storage, log: Option<Arc<dyn EventLog>>, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn tidy(
+    storage: Storage,
+    log: Option<Arc<dyn EventLog>>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut round = 0;
     loop {
         tokio::select! {
@@ -65,7 +69,8 @@ async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyho
         }
         if vacuum {
             let removed = table.vacuum(VACUUM_KEEP).await?;
-            metrics::counter!("flowline_node_vacuumed_files_total", "dataset" => dataset.name.to_string()).increment(removed);
+            metrics::counter!("flowline_node_vacuumed_files_total", "dataset" => dataset.name.to_string())
+                .increment(removed);
         }
     }
     Ok(())

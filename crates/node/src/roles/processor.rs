@@ -40,11 +40,19 @@ impl Activity {
 }
 
 /// Starts the one task that decides and runs.
-pub fn start(tasks: &Tasks, transformer: Transformer, concurrency: usize, clock: SharedClock) -> Arc<Activity> {
+pub fn start(
+    tasks: &Tasks,
+    transformer: Transformer,
+    concurrency: usize,
+    clock: SharedClock,
+) -> Arc<Activity> {
     let activity = Arc::new(Activity::default());
     let shared = Arc::clone(&activity);
-    let settings =
-        Settings { concurrency: concurrency.max(1), seed: Random::unseeded().next_u64(), ..Settings::default() };
+    let settings = Settings {
+        concurrency: concurrency.max(1),
+        seed: Random::unseeded().next_u64(),
+        ..Settings::default()
+    };
     tasks.start(TaskKind::Processor, "", move |shutdown| {
         let processor = Processor {
             transformer: transformer.clone(),
@@ -88,7 +96,8 @@ impl Processor {
     }
 
     async fn decide(&mut self) -> anyhow::Result<Vec<Due>> {
-        let mut states: Vec<HopState> = self.transformer.facts().await?.into_iter().map(|facts| self.state(facts)).collect();
+        let mut states: Vec<HopState> =
+            self.transformer.facts().await?.into_iter().map(|facts| self.state(facts)).collect();
         let now = self.clock.now();
         self.pending.observe(&mut states, now);
         *self.activity.pending.lock() = states.iter().any(|state| state.reason().is_some());
@@ -100,7 +109,11 @@ impl Processor {
         let inputs = facts.inputs.into_iter();
         HopState {
             inputs: inputs
-                .map(|input| InputState { input: input.dataset, version: input.version, consumed: input.consumed })
+                .map(|input| InputState {
+                    input: input.dataset,
+                    version: input.version,
+                    consumed: input.consumed,
+                })
                 .collect(),
             hop: facts.hop,
             first_run: facts.first_run,
@@ -113,7 +126,8 @@ impl Processor {
     }
 
     fn launch(&self, runs: &mut JoinSet<()>, due: Due, shutdown: &CancellationToken) {
-        let (transformer, activity, shutdown) = (self.transformer.clone(), Arc::clone(&self.activity), shutdown.clone());
+        let (transformer, activity, shutdown) =
+            (self.transformer.clone(), Arc::clone(&self.activity), shutdown.clone());
         activity.running.lock().insert(due.hop.clone());
         runs.spawn(async move {
             let _done = Running { activity: &activity, hop: &due.hop };

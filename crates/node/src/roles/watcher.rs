@@ -31,7 +31,8 @@ async fn watch(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<
 }
 
 async fn gauge_hops(storage: &Storage) -> anyhow::Result<()> {
-    let answer = query::collect(&storage.engine, "SELECT * FROM system.hops", &QueryOptions::default()).await?;
+    let answer =
+        query::collect(&storage.engine, "SELECT * FROM system.hops", &QueryOptions::default()).await?;
     for hop in flowline_view::rows::<HopRow>(&answer.batches)? {
         let dataset = hop.dataset.clone();
         if let Some(lag) = hop.lag_records {
@@ -49,7 +50,8 @@ async fn gauge_hops(storage: &Storage) -> anyhow::Result<()> {
 
 /// An imbalance is an incident, not a log line: it becomes a finding of the dataset.
 async fn find_imbalances(storage: &Storage) -> anyhow::Result<()> {
-    let answer = query::collect(&storage.engine, "SELECT * FROM system.counts", &QueryOptions::default()).await?;
+    let answer =
+        query::collect(&storage.engine, "SELECT * FROM system.counts", &QueryOptions::default()).await?;
     let mut findings = Vec::new();
     for count in flowline_view::rows::<CountRow>(&answer.batches)? {
         let dataset: DatasetName = count.dataset.parse()?;
@@ -63,7 +65,8 @@ async fn find_imbalances(storage: &Storage) -> anyhow::Result<()> {
         }
         let gap = count.gap.unwrap_or(0);
         if gap != 0 {
-            let message = format!("{gap} records lie between the positions of runs and were read by none of them");
+            let message =
+                format!("{gap} records lie between the positions of runs and were read by none of them");
             findings.push(finding(storage, dataset, FindingKind::Gap, gap, message));
         }
     }
@@ -73,7 +76,13 @@ async fn find_imbalances(storage: &Storage) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn finding(storage: &Storage, dataset: DatasetName, kind: FindingKind, count: i64, message: String) -> Finding {
+fn finding(
+    storage: &Storage,
+    dataset: DatasetName,
+    kind: FindingKind,
+    count: i64,
+    message: String,
+) -> Finding {
     tracing::error!(%dataset, kind = kind.as_str(), message, "the ledger does not balance");
     Finding {
         dataset,

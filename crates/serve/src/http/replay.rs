@@ -11,7 +11,7 @@ use super::names::landed_dataset;
 use super::problem::Problem;
 use super::query::read_json;
 use super::{Api, openapi};
-use crate::ReplaySelection;
+use flowline_land::ReplaySelection;
 
 /// Which quarantined records to land again; all when empty.
 #[derive(Debug, Default, Deserialize, ToSchema)]
