@@ -7,9 +7,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flowline_base::{Classify, TraceId};
+use flowline_base::Classify;
 use flowline_log::{Appended, Batch, LogError, PartitionId};
-use flowline_model::{Dataset, HttpOrigin, Validation};
+use flowline_model::{Dataset, Validation};
 use flowline_source::http::{HttpBody, Limits as SplitLimits, ReceiveError, Received, receive};
 use futures::future::join_all;
 use serde::Serialize;
@@ -115,7 +115,14 @@ pub(crate) async fn append(
     if origin.validation == Validation::AtGateway {
         api.gateways.check(dataset, &received).await?;
     }
-    let batches = partitioned(dataset, origin, received, &idempotency_key, received_at, trace);
+    let records = if received.records == 0 {
+        Vec::new()
+    } else {
+        received.partition(dataset, origin.partitions, idempotency_key.as_deref())
+    };
+    let batches = records.into_iter().map(|(partition, received)| {
+        (partition, received.into_batch(idempotency_key.clone(), received_at, trace))
+    });
     let answer = append_all(&api, dataset, batches).await?;
     let labels = [("dataset", dataset.name.to_string())];
     metrics::counter!("flowline_serve_received_records_total", &labels).increment(answer.accepted);
@@ -143,30 +150,14 @@ fn receive_problem(error: &ReceiveError) -> Problem {
     Problem::new(status, code, error.to_string())
 }
 
-/// One batch for each partition that gets records.
-fn partitioned(
-    dataset: &Dataset,
-    origin: &HttpOrigin,
-    received: Received,
-    idempotency_key: &Option<String>,
-    received_at: i64,
-    trace: Option<TraceId>,
-) -> Vec<(u32, Batch)> {
-    let _ = (dataset, origin);
-    if received.records == 0 {
-        return Vec::new();
-    }
-    vec![(0, received.into_batch(idempotency_key.clone(), received_at, trace))]
-}
-
 /// Appends to all partitions at once and waits for every one, so that what is acknowledged is all of it. When one
 /// refuses, the others keep what they took: with an idempotency key the next try finds it there.
 async fn append_all(
     api: &Api,
     dataset: &Dataset,
-    batches: Vec<(u32, Batch)>,
+    batches: impl Iterator<Item = (u32, Batch)>,
 ) -> Result<AppendAnswer, Problem> {
-    let appends = batches.into_iter().map(|(partition, batch)| {
+    let appends = batches.map(|(partition, batch)| {
         let id = PartitionId::new(dataset.name.clone(), partition);
         async move { (partition, api.context.log.append(&id, batch).await) }
     });

@@ -16,7 +16,6 @@ pub(crate) mod problem;
 mod query;
 mod replay;
 mod server;
-mod stall;
 pub(crate) mod trace;
 
 use std::sync::Arc;
@@ -64,7 +63,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
             budget: BodyBudget::new(context.limits.body_bytes_inflight_max),
         },
         queries: Arc::new(Semaphore::new(context.limits.queries_max)),
-        gateways: Gateways,
+        gateways: Gateways::new(&context.plan),
         context: context.clone(),
     };
     let routes = Router::new()

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::stall::StallGuard;
+use crate::stall::StallGuard;
 use crate::{Limits, ServeContext, ServeError};
 
 /// Bytes that a connection reads ahead: large enough that a batch of records takes few reads, small enough for a

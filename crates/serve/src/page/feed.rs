@@ -1,12 +1,11 @@
 //! The flow map for everyone who looks: read at most once a second, whoever asks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::flow::Flow;
 use super::render::{self, Regions};
@@ -60,7 +59,7 @@ impl Feed {
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
         let mut newest = self.newest.lock().await;
         if let Some((at, snapshot)) = newest.as_ref()
-            && at.elapsed() < AGE_MAX
+            && self.context.clock.instant().duration_since(*at) < AGE_MAX
         {
             return Ok(snapshot.clone());
         }
@@ -68,7 +67,7 @@ impl Feed {
         let read_at = self.context.clock.now();
         let snapshot = Snapshot::new(flow, &self.context.plan.project, read_at);
         let snapshot = Arc::new(snapshot.map_err(|error| Problem::internal(format!("the page: {error}")))?);
-        *newest = Some((Instant::now(), snapshot.clone()));
+        *newest = Some((self.context.clock.instant(), snapshot.clone()));
         Ok(snapshot)
     }
 }

@@ -79,7 +79,8 @@ impl Flow {
 
     /// The hops that are not well: worst first, and a cause before what it holds up.
     pub fn troubles(&self) -> Vec<usize> {
-        let mut troubles: Vec<usize> = (0..self.hops.len()).filter(|hop| is_trouble(&self.hops[*hop])).collect();
+        let mut troubles: Vec<usize> =
+            (0..self.hops.len()).filter(|hop| is_trouble(&self.hops[*hop])).collect();
         troubles.sort_by_key(|hop| {
             (severity(&self.hops[*hop].state), self.causes(*hop).len(), self.hops[*hop].dataset.clone())
         });
@@ -184,7 +185,9 @@ fn edges(hops: &[HopRow], nodes: &[Node]) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         match node {
-            Node::Source { hop } => edges.extend(node_of.get(hops[*hop].dataset.as_str()).map(|to| (index, *to))),
+            Node::Source { hop } => {
+                edges.extend(node_of.get(hops[*hop].dataset.as_str()).map(|to| (index, *to)))
+            }
             Node::Hop { hop } => {
                 let inputs = hops[*hop].inputs.iter().filter_map(|input| node_of.get(input.as_str()));
                 edges.extend(inputs.filter(|from| **from != index).map(|from| (*from, index)));
@@ -200,9 +203,16 @@ fn columns(hops: &[HopRow], nodes: &[Node]) -> (Vec<usize>, Vec<Head>) {
     let mut columns = vec![0; nodes.len()];
     let mut heads = Vec::new();
     let mut next = 0;
-    let sources: Vec<usize> = (0..nodes.len()).filter(|node| matches!(nodes[*node], Node::Source { .. })).collect();
+    let sources: Vec<usize> =
+        (0..nodes.len()).filter(|node| matches!(nodes[*node], Node::Source { .. })).collect();
     if !sources.is_empty() {
-        heads.push(Head { zone: "sources", title: "Sources", meaning: "where records come from", column: 0, nodes: sources });
+        heads.push(Head {
+            zone: "sources",
+            title: "Sources",
+            meaning: "where records come from",
+            column: 0,
+            nodes: sources,
+        });
         next = 1;
     }
     for (zone, title, meaning) in ZONES {
@@ -237,7 +247,9 @@ fn depth_in_zone(hops: &[HopRow], hop: usize, bound: usize) -> usize {
         return 0;
     }
     let feeds = |other: &usize| {
-        *other != hop && hops[*other].zone == hops[hop].zone && hops[hop].inputs.contains(&hops[*other].dataset)
+        *other != hop
+            && hops[*other].zone == hops[hop].zone
+            && hops[hop].inputs.contains(&hops[*other].dataset)
     };
     (0..hops.len()).filter(feeds).map(|other| depth_in_zone(hops, other, bound - 1) + 1).max().unwrap_or(0)
 }

@@ -104,7 +104,8 @@ fn order(graph: &Graph) -> Vec<Vec<Slot>> {
     }
     for sweep in 0..SWEEPS {
         let rightwards = sweep % 2 == 0;
-        let indices: Vec<usize> = if rightwards { (1..count).collect() } else { (0..count.max(1) - 1).rev().collect() };
+        let indices: Vec<usize> =
+            if rightwards { (1..count).collect() } else { (0..count.max(1) - 1).rev().collect() };
         for index in indices {
             let neighbour = if rightwards { index - 1 } else { index + 1 };
             let ranks = ranks(&columns[neighbour]);

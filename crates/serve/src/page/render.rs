@@ -134,7 +134,11 @@ struct LedgerRow<'a> {
 }
 
 /// The regions of the page. `project` stands in the title.
-pub(super) fn regions(flow: &Flow, project: &str, now: Option<DateTime<Utc>>) -> Result<Regions, askama::Error> {
+pub(super) fn regions(
+    flow: &Flow,
+    project: &str,
+    now: Option<DateTime<Utc>>,
+) -> Result<Regions, askama::Error> {
     let mut regions = Regions::new();
     regions.insert("verdict".to_owned(), verdict(flow, project).render()?);
     regions.insert("troubles".to_owned(), troubles(flow, now).render()?);
@@ -192,7 +196,9 @@ fn verdict(flow: &Flow, project: &str) -> VerdictRegion<'static> {
     let never = number("never");
     let (state, words) = match () {
         () if total == 0 => ("never", "Nothing is deployed yet".to_owned()),
-        () if number("failed") + unbalanced > 0 => ("failed", format!("{} of {}", list(&parts), plural(total, "hop"))),
+        () if number("failed") + unbalanced > 0 => {
+            ("failed", format!("{} of {}", list(&parts), plural(total, "hop")))
+        }
         () if !parts.is_empty() => {
             let state = if number("stale") > 0 { "stale" } else { "waiting" };
             (state, format!("{} of {}", list(&parts), plural(total, "hop")))
@@ -200,7 +206,11 @@ fn verdict(flow: &Flow, project: &str) -> VerdictRegion<'static> {
         () if never == total => ("never", "Nothing has flowed yet".to_owned()),
         () => ("ok", "Everything flows".to_owned()),
     };
-    let title = if parts.is_empty() { format!("{project}: {}", words.to_lowercase()) } else { format!("{project}: {}", list(&parts)) };
+    let title = if parts.is_empty() {
+        format!("{project}: {}", words.to_lowercase())
+    } else {
+        format!("{project}: {}", list(&parts))
+    };
     VerdictRegion { state, title, words, detail: detail(flow, total, never) }
 }
 
@@ -229,7 +239,8 @@ fn detail(flow: &Flow, total: u64, never: u64) -> String {
 }
 
 fn troubles(flow: &Flow, now: Option<DateTime<Utc>>) -> TroublesRegion<'_> {
-    let names = |hops: Vec<usize>| hops.into_iter().map(|hop| flow.hops[hop].dataset.clone()).collect::<Vec<_>>();
+    let names =
+        |hops: Vec<usize>| hops.into_iter().map(|hop| flow.hops[hop].dataset.clone()).collect::<Vec<_>>();
     let troubles = flow.troubles().into_iter().map(|index| {
         let hop = &flow.hops[index];
         let causes = names(flow.causes(index));
@@ -339,7 +350,11 @@ fn source(hop: &HopRow, node: usize) -> SourceRegion<'_> {
         name: short_name(hop),
         received: short_count(hop.read + hop.lag_records.unwrap_or(0)),
         waiting: hop.lag_records.map_or("–".to_owned(), short_count),
-        note: if http { format!("POST …/{}/records", hop.dataset) } else { "each file lands once".to_owned() },
+        note: if http {
+            format!("POST …/{}/records", hop.dataset)
+        } else {
+            "each file lands once".to_owned()
+        },
     }
 }
 
@@ -362,7 +377,8 @@ const LABELS: [&str; 6] = ["read", "written", "quarantined", "duplicate", "late"
 
 fn ledger(flow: &Flow) -> LedgerRegion<'_> {
     let received = flow.received();
-    let parts = [received.written, received.quarantined, received.duplicate, received.late, received.filtered];
+    let parts =
+        [received.written, received.quarantined, received.duplicate, received.late, received.filtered];
     let landing = flow.hops.iter().filter(|hop| matches!(hop.kind.as_str(), "http" | "files"));
     let missing_records: i64 = landing.map(|hop| hop.missing + hop.gap.unwrap_or(0)).sum();
     let (state, result) = match missing_records {

@@ -85,11 +85,14 @@ fn shop() -> Vec<HopRow> {
             hop.running = true;
             hop.quarantined_now = 0;
         }),
-        with(hop("shop.revenue_by_day", "trusted", "sql", &["shop.orders", "shop.products"], "stale"), &|hop| {
-            hop.balance = "reshaped".to_owned();
-            hop.last_committed_at = Some(now() - TimeDelta::minutes(15));
-            hop.lag_versions = Some(0);
-        }),
+        with(
+            hop("shop.revenue_by_day", "trusted", "sql", &["shop.orders", "shop.products"], "stale"),
+            &|hop| {
+                hop.balance = "reshaped".to_owned();
+                hop.last_committed_at = Some(now() - TimeDelta::minutes(15));
+                hop.lag_versions = Some(0);
+            },
+        ),
         with(hop("shop.conversion", "trusted", "view", &["shop.orders", "shop.sessions"], "ok"), &|_| {}),
         with(hop("shop.returns", "raw", "http", &[], "never"), &|hop| {
             hop.last_committed_at = None;
@@ -142,9 +145,8 @@ async fn when_all_is_well_it_says_so() {
 
 #[test]
 fn regions_differ_only_where_facts_do() {
-    let snapshot = |later: i64, hops| {
-        Snapshot::new(Flow::new(hops), "shop", now() + TimeDelta::seconds(later)).unwrap()
-    };
+    let snapshot =
+        |later: i64, hops| Snapshot::new(Flow::new(hops), "shop", now() + TimeDelta::seconds(later)).unwrap();
     let (first, second) = (snapshot(0, shop()), snapshot(60, shop()));
     assert_eq!(first.keys, second.keys);
     assert_ne!(first.regions, second.regions);

@@ -42,7 +42,11 @@ pub(super) fn age(seconds: i64) -> String {
 }
 
 fn with_rest(large: i64, large_unit: &str, small: i64, small_unit: &str) -> String {
-    if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+    if small == 0 {
+        format!("{large} {large_unit}")
+    } else {
+        format!("{large} {large_unit} {small} {small_unit}")
+    }
 }
 
 /// `1 hop`, `2 hops`.
