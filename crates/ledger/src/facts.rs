@@ -13,6 +13,8 @@ use crate::LedgerError;
 /// Which runs to read, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
+    /// Only this one.
+    pub run: Option<RunId>,
     /// Only of this hop.
     pub hop: Option<DatasetName>,
     /// Only of this kind.
@@ -165,6 +167,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Commits, newest first, of a dataset (by version) or all (by the start of their runs); at most `limit`.
     async fn commits(&self, dataset: Option<&DatasetName>, limit: u32) -> Result<Vec<Commit>, LedgerError>;
+
+    /// The oldest recorded commit of a dataset that is newer than this version and changed rows: what a reader at
+    /// that version has been missing for longest.
+    async fn first_commit_after(
+        &self,
+        dataset: &DatasetName,
+        version: i64,
+    ) -> Result<Option<Commit>, LedgerError>;
 
     /// The newest commit of each dataset that has one; compactions, which change no row, are left out.
     async fn latest_commits(&self) -> Result<Vec<Commit>, LedgerError>;

@@ -201,6 +201,21 @@ pub(crate) async fn commits(
     commits.filter_map(Result::transpose).collect()
 }
 
+/// The oldest commit of a dataset after a version, compactions left out.
+pub(crate) async fn first_commit_after(
+    database: &Database,
+    dataset: &DatasetName,
+    version: i64,
+) -> Result<Option<Commit>, Fault> {
+    let statement = "SELECT * FROM runs WHERE commit_dataset = $1 AND commit_version > $2 AND kind <> 'compact' \
+         ORDER BY commit_version LIMIT 1";
+    let query = sqlx::query(statement).bind(dataset.to_string()).bind(version);
+    match query.fetch_optional(&database.readers).await? {
+        Some(row) => read_commit(&Fields::new(&row, "commit")),
+        None => Ok(None),
+    }
+}
+
 enum Value {
     Text(String),
     Int(i64),
@@ -215,6 +230,9 @@ fn select(filter: &RunFilter) -> (String, Vec<Value>) {
         values.push(value);
         conditions.push(words.replace('?', &format!("${}", values.len())));
     };
+    if let Some(run) = filter.run {
+        condition("id = ?", Value::Text(run.to_string()));
+    }
     if let Some(hop) = &filter.hop {
         condition("hop = ?", Value::Text(hop.to_string()));
     }

@@ -122,6 +122,15 @@ impl Ledger for SqlLedger {
         db.run("reading commits", || runs::commits(db, dataset, limit)).await
     }
 
+    async fn first_commit_after(
+        &self,
+        dataset: &DatasetName,
+        version: i64,
+    ) -> Result<Option<Commit>, LedgerError> {
+        let db = &self.database;
+        db.run("reading a commit", || runs::first_commit_after(db, dataset, version)).await
+    }
+
     async fn latest_commits(&self) -> Result<Vec<Commit>, LedgerError> {
         Ok(standings::newest_commits(self.standings().await?))
     }

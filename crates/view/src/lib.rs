@@ -4,12 +4,21 @@
 //! into Arrow. Does not own: the facts (`flowline-ledger`), what a running node knows beyond them ([`LiveStatus`] is
 //! told), how any of it is drawn.
 
-mod error;
+// What is shown.
+mod tables;
+
+// What it is worked out from.
+mod facts;
+mod flow;
 mod live;
+mod state;
+
+// How it becomes a table.
+mod error;
+mod request;
 mod row;
 mod schema;
-mod state;
-mod tables;
+mod table;
 
 pub use error::ViewError;
 pub use live::{LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows};

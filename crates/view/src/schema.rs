@@ -8,6 +8,18 @@ use flowline_base::SharedClock;
 use flowline_ledger::Ledger;
 
 use crate::LiveStatus;
+use crate::row::SystemRow;
+use crate::table::{Provider, SystemTable};
+use crate::tables::attempts::Attempts;
+use crate::tables::columns::Columns;
+use crate::tables::commits::Commits;
+use crate::tables::counts::Counts;
+use crate::tables::datasets::Datasets;
+use crate::tables::findings::Findings;
+use crate::tables::hops::Hops;
+use crate::tables::positions::Positions;
+use crate::tables::quarantine::Quarantine;
+use crate::tables::runs::Runs;
 
 /// Where the system tables read from.
 #[derive(Debug, Clone)]
@@ -24,26 +36,44 @@ pub fn system_schema(
     live: Arc<dyn LiveStatus>,
     clock: SharedClock,
 ) -> Arc<dyn SchemaProvider> {
-    Arc::new(SystemSchema { sources: Sources { ledger, live, clock } })
+    let sources = Sources { ledger, live, clock };
+    let tables = vec![
+        table::<Datasets>(&sources),
+        table::<Columns>(&sources),
+        table::<Hops>(&sources),
+        table::<Runs>(&sources),
+        table::<Attempts>(&sources),
+        table::<Positions>(&sources),
+        table::<Counts>(&sources),
+        table::<Findings>(&sources),
+        table::<Quarantine>(&sources),
+        table::<Commits>(&sources),
+    ];
+    Arc::new(SystemSchema { tables })
+}
+
+type NamedTable = (&'static str, Arc<dyn TableProvider>);
+
+fn table<T: SystemTable>(sources: &Sources) -> NamedTable {
+    (T::Row::TABLE, Provider::<T>::shared(sources))
 }
 
 #[derive(Debug)]
 struct SystemSchema {
-    sources: Sources,
+    tables: Vec<NamedTable>,
 }
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        let _ = &self.sources;
-        Vec::new()
+        self.tables.iter().map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    async fn table(&self, _name: &str) -> datafusion::error::Result<Option<Arc<dyn TableProvider>>> {
-        Ok(None)
+    async fn table(&self, name: &str) -> datafusion::error::Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.tables.iter().find(|(known, _)| *known == name).map(|(_, table)| table.clone()))
     }
 
-    fn table_exist(&self, _name: &str) -> bool {
-        false
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.iter().any(|(known, _)| *known == name)
     }
 }

@@ -239,6 +239,7 @@ pub async fn runs_are_filtered_and_paged_newest_first(ledger: Arc<dyn Ledger>) {
     };
     let any = RunFilter::default;
     check(any(), &|_| true).await;
+    check(RunFilter { run: Some(all[4].id), ..any() }, &|run| run.id == all[4].id).await;
     check(RunFilter { hop: Some(dataset("events")), ..any() }, &|run| run.hop == dataset("events")).await;
     check(RunFilter { kind: Some(RunKind::Replay), ..any() }, &|_| false).await;
     check(RunFilter { outcome: Some(Outcome::Failed), ..any() }, &|run| run.error.is_some()).await;
@@ -275,6 +276,15 @@ pub async fn commits_come_newest_first(ledger: Arc<dyn Ledger>) {
     assert_eq!(versions(None, 2).await, [9, 3]);
     let newest = ledger.latest_commits().await.expect(FINE);
     assert_eq!(newest, [super::samples::commit("events", 9), super::samples::commit("orders", 3)]);
+
+    let mut compaction = landing("orders", 0, 0, 4);
+    compaction.kind = RunKind::Compact;
+    record(&ledger, &compaction).await;
+    let after = async |version| {
+        let commit = ledger.first_commit_after(&orders, version).await.expect(FINE);
+        commit.map(|commit| commit.version)
+    };
+    assert_eq!((after(-1).await, after(1).await, after(3).await), (Some(0), Some(2), None));
 }
 
 pub async fn standings_tell_how_a_hop_is_doing(ledger: Arc<dyn Ledger>) {

@@ -1,6 +1,6 @@
 //! Numbers, for whoever changes a statement: run with `--ignored --nocapture`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flowline_base::RunId;
 use flowline_ledger::contract::samples::{dataset, landing};
@@ -20,7 +20,7 @@ async fn measure(ledger: &dyn Ledger, first: i64) -> (Duration, Duration) {
     let mut times = Vec::new();
     for number in first..first + 300 {
         let run = landing("orders", number, number + 1, number);
-        let start = Instant::now();
+        let start = flowline_base::system_clock().instant();
         assert!(ledger.record_run(&run, &[], &[]).await.unwrap());
         times.push(start.elapsed());
     }
@@ -42,7 +42,7 @@ async fn times_with_and_without_a_past() {
         println!("record_run, 200,000 runs: p50 and p99 {:?}", measure(&*ledger, 1_000).await);
     }
     let reads = async |what: &str, filter: RunFilter| {
-        let start = Instant::now();
+        let start = flowline_base::system_clock().instant();
         let found = ledger.runs(&filter).await.unwrap().len();
         println!("{what}: {found} in {:?}", start.elapsed());
     };
@@ -54,9 +54,9 @@ async fn times_with_and_without_a_past() {
     .await;
     reads("after a cursor that is gone", RunFilter { before: Some(RunId::generate()), ..Default::default() })
         .await;
-    let start = Instant::now();
+    let start = flowline_base::system_clock().instant();
     let standings = ledger.standings().await.unwrap().len();
     println!("{standings} standings in {:?}", start.elapsed());
-    let start = Instant::now();
+    let start = flowline_base::system_clock().instant();
     println!("{} totals in {:?}", ledger.totals().await.unwrap().len(), start.elapsed());
 }

@@ -1,6 +1,12 @@
 //! `system.columns`: the contract of every dataset.
 
+use futures::FutureExt;
+
+use crate::ViewError;
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
 
 system_row! {
     /// One column of one dataset.
@@ -28,4 +34,40 @@ system_row! {
         /// For people.
         description: Option<String>,
     }
+}
+
+/// `system.columns`.
+#[derive(Debug)]
+pub(crate) struct Columns;
+
+impl SystemTable for Columns {
+    type Row = ColumnRow;
+
+    fn read(sources: Sources, request: Request) -> Pages<ColumnRow> {
+        page(async move { read(&sources, &request).await }.boxed())
+    }
+}
+
+async fn read(sources: &Sources, request: &Request) -> Result<Vec<ColumnRow>, ViewError> {
+    let mut rows = Vec::new();
+    for declared in sources.ledger.catalog().await? {
+        let name = &declared.dataset.name;
+        if request.dataset.as_ref().is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        rows.extend(declared.columns.iter().zip(1..).map(|(column, ordinal)| ColumnRow {
+            dataset: name.to_string(),
+            ordinal,
+            name: column.name.clone(),
+            r#type: column.data_type.to_string(),
+            required: column.required,
+            unique_values: column.unique,
+            in_key: declared.dataset.key.contains(&column.name),
+            pii: column.pii.clone(),
+            rule: column.check.clone(),
+            field: column.field.clone(),
+            description: column.description.clone(),
+        }));
+    }
+    Ok(rows)
 }

@@ -1,8 +1,14 @@
 //! `system.commits`: every commit whose run retention has not removed.
 
 use chrono::{DateTime, Utc};
+use flowline_model::Run;
+use futures::StreamExt;
 
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable};
+use crate::tables::runs;
 
 system_row! {
     /// One commit to a dataset's table.
@@ -28,4 +34,34 @@ system_row! {
         /// The oldest receipt among its records.
         received_at_min: Option<DateTime<Utc>>,
     }
+}
+
+/// `system.commits`.
+#[derive(Debug)]
+pub(crate) struct Commits;
+
+impl SystemTable for Commits {
+    type Row = CommitRow;
+
+    fn read(sources: Sources, request: Request) -> Pages<CommitRow> {
+        runs::pages(sources, request, true)
+            .map(|page| page.map(|runs| runs.iter().filter_map(row).collect()))
+            .boxed()
+    }
+}
+
+fn row(run: &Run) -> Option<CommitRow> {
+    let commit = run.commit.as_ref()?;
+    Some(CommitRow {
+        dataset: commit.dataset.to_string(),
+        version: commit.version,
+        committed_at: commit.committed_at,
+        run_id: run.id.to_string(),
+        kind: run.kind.as_str().to_owned(),
+        written: run.counts.written,
+        bytes_written: run.counts.bytes_written,
+        latency_us: commit.latency_us,
+        event_time_max: commit.event_time_max,
+        received_at_min: commit.received_at_min,
+    })
 }

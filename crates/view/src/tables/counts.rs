@@ -1,8 +1,14 @@
 //! `system.counts`: where every record of every hop went.
 
 use chrono::{DateTime, Utc};
+use flowline_model::Totals;
+use futures::FutureExt;
 
+use crate::facts::{balance, gap};
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
 
 system_row! {
     /// What one hop has counted since its first run:
@@ -42,5 +48,41 @@ system_row! {
         bytes_written: u64,
         /// When a run last added to the counts.
         updated_at: DateTime<Utc>,
+    }
+}
+
+/// `system.counts`.
+#[derive(Debug)]
+pub(crate) struct Counts;
+
+impl SystemTable for Counts {
+    type Row = CountRow;
+
+    fn read(sources: Sources, _request: Request) -> Pages<CountRow> {
+        page(async move { Ok(sources.ledger.totals().await?.iter().map(row).collect()) }.boxed())
+    }
+}
+
+fn row(totals: &Totals) -> CountRow {
+    let counts = &totals.counts;
+    let (balance, missing) = balance(counts);
+    CountRow {
+        dataset: totals.hop.to_string(),
+        runs: totals.runs,
+        read: counts.read,
+        written: counts.written,
+        quarantined: counts.quarantined,
+        duplicate: counts.duplicate,
+        late: counts.late,
+        filtered: counts.filtered,
+        reshaped: counts.reshaped,
+        balance,
+        missing,
+        gap: gap(totals),
+        replayed: totals.replayed,
+        quarantined_now: totals.quarantined_now(),
+        bytes_read: counts.bytes_read,
+        bytes_written: counts.bytes_written,
+        updated_at: totals.updated_at,
     }
 }

@@ -1,8 +1,14 @@
 //! `system.findings`: what was found about the data.
 
 use chrono::{DateTime, Utc};
+use flowline_ledger::{FindingFilter, RecordedFinding};
+use futures::FutureExt;
 
+use crate::ViewError;
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
 
 system_row! {
     /// One thing that was found about one subject of one dataset, as often as it was found.
@@ -29,5 +35,41 @@ system_row! {
         first_found_at: DateTime<Utc>,
         /// When it was found last.
         last_found_at: DateTime<Utc>,
+    }
+}
+
+/// `system.findings`.
+#[derive(Debug)]
+pub(crate) struct Findings;
+
+impl SystemTable for Findings {
+    type Row = FindingRow;
+
+    fn read(sources: Sources, request: Request) -> Pages<FindingRow> {
+        page(async move { Ok(read(&sources, &request).await?.into_iter().map(row).collect()) }.boxed())
+    }
+}
+
+/// Findings are one for each subject, so that all of them fit in memory.
+pub(super) async fn read(sources: &Sources, request: &Request) -> Result<Vec<RecordedFinding>, ViewError> {
+    let limit = request.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(u32::MAX);
+    let filter = FindingFilter { dataset: request.dataset.clone(), limit: Some(limit) };
+    Ok(sources.ledger.findings(&filter).await?)
+}
+
+fn row(recorded: RecordedFinding) -> FindingRow {
+    let finding = recorded.finding;
+    FindingRow {
+        dataset: finding.dataset.to_string(),
+        kind: finding.kind.as_str().to_owned(),
+        severity: finding.severity.as_str().to_owned(),
+        subject: finding.subject,
+        message: finding.message,
+        records: finding.count,
+        first_position: finding.first_position,
+        last_position: finding.last_position,
+        run_id: finding.run.map(|run| run.to_string()),
+        first_found_at: recorded.first_found_at,
+        last_found_at: finding.found_at,
     }
 }

@@ -1,8 +1,14 @@
 //! `system.hops`: the flow map, how every hop stands now.
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 
+use crate::ViewError;
+use crate::flow::Flow;
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
 
 system_row! {
     /// One hop: inputs → the dataset that it is named after. Counts are of all runs since the first.
@@ -76,4 +82,35 @@ system_row! {
         /// Path of the runbook in the project.
         runbook: Option<String>,
     }
+}
+
+/// `system.hops`.
+#[derive(Debug)]
+pub(crate) struct Hops;
+
+impl SystemTable for Hops {
+    type Row = HopRow;
+
+    fn read(sources: Sources, _request: Request) -> Pages<HopRow> {
+        page(async move { read(&sources).await }.boxed())
+    }
+}
+
+/// Reads the whole map whatever is asked for: it is as large as the project, and a hop's state depends on others.
+async fn read(sources: &Sources) -> Result<Vec<HopRow>, ViewError> {
+    // The ends of the log last: what is landed in between can only make the lag look larger, never negative.
+    let flow = Flow {
+        catalog: sources.ledger.catalog().await?,
+        standings: sources.ledger.standings().await?,
+        totals: sources.ledger.totals().await?,
+        positions: sources.ledger.positions(None).await?,
+        partitions: sources.live.log_partitions(),
+        now: sources.clock.now(),
+    };
+    let mut oldest_unread = Vec::new();
+    for unread in flow.unread() {
+        let oldest = sources.ledger.first_commit_after(&unread.input, unread.version).await?;
+        oldest_unread.push((unread, oldest.map(|commit| commit.committed_at)));
+    }
+    Ok(flow.hops(&oldest_unread))
 }

@@ -1,8 +1,18 @@
 //! `system.positions`: how far every hop has read each of its inputs, and how far it could.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+use flowline_model::{Commit, DatasetName, Position};
+use futures::FutureExt;
+
+use crate::ViewError;
+use crate::facts::{log_input, newest_commits};
+use crate::live::LogPartition;
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
 
 system_row! {
     /// One input of one hop.
@@ -33,5 +43,55 @@ system_row! {
         log_queued: Option<u64>,
         /// When the newest record was received.
         last_received_at: Option<DateTime<Utc>>,
+    }
+}
+
+/// `system.positions`.
+#[derive(Debug)]
+pub(crate) struct Positions;
+
+impl SystemTable for Positions {
+    type Row = PositionRow;
+
+    fn read(sources: Sources, request: Request) -> Pages<PositionRow> {
+        page(async move { read(&sources, &request).await }.boxed())
+    }
+}
+
+async fn read(sources: &Sources, request: &Request) -> Result<Vec<PositionRow>, ViewError> {
+    let positions = sources.ledger.positions(request.dataset.as_ref()).await?;
+    let standings = sources.ledger.standings().await?;
+    let commits = newest_commits(&standings);
+    let partitions = sources.live.log_partitions().unwrap_or_default();
+    Ok(positions.iter().map(|position| row(position, &partitions, &commits)).collect())
+}
+
+fn row(
+    position: &Position,
+    partitions: &[LogPartition],
+    commits: &HashMap<DatasetName, &Commit>,
+) -> PositionRow {
+    let partition = partitions
+        .iter()
+        .find(|partition| partition.dataset == position.hop && log_input(partition) == position.input);
+    let table = position.input.parse().ok().and_then(|input: DatasetName| commits.get(&input));
+    let newest = match position.of_log() {
+        true => partition.map(|partition| partition.end as i64),
+        false => table.map(|commit| commit.version),
+    };
+    PositionRow {
+        dataset: position.hop.to_string(),
+        input: position.input.clone(),
+        first: position.first,
+        next: position.next,
+        covered: position.covered,
+        gap: position.of_log().then(|| position.gap()),
+        moved_at: position.moved_at,
+        newest,
+        lag: newest.map(|newest| (newest - position.next).max(0)),
+        log_start: partition.map(|partition| partition.start),
+        log_bytes: partition.map(|partition| partition.bytes),
+        log_queued: partition.map(|partition| partition.queued),
+        last_received_at: partition.and_then(|partition| partition.last_received_at),
     }
 }

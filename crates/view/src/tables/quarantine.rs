@@ -1,8 +1,18 @@
 //! `system.quarantine`: what was rejected, by dataset and reason.
 
-use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+use flowline_ledger::RecordedFinding;
+use flowline_model::{DatasetName, FindingKind};
+use futures::FutureExt;
+
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable, page};
+use crate::tables::findings;
+use crate::{QuarantinedRows, ViewError};
 
 system_row! {
     /// The records of one dataset that were rejected for one reason.
@@ -28,4 +38,91 @@ system_row! {
         /// When the last was rejected.
         last_quarantined_at: DateTime<Utc>,
     }
+}
+
+/// `system.quarantine`.
+#[derive(Debug)]
+pub(crate) struct Quarantine;
+
+impl SystemTable for Quarantine {
+    type Row = QuarantineRow;
+
+    fn read(sources: Sources, request: Request) -> Pages<QuarantineRow> {
+        page(async move { read(&sources, request).await }.boxed())
+    }
+}
+
+async fn read(sources: &Sources, request: Request) -> Result<Vec<QuarantineRow>, ViewError> {
+    // The newest findings are not the newest reasons, hence all of them.
+    let found = findings::read(sources, &Request { limit: None, ..request }).await?;
+    let totals = sources.ledger.totals().await?;
+    let replayed: BTreeSet<DatasetName> =
+        totals.into_iter().filter(|totals| totals.replayed > 0).map(|totals| totals.hop).collect();
+    let mut rows = Vec::new();
+    for (dataset, found) in rejections(found) {
+        let live = sources.live.quarantined(&dataset).await;
+        rows.extend(rows_of(&dataset, found, live.as_deref(), replayed.contains(&dataset)));
+    }
+    Ok(rows)
+}
+
+/// The findings that say that records were rejected, by dataset.
+fn rejections(found: Vec<RecordedFinding>) -> BTreeMap<DatasetName, Vec<RecordedFinding>> {
+    let mut by_dataset: BTreeMap<DatasetName, Vec<RecordedFinding>> = BTreeMap::new();
+    for recorded in found {
+        let rejects =
+            [FindingKind::Missing, FindingKind::WrongType, FindingKind::FailedRule, FindingKind::Unparsable];
+        if rejects.contains(&recorded.finding.kind) {
+            by_dataset.entry(recorded.finding.dataset.clone()).or_default().push(recorded);
+        }
+    }
+    by_dataset
+}
+
+/// The rows of one dataset, by reason. Without a look into the table, what was sent there is what lies there, unless
+/// some was replayed.
+fn rows_of(
+    dataset: &DatasetName,
+    found: Vec<RecordedFinding>,
+    live: Option<&[QuarantinedRows]>,
+    replayed: bool,
+) -> Vec<QuarantineRow> {
+    let mut by_reason: BTreeMap<&'static str, QuarantineRow> = BTreeMap::new();
+    for RecordedFinding { finding, first_found_at } in found {
+        let reason = finding.kind.as_str();
+        let row = by_reason.entry(reason).or_insert_with(|| QuarantineRow {
+            dataset: dataset.to_string(),
+            reason: reason.to_owned(),
+            rows: None,
+            quarantined: 0,
+            columns: Vec::new(),
+            message: finding.message.clone(),
+            first_position: finding.first_position.clone(),
+            last_position: finding.last_position.clone(),
+            first_quarantined_at: first_found_at,
+            last_quarantined_at: finding.found_at,
+        });
+        row.quarantined += finding.count;
+        row.columns.push(finding.subject);
+        if first_found_at < row.first_quarantined_at {
+            row.first_quarantined_at = first_found_at;
+            row.first_position = finding.first_position;
+        }
+        if finding.found_at > row.last_quarantined_at {
+            row.last_quarantined_at = finding.found_at;
+            row.last_position = finding.last_position;
+            row.message = finding.message;
+        }
+    }
+    let mut rows: Vec<QuarantineRow> = by_reason.into_values().collect();
+    for row in &mut rows {
+        row.columns.sort();
+        row.rows = match live {
+            Some(live) => {
+                Some(live.iter().filter(|rows| rows.reason == row.reason).map(|rows| rows.rows).sum())
+            }
+            None => (!replayed).then_some(row.quarantined),
+        };
+    }
+    rows
 }

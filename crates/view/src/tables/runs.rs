@@ -1,8 +1,18 @@
 //! `system.runs`: every run that retention has not removed.
 
-use chrono::{DateTime, Utc};
+use std::collections::VecDeque;
 
+use chrono::{DateTime, Utc};
+use flowline_ledger::RunFilter;
+use flowline_model::{InputRange, Run};
+use futures::stream::{self, StreamExt};
+
+use crate::ViewError;
+use crate::facts::balance;
+use crate::request::Request;
 use crate::row::system_row;
+use crate::schema::Sources;
+use crate::table::{Pages, SystemTable};
 
 system_row! {
     /// One execution of a hop over a known input range.
@@ -56,4 +66,84 @@ system_row! {
         /// The trace that led to it.
         trace_id: Option<String>,
     }
+}
+
+/// `system.runs`.
+#[derive(Debug)]
+pub(crate) struct Runs;
+
+impl SystemTable for Runs {
+    type Row = RunRow;
+
+    const NEWEST_FIRST_BY: Option<&'static str> = Some("started_at");
+
+    fn read(sources: Sources, request: Request) -> Pages<RunRow> {
+        pages(sources, request, false).map(|page| page.map(|runs| runs.iter().map(row).collect())).boxed()
+    }
+}
+
+/// The first page is small, as most queries want the newest few; later ones are large, as few round trips read all.
+const PAGE_RUNS_FIRST: u32 = 128;
+const PAGE_RUNS_MAX: u32 = 4_096;
+
+/// The runs that meet a request, newest first, page after page as they are asked for.
+pub(super) fn pages(sources: Sources, request: Request, committed: bool) -> Pages<Run> {
+    let first = RunFilter {
+        run: request.run,
+        hop: request.dataset,
+        kind: request.kind,
+        outcome: request.outcome,
+        committed,
+        started_from: request.started_from,
+        before: None,
+        limit: Some(request.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_RUNS_FIRST)),
+    };
+    let next = VecDeque::from([first]);
+    stream::try_unfold((sources, next), |(sources, mut next)| async move {
+        let Some(filter) = next.pop_front() else { return Ok(None) };
+        let runs = sources.ledger.runs(&filter).await.map_err(ViewError::from)?;
+        let limit = filter.limit.unwrap_or(PAGE_RUNS_FIRST);
+        if let Some(last) = runs.last().filter(|_| runs.len() as u64 >= u64::from(limit)) {
+            let larger = limit.saturating_mul(4).clamp(PAGE_RUNS_FIRST, PAGE_RUNS_MAX);
+            next.push_back(RunFilter { before: Some(last.id), limit: Some(larger), ..filter });
+        }
+        Ok(Some((runs, (sources, next))))
+    })
+    .boxed()
+}
+
+fn row(run: &Run) -> RunRow {
+    let counts = &run.counts;
+    let (balance, missing) = balance(counts);
+    let commit = run.commit.as_ref();
+    RunRow {
+        run_id: run.id.to_string(),
+        dataset: run.hop.to_string(),
+        kind: run.kind.as_str().to_owned(),
+        outcome: run.outcome.as_str().to_owned(),
+        trigger: run.trigger.clone(),
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+        attempts: run.attempts,
+        inputs: run.inputs.iter().map(range).collect(),
+        read: counts.read,
+        written: counts.written,
+        quarantined: counts.quarantined,
+        duplicate: counts.duplicate,
+        late: counts.late,
+        filtered: counts.filtered,
+        balance,
+        missing,
+        bytes_read: counts.bytes_read,
+        bytes_written: counts.bytes_written,
+        version: commit.map(|commit| commit.version),
+        committed_at: commit.map(|commit| commit.committed_at),
+        error_kind: run.error.as_ref().map(|error| error.kind.as_str().to_owned()),
+        error: run.error.as_ref().map(|error| error.message.clone()),
+        trace_id: run.trace_id.clone(),
+    }
+}
+
+fn range(input: &InputRange) -> String {
+    format!("{}@{}..{}", input.input, input.from, input.to)
 }

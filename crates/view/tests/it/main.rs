@@ -1,0 +1,7 @@
+//! System tables as whoever writes SQL sees them.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod history;
+mod live;
+mod support;
+mod tables;
