@@ -46,6 +46,9 @@ pub(crate) fn check<T: DeserializeOwned>(
         }
         if round == 0 {
             for violation in &violations {
+                if report.is_full(&file.path) {
+                    break;
+                }
                 let empty = violation.code_is(Code::MissingKey) && file.is_empty_at(&violation.pointer);
                 let problem = if empty { violation.as_empty() } else { violation.problem.clone() };
                 match violation.spot {

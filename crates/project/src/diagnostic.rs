@@ -50,6 +50,14 @@ impl Diagnostic {
         sources.problem(Code::Sql, file, line, column, message, hint)
     }
 
+    /// The same, up to this column; without extent, the word that stands there stays underlined.
+    pub fn until(mut self, end_column: u32) -> Self {
+        if end_column > self.column {
+            self.end_column = end_column;
+        }
+        self
+    }
+
     /// Whether it keeps the project from running.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use flowline_model::{Dataset, DatasetName, Plan};
 
+use crate::Reading;
 use crate::check::{Checked, check};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::files::{DATASET, DatasetFile, FileKind, PROJECT};
@@ -12,7 +13,6 @@ use crate::folder::{self, DatasetTexts, Folder, PROJECT_FILE};
 use crate::resolve::{self, DatasetScope, Resolved, Variables};
 use crate::sources::{Problem, Report, SourceFile};
 use crate::yaml::{self, Place};
-use crate::{Reading, Sources};
 
 /// Reads what can be read of a project; variables are taken from `value_of`.
 pub(crate) fn read(
@@ -36,7 +36,7 @@ pub(crate) fn read(
 }
 
 fn finish(plan: Plan, unreadable: BTreeSet<DatasetName>, report: Report) -> Reading {
-    let Report { sources, mut diagnostics } = report;
+    let Report { sources, mut diagnostics, .. } = report;
     diagnostics.sort_by(|left, right| {
         let order = |diagnostic: &Diagnostic| (diagnostic.line, diagnostic.column, diagnostic.code);
         let files = (left.file != PROJECT_FILE, &left.file).cmp(&(right.file != PROJECT_FILE, &right.file));
@@ -136,7 +136,7 @@ fn parse(path: &str, text: &str, kind: &FileKind, report: &mut Report) -> Option
 pub fn read_text(path: &str, text: &str) -> Vec<Diagnostic> {
     let value_of = |_: &str| None;
     let variables = Variables { value_of: &value_of };
-    let mut report = Report { sources: Sources::default(), diagnostics: Vec::new() };
+    let mut report = Report::default();
     report.sources.keep(path, text);
     let dir = Path::new("/project");
     if path == PROJECT_FILE {

@@ -168,7 +168,12 @@ impl SourceFile {
 pub(crate) struct Report {
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
+    /// How many there are of each file.
+    counts: BTreeMap<String, usize>,
 }
+
+/// So many problems of one file are told; beyond them it is another kind of file.
+const PER_FILE_MAX: usize = 100;
 
 /// What is wrong with one thing, before its place is known.
 #[derive(Debug, Clone)]
@@ -198,12 +203,29 @@ impl Problem {
 }
 
 impl Report {
-    /// Adds a problem at a place of a file.
+    /// Whether enough has been said of a file.
+    pub fn is_full(&self, file: &str) -> bool {
+        self.counts.get(file).is_some_and(|count| *count > PER_FILE_MAX)
+    }
+
+    /// Adds a problem at a place of a file, unless it is known or there are too many.
     pub fn add(&mut self, file: &str, place: Place, problem: Problem) {
+        if self.is_full(file) {
+            return;
+        }
         let Problem { severity, code, message, hint } = problem;
         let diagnostic = self.sources.diagnostic(severity, code, file, place, message, hint);
-        if !self.diagnostics.contains(&diagnostic) {
-            self.diagnostics.push(diagnostic);
+        if self.diagnostics.iter().rev().take(PER_FILE_MAX).any(|known| *known == diagnostic) {
+            return;
+        }
+        self.diagnostics.push(diagnostic);
+        let count = self.counts.entry(file.to_owned()).or_default();
+        *count += 1;
+        if *count == PER_FILE_MAX {
+            let message =
+                format!("there is more: only the first {PER_FILE_MAX} problems of this file are told");
+            let end = Problem::error(Code::TooLarge, message);
+            self.add(file, place, end);
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn resolve_origin(
                 file: path,
                 line,
                 indent,
-                materialization: materialization(content.materialize.unwrap_or(MaterializeWord::View)),
+                materialization: materialization(content),
                 timeout,
                 attempts_max: attempts_max.unwrap_or(defaults::ATTEMPTS_MAX),
             }))
@@ -208,13 +208,15 @@ fn inline_place(file: &SourceFile, text: &str, source: &str) -> (u32, u32) {
     (place.line, place.column - 1 + u32::from(quoted))
 }
 
-fn materialization(word: MaterializeWord) -> Materialization {
-    match word {
+/// How the table follows the query. What lacks its key or partition was reported; it counts as `full`, so that whoever
+/// looks at the SQL does not find it again.
+fn materialization(content: &DatasetFile) -> Materialization {
+    match content.materialize.unwrap_or(MaterializeWord::View) {
         MaterializeWord::View => Materialization::View,
-        MaterializeWord::Full => Materialization::Full,
         MaterializeWord::Append => Materialization::Append,
-        MaterializeWord::Partition => Materialization::Partition,
-        MaterializeWord::Merge => Materialization::Merge,
+        MaterializeWord::Partition if !content.partition_by.0.is_empty() => Materialization::Partition,
+        MaterializeWord::Merge if !content.key.0.is_empty() => Materialization::Merge,
+        MaterializeWord::Full | MaterializeWord::Partition | MaterializeWord::Merge => Materialization::Full,
     }
 }
 

@@ -69,6 +69,19 @@ fn plausible() -> impl Strategy<Value = Value> {
     })
 }
 
+/// However much is wrong with a file, it is told within bounds.
+#[test]
+fn many_mistakes_are_told_within_bounds() {
+    let keys: String = (0..5_000).map(|number| format!("k{number}: 1\n")).collect();
+    let again = "owner: x\n".repeat(5_000);
+    let columns = format!("columns: [{}]\n", "{},".repeat(3_000));
+    for text in [keys, again, columns] {
+        for path in ["flowline.yaml", "datasets/domain/name.yaml"] {
+            assert!((1..=101).contains(&read_text(path, &text).len()), "{path}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -762,6 +762,36 @@ landing: { flush_bytes: 1MiB, flush_after: 500ms }
     assert_eq!(found.partition_by[0].transform, PartitionTransform::Day);
 }
 
+/// The example by which the design introduces datasets.
+#[test]
+fn the_design_holds() {
+    let text = "\
+description: One row an order, deduplicated, typed.
+owner: team-shop                       # a team declared in flowline.yaml, with its alert routes
+zone: clean
+from: { source: http }                 # or: sql (batch), stream (streaming SQL), files, kafka, postgres …
+columns:
+  - { name: order_id, type: string, required: true, unique: true }
+  - { name: email,    type: string, pii: email }
+  - { name: amount,   type: \"decimal(12,2)\", required: true, check: \"amount >= 0\" }
+  - { name: ts,       type: timestamp, required: true }
+key: [order_id]                        # idempotency: the same key again is a duplicate, counted
+event_time: { column: ts, watermark: 10s, late: reopen }
+partition_by: [day(ts)]
+compatibility: backward
+slo:
+  freshness:    { within: 5m,  target: 99% }
+  completeness: { target: 99.9% }
+runbook: runbooks/orders.md
+";
+    let files = [
+        ("flowline.yaml", crate::support::PROJECT),
+        ("datasets/shop/orders.yaml", text),
+        ("runbooks/orders.md", "call"),
+    ];
+    check(&files, expect![""]);
+}
+
 /// Where inline SQL stands decides where its errors point.
 #[test]
 fn inline_sql_knows_its_place() {

@@ -150,7 +150,7 @@ fn problems_found_elsewhere_look_alike() {
             Some("did you mean `id`?".to_owned()),
         ),
         sources.problem(Code::Sql, file, 99, 1, "behind the end", None),
-        Diagnostic::from_sql(dir.path(), file, 6, 13, "no column `amount`", None),
+        Diagnostic::from_sql(dir.path(), file, 6, 13, "no column `amount`", None).until(34),
         sources.problem(Code::Sql, "nowhere.sql", 1, 7, "a file that was not read", None),
     ];
     expect![[r#"
@@ -169,7 +169,7 @@ fn problems_found_elsewhere_look_alike() {
          --> datasets/shop/orders.yaml:6:13
           |
         6 |   - { name: amount, type: "decimal(12,2)" }
-          |             ^^^^^^
+          |             ^^^^^^^^^^^^^^^^^^^^^
 
         error[sql]: a file that was not read
         --> nowhere.sql:1:7
