@@ -30,6 +30,9 @@ mod fault;
 mod migrations;
 mod row;
 
+#[cfg(test)]
+mod plans;
+
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;
 pub use facts::{CatalogDataset, FindingFilter, LandedFile, Ledger, RecordedFinding, RunFilter, Standing};

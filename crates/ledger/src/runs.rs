@@ -33,6 +33,18 @@ const INSERT_ENDED: &str = " ON CONFLICT (id) DO UPDATE SET outcome = excluded.o
      received_at_min = excluded.received_at_min, error_kind = excluded.error_kind, \
      error_message = excluded.error_message, trace_id = excluded.trace_id";
 
+pub(crate) const KNOWN: &str =
+    "SELECT id, outcome FROM runs WHERE id = $1 OR (commit_dataset = $2 AND commit_version = $3)";
+
+pub(crate) const COMMITS_OF_DATASET: &str =
+    "SELECT * FROM runs WHERE commit_dataset = $1 ORDER BY commit_version DESC LIMIT $2";
+
+pub(crate) const COMMITS_OF_ALL: &str =
+    "SELECT * FROM runs WHERE commit_version IS NOT NULL ORDER BY started_at DESC, id DESC LIMIT $1";
+
+pub(crate) const FIRST_COMMIT_AFTER: &str = "SELECT * FROM runs WHERE commit_dataset = $1 \
+     AND commit_version > $2 AND kind <> 'compact' ORDER BY commit_version LIMIT 1";
+
 /// Stores a run that starts; false when it is known.
 pub(crate) async fn insert_started(connection: &mut AnyConnection, run: &Run) -> Result<bool, Fault> {
     let statement = format!("{INSERT}{INSERT_NEW}");
@@ -148,14 +160,12 @@ pub(crate) enum Known {
 /// Whether a run or its commit is known.
 pub(crate) async fn known(connection: &mut AnyConnection, run: &Run) -> Result<Known, Fault> {
     let commit = run.commit.as_ref();
-    let rows = sqlx::query(
-        "SELECT id, outcome FROM runs WHERE id = $1 OR (commit_dataset = $2 AND commit_version = $3)",
-    )
-    .bind(run.id.to_string())
-    .bind(commit.map(|commit| commit.dataset.to_string()))
-    .bind(commit.map(|commit| commit.version))
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(KNOWN)
+        .bind(run.id.to_string())
+        .bind(commit.map(|commit| commit.dataset.to_string()))
+        .bind(commit.map(|commit| commit.version))
+        .fetch_all(connection)
+        .await?;
     let mut known = Known::Nothing;
     for row in &rows {
         let fields = Fields::new(row, "run");
@@ -188,13 +198,8 @@ pub(crate) async fn commits(
     limit: u32,
 ) -> Result<Vec<Commit>, Fault> {
     let query = match dataset {
-        Some(dataset) => {
-            sqlx::query("SELECT * FROM runs WHERE commit_dataset = $1 ORDER BY commit_version DESC LIMIT $2")
-                .bind(dataset.to_string())
-        }
-        None => sqlx::query(
-            "SELECT * FROM runs WHERE commit_version IS NOT NULL ORDER BY started_at DESC, id DESC LIMIT $1",
-        ),
+        Some(dataset) => sqlx::query(COMMITS_OF_DATASET).bind(dataset.to_string()),
+        None => sqlx::query(COMMITS_OF_ALL),
     };
     let rows = query.bind(i64::from(limit)).fetch_all(&database.readers).await?;
     let commits = rows.iter().map(|row| read_commit(&Fields::new(row, "commit")));
@@ -207,23 +212,22 @@ pub(crate) async fn first_commit_after(
     dataset: &DatasetName,
     version: i64,
 ) -> Result<Option<Commit>, Fault> {
-    let statement = "SELECT * FROM runs WHERE commit_dataset = $1 AND commit_version > $2 AND kind <> 'compact' \
-         ORDER BY commit_version LIMIT 1";
-    let query = sqlx::query(statement).bind(dataset.to_string()).bind(version);
+    let query = sqlx::query(FIRST_COMMIT_AFTER).bind(dataset.to_string()).bind(version);
     match query.fetch_optional(&database.readers).await? {
         Some(row) => read_commit(&Fields::new(&row, "commit")),
         None => Ok(None),
     }
 }
 
-enum Value {
+/// What a placeholder stands for.
+pub(crate) enum Value {
     Text(String),
     Int(i64),
 }
 
 /// The statement of a filter. It is put together so that the database sees only the conditions that are asked for and
 /// finds the index that serves them; there are some dozens of them, so prepared statements stay few.
-fn select(filter: &RunFilter) -> (String, Vec<Value>) {
+pub(crate) fn select(filter: &RunFilter) -> (String, Vec<Value>) {
     let mut conditions = Vec::new();
     let mut values = Vec::new();
     let mut condition = |words: &str, value: Value| {

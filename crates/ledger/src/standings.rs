@@ -29,7 +29,7 @@ const ENDED: &str = "INSERT INTO standings (hop, kind, newest_run, ended_run, su
      failing_since = CASE WHEN excluded.failures = 0 THEN NULL \
          ELSE COALESCE(standings.failing_since, excluded.failing_since) END";
 
-const RUNS: &str = "SELECT * FROM runs WHERE id IN (SELECT newest_run FROM standings \
+pub(crate) const RUNS: &str = "SELECT * FROM runs WHERE id IN (SELECT newest_run FROM standings \
      UNION SELECT ended_run FROM standings UNION SELECT succeeded_run FROM standings \
      UNION SELECT committed_run FROM standings)";
 

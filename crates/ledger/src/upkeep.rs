@@ -18,7 +18,7 @@ const PRUNE_ROWS: i64 = 500;
 const CLOSE_ATTEMPTS: &str = "UPDATE attempts SET outcome = 'failed', finished_at = $1, error_kind = $2, \
      error_message = $3 WHERE outcome = 'running'";
 
-const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN ( \
+pub(crate) const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN ( \
          SELECT id FROM runs WHERE started_at < $1 AND finished_at < $1 AND id NOT IN ( \
              SELECT newest_run FROM standings \
              UNION SELECT ended_run FROM standings WHERE ended_run IS NOT NULL \
