@@ -1,21 +1,38 @@
 //! What answers SQL.
+//!
+//! Owns: the catalog in which the domains are schemas, at which version each table is read, that queries only read,
+//! and their limits. Does not own: how a version is found and read (`flowline-lake`).
 
+mod answer;
 pub(crate) mod base;
+mod catalog;
+mod read_only;
+mod resolve;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::SchemaProvider;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionContext;
 use flowline_base::SharedClock;
 use flowline_lake::Lake;
-use flowline_model::{DatasetName, Plan};
+use flowline_model::{Column, DatasetName, Environment, Plan};
+use parking_lot::RwLock;
+use tokio::sync::OnceCell;
 
-use crate::ProcessError;
+use crate::infer::{Inferred, infer};
+use crate::problem::SqlProblem;
+use crate::{Graph, ProcessError, graph};
+
+pub use answer::QueryAnswer;
+pub(crate) use resolve::{Pins, Resolver};
 
 /// A version or a time at which tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,47 +66,115 @@ pub struct QueryOptions {
 pub struct ReadVersion {
     /// The dataset.
     pub dataset: DatasetName,
-    /// Its version; none where the table does not exist yet.
+    /// Its version; none where the table does not exist (yet, or at that time).
     pub version: Option<i64>,
     /// When that version was committed.
     pub committed_at: Option<DateTime<Utc>>,
 }
 
-/// The answer to a query, as a stream.
-pub struct QueryAnswer {
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Its rows; ends early with an error when the time is over.
-    pub stream: SendableRecordBatchStream,
-    /// What it is read from, by dataset. Complete before the first row.
-    pub reads: Vec<ReadVersion>,
-    /// Set once `rows_max` has cut rows off.
-    pub truncated: Arc<AtomicBool>,
-}
-
 /// Answers SQL over the datasets of a plan. Cheap to clone.
 #[derive(Clone)]
 pub struct QueryEngine {
-    _plan: Arc<Plan>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    plan: Arc<Plan>,
+    graph: Graph,
+    problems: Vec<SqlProblem>,
+    lake: Lake,
+    clock: SharedClock,
+    state: SessionState,
+    inferred: OnceCell<Inferred>,
+    extra: RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>,
+}
+
+impl fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryEngine").field("project", &self.inner.plan.project).finish_non_exhaustive()
+    }
 }
 
 impl QueryEngine {
-    /// The engine over the datasets of this plan. All its queries and transforms share one bounded pool of memory.
-    pub fn new(plan: Arc<Plan>, _lake: Lake, _clock: SharedClock) -> Result<Self, ProcessError> {
-        Ok(Self { _plan: plan })
+    /// The engine over the datasets of this plan. All its queries and transforms share one bounded pool of memory and
+    /// go to disk beyond it, in the folder `spill` of the environment's data folder.
+    ///
+    /// A dataset whose SQL does not hold does not keep the others from being read.
+    pub fn new(plan: Arc<Plan>, lake: Lake, clock: SharedClock) -> Result<Self, ProcessError> {
+        let (graph, problems) = graph::explore(&plan);
+        let state = base::base_state(runtime(&plan.environment)?);
+        let (inferred, extra) = (OnceCell::new(), RwLock::default());
+        Ok(Self { inner: Arc::new(Inner { plan, graph, problems, lake, clock, state, inferred, extra }) })
     }
 
     /// Adds a schema of tables that are not datasets (`system`) to every session made from now on.
-    pub fn register_schema(&self, _name: &str, _schema: Arc<dyn SchemaProvider>) {}
+    pub fn register_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
+        self.inner.extra.write().insert(name.to_owned(), schema);
+    }
 
     /// A session with the domains as schemas of the catalog [`crate::CATALOG`]. Each table is resolved when a
-    /// statement first names it and stays at that version in this session: take a new one for each statement.
-    pub async fn session(&self, _options: &SessionOptions) -> Result<SessionContext, ProcessError> {
-        Err(ProcessError::Engine("not built yet".to_owned()))
+    /// statement first names it and stays at that version in this session: take a new one for each statement. What
+    /// its statements do is not checked; see [`QueryEngine::query`].
+    pub async fn session(&self, options: &SessionOptions) -> Result<SessionContext, ProcessError> {
+        let pins = options.as_of.map_or(Pins::Latest, Pins::AsOf);
+        Ok(SessionContext::new_with_state(self.state_with(&Resolver::new(self.clone(), pins))))
     }
 
-    /// Answers one statement that reads: SELECT, EXPLAIN, SHOW, DESCRIBE, VALUES.
-    pub async fn query(&self, _sql: &str, _options: &QueryOptions) -> Result<QueryAnswer, ProcessError> {
-        Err(ProcessError::Engine("not built yet".to_owned()))
+    /// What the datasets are made from.
+    pub fn graph(&self) -> &Graph {
+        &self.inner.graph
     }
+
+    /// The contract's columns of every dataset whose columns are known, as [`crate::columns_of`] finds them; found
+    /// once and kept.
+    pub async fn columns(&self) -> &BTreeMap<DatasetName, Vec<Column>> {
+        &self.inferred().await.columns
+    }
+
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.inner.plan
+    }
+
+    pub(crate) fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
+    pub(crate) async fn inferred(&self) -> &Inferred {
+        self.inner.inferred.get_or_init(|| infer(&self.inner.plan, &self.inner.graph)).await
+    }
+
+    /// What is wrong with the SQL of a dataset.
+    pub(crate) async fn problems_of(&self, dataset: &DatasetName) -> Vec<SqlProblem> {
+        let all = self.inner.problems.iter().chain(&self.inferred().await.problems);
+        all.filter(|problem| problem.dataset == *dataset).cloned().collect()
+    }
+
+    /// A session state whose tables this resolver finds.
+    pub(crate) fn state_with(&self, resolver: &Arc<Resolver>) -> SessionState {
+        let mut state = self.inner.state.clone();
+        state.register_catalog_list(catalog::catalogs(self, resolver));
+        state.execution_props_mut().query_execution_start_time = Some(self.inner.clock.now());
+        state
+    }
+}
+
+/// Where queries keep what they cannot keep in memory, and how much they may keep there.
+fn runtime(environment: &Environment) -> Result<Arc<RuntimeEnv>, ProcessError> {
+    let bytes = usize::try_from(environment.query_memory_bytes).unwrap_or(usize::MAX);
+    let largest = std::num::NonZeroUsize::MIN.saturating_add(4);
+    let pool = Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), largest));
+    let spill = environment.data_dir.join("spill");
+    // Where the data folder cannot be written (a query beside a node of another user), the system's own will do.
+    let disk = match std::fs::create_dir_all(&spill) {
+        Ok(()) => DiskManagerMode::Directories(vec![spill]),
+        Err(_) => DiskManagerMode::OsTmpDirectory,
+    };
+    let builder = RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk));
+    builder.build_arc().map_err(ProcessError::from)
 }

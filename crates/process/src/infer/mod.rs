@@ -30,7 +30,6 @@ use crate::sql::parse_query;
 use crate::upkeep;
 
 pub(crate) use diagnose::plan_statement;
-pub(crate) use nullness::never_null;
 
 /// What was found out about the datasets of a plan.
 #[derive(Default)]

@@ -8,11 +8,6 @@ use arrow::datatypes::Field;
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, utils};
 
-/// Whether a column of a plan can never be null.
-pub(crate) fn never_null(plan: &LogicalPlan, index: usize) -> bool {
-    not_null(plan).get(index).copied().unwrap_or(false)
-}
-
 /// For each column of a plan, whether it can never be null.
 pub(super) fn not_null(plan: &LogicalPlan) -> Vec<bool> {
     let declared = || plan.schema().fields().iter().map(|field| !field.is_nullable());

@@ -1,15 +1,36 @@
-//! Keeping the tables of transforms up with their inputs.
+//! Keeping the tables of transforms up with their inputs, exactly once.
+//!
+//! Owns: which versions of the inputs a table has read (in its own commits, under the application id
+//! `<dataset>/sql`), which work brings it up, and the record of each run. A run commits the rows together with the
+//! versions that they came from, so a crash at any moment leaves either both or neither; the ledger is completed from
+//! the tables' histories afterwards.
+//! Does not own: when a run is due (`flowline-schedule`), what makes an incremental run exact (`upkeep`).
 
+mod attempt;
+mod definition;
+mod inputs;
+mod meter;
+mod rows;
+mod run;
+mod standing;
+mod strategy;
+mod touched;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use flowline_base::SharedClock;
-use flowline_lake::Lake;
-use flowline_ledger::Ledger;
-use flowline_model::{DatasetName, Run};
+use flowline_base::{RunId, SharedClock, chain};
+use flowline_lake::{Lake, Table, TableId};
+use flowline_ledger::{Ledger, RunFilter};
+use flowline_model::{Dataset, DatasetName, Origin, Outcome, Run, RunKind, SqlOrigin};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{ProcessError, QueryEngine};
+use run::Running;
+use standing::{Standing, info_of, standing};
 
 /// One input of a hop, and how far the hop has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,35 +63,218 @@ pub struct HopFacts {
 /// Runs transforms. Cheap to clone.
 #[derive(Clone)]
 pub struct Transformer {
-    _ledger: Arc<dyn Ledger>,
+    inner: Arc<Inner>,
 }
 
+struct Inner {
+    engine: QueryEngine,
+    ledger: Arc<dyn Ledger>,
+    memory: Mutex<BTreeMap<DatasetName, Memory>>,
+    /// Held while a hop runs, so that it never runs twice at once.
+    turns: Mutex<BTreeMap<DatasetName, Arc<tokio::sync::Mutex<()>>>>,
+    looked_at: Mutex<BTreeMap<DatasetName, DateTime<Utc>>>,
+    /// The last run of each hop that is known to be in the ledger.
+    recorded: Mutex<BTreeMap<DatasetName, RunId>>,
+}
+
+/// What is known of a hop without reading its table again.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    standing: Standing,
+    failures: u32,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// Versions that another process writes are seen after this long; those of this process at once.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Failures in a row that are counted; more only wait as long.
+const FAILURES_COUNTED: u32 = 20;
+/// Commits of a table that are gone through when the ledger knows nothing of the last one.
+const HISTORY_MAX: usize = 4096;
+
 impl Transformer {
-    /// A transformer over the engine's plan.
-    pub fn new(_engine: QueryEngine, _lake: Lake, ledger: Arc<dyn Ledger>, _clock: SharedClock) -> Self {
-        Self { _ledger: ledger }
+    /// A transformer over the engine's plan; `lake` and `clock` are the engine's.
+    pub fn new(engine: QueryEngine, _lake: Lake, ledger: Arc<dyn Ledger>, _clock: SharedClock) -> Self {
+        let (memory, turns) = (Mutex::default(), Mutex::default());
+        let (looked_at, recorded) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { engine, ledger, memory, turns, looked_at, recorded }) }
+    }
+
+    fn engine(&self) -> &QueryEngine {
+        &self.inner.engine
+    }
+
+    fn clock(&self) -> &SharedClock {
+        self.inner.engine.clock()
+    }
+
+    fn hop(&self, name: &DatasetName) -> Result<(&Dataset, &SqlOrigin), ProcessError> {
+        match self.engine().plan().dataset(name).map(|dataset| (dataset, &dataset.origin)) {
+            Some((dataset, Origin::Sql(sql))) if dataset.materialized() => Ok((dataset, sql)),
+            _ => Err(ProcessError::NoHop(name.clone())),
+        }
+    }
+
+    fn hops(&self) -> impl Iterator<Item = &DatasetName> {
+        self.engine().graph().order().iter().filter(|name| self.hop(name).is_ok())
     }
 
     /// Completes the ledger from the tables' histories after a crash between a commit and its record. Called once
-    /// before the first run. Returns the runs that were found.
+    /// before the first run. Returns the runs that were missing.
     pub async fn recover(&self) -> Result<Vec<Run>, ProcessError> {
-        Ok(Vec::new())
+        let mut found = Vec::new();
+        for name in self.hops() {
+            let table = self.engine().lake().table(TableId::of(self.hop(name)?.0));
+            let standing = standing(&table, self.inner.ledger.as_ref(), name).await?;
+            let Some(last) = standing.run.as_ref() else { continue };
+            // A run is recorded before the next one begins, so when the last one is there, all are.
+            if self.is_recorded(last).await? {
+                continue;
+            }
+            let history = table.history(None, HISTORY_MAX).await;
+            let history = history.map_err(ProcessError::lake(format!("reading the history of `{name}`")))?;
+            for info in history.iter().rev().filter_map(|entry| info_of(entry, name)) {
+                if self.record(&info.run).await? {
+                    found.push(info.run);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// Every transform of the plan as it stands, in the order in which they build on each other.
+    async fn is_recorded(&self, run: &Run) -> Result<bool, ProcessError> {
+        let filter = RunFilter {
+            hop: Some(run.hop.clone()),
+            kind: Some(RunKind::Transform),
+            outcome: Some(Outcome::Succeeded),
+            ..RunFilter::default()
+        };
+        Ok(self.inner.ledger.runs(&filter).await?.iter().any(|known| known.id == run.id))
+    }
+
+    /// Records a run that a table's history has; says whether the ledger did not have it.
+    async fn record(&self, run: &Run) -> Result<bool, ProcessError> {
+        let new = self.inner.ledger.record_run(run, &[], &run::imbalance(run)).await?;
+        self.inner.recorded.lock().insert(run.hop.clone(), run.id);
+        Ok(new)
+    }
+
+    /// Records the last committed run of a table, should the ledger not have it.
+    async fn complete(&self, standing: &Standing) -> Result<(), ProcessError> {
+        let Some(run) = &standing.run else { return Ok(()) };
+        let known = self.inner.recorded.lock().get(&run.hop) == Some(&run.id);
+        if !known {
+            self.record(run).await?;
+        }
+        Ok(())
+    }
+
+    /// Every transform of the plan as it stands, in the order in which they build on each other. Costs no I/O for
+    /// tables that this process writes; other tables are looked at every few seconds.
     pub async fn facts(&self) -> Result<Vec<HopFacts>, ProcessError> {
-        Ok(Vec::new())
+        let mut facts = Vec::new();
+        for name in self.hops() {
+            let memory = self.remembered(name).await?;
+            let definition = self.definition(name).await?;
+            let mut inputs = Vec::new();
+            for input in &self.engine().graph().inputs(name).tables {
+                let version = self.version(input).await;
+                let consumed = memory.standing.consumed.get(input).copied();
+                inputs.push(InputFacts { dataset: input.clone(), version, consumed });
+            }
+            facts.push(HopFacts {
+                hop: name.clone(),
+                inputs,
+                first_run: memory.standing.transaction.is_none(),
+                definition_changed: memory.standing.definition.as_deref() != Some(definition.as_str()),
+                finished_at: memory.finished_at,
+                failures: memory.failures,
+            });
+        }
+        Ok(facts)
+    }
+
+    async fn version(&self, name: &DatasetName) -> Option<i64> {
+        let table: Table = self.engine().lake().table(TableId::of(self.engine().plan().dataset(name)?));
+        let now = self.clock().now();
+        let loaded = table.version();
+        let looked_at = self.inner.looked_at.lock().get(name).copied();
+        if loaded.is_some() && looked_at.is_some_and(|at| self.clock().since(at) < LOOK_EVERY) {
+            return loaded;
+        }
+        self.inner.looked_at.lock().insert(name.clone(), now);
+        table.refresh().await.unwrap_or_else(|error| {
+            tracing::warn!(dataset = %name, error = chain(&error), "the version of a table cannot be read");
+            loaded
+        })
+    }
+
+    async fn definition(&self, name: &DatasetName) -> Result<String, ProcessError> {
+        let engine = self.engine();
+        let columns = engine.columns().await.get(name).map_or(&[][..], Vec::as_slice);
+        Ok(definition::definition(engine.plan(), engine.graph(), self.hop(name)?.0, columns))
+    }
+
+    /// What is known of a hop, read once.
+    async fn remembered(&self, name: &DatasetName) -> Result<Memory, ProcessError> {
+        if let Some(memory) = self.inner.memory.lock().get(name) {
+            return Ok(memory.clone());
+        }
+        let table = self.engine().lake().table(TableId::of(self.hop(name)?.0));
+        let filter = RunFilter {
+            hop: Some(name.clone()),
+            kind: Some(RunKind::Transform),
+            limit: Some(FAILURES_COUNTED),
+            ..RunFilter::default()
+        };
+        let runs = self.inner.ledger.runs(&filter).await?;
+        let mut memory =
+            Memory { finished_at: runs.iter().find_map(|run| run.finished_at), ..Memory::default() };
+        memory.failures = runs.iter().take_while(|run| run.outcome == Outcome::Failed).count() as u32;
+        match standing(&table, self.inner.ledger.as_ref(), name).await {
+            Ok(standing) => memory.standing = standing,
+            Err(error) => {
+                // Not remembered: it looks like a first run, which then fails with this error and tells it.
+                tracing::warn!(hop = %name, error = chain(&error), "how far a table is cannot be read");
+                return Ok(memory);
+            }
+        }
+        self.inner.memory.lock().insert(name.clone(), memory.clone());
+        Ok(memory)
     }
 
     /// Runs one transform: brings its table to the newest versions of its inputs and records the run in the ledger.
-    /// Retries passing faults; gives up after the dataset's timeout. The returned run has the outcome `failed` when
-    /// the transform failed; an error means that it could not even be recorded.
+    /// Retries passing faults; gives up after the dataset's timeout, or when `cancel` says so and the commit has not
+    /// begun. The returned run has the outcome `failed` when the transform failed; an error means that it could not
+    /// even be recorded.
     pub async fn run(
         &self,
-        _hop: &DatasetName,
-        _trigger: &str,
-        _cancel: &CancellationToken,
+        hop: &DatasetName,
+        trigger: &str,
+        cancel: &CancellationToken,
     ) -> Result<Run, ProcessError> {
-        Err(ProcessError::Engine("not built yet".to_owned()))
+        let (dataset, sql) = self.hop(hop)?;
+        let turn = Arc::clone(self.inner.turns.lock().entry(hop.clone()).or_default());
+        let _turn = turn.lock().await;
+        let definition = self.definition(hop).await?;
+        let ended = Running { transformer: self, dataset, sql, definition, cancel }.run(trigger).await;
+        let mut memory = self.inner.memory.lock();
+        match ended {
+            Ok(ended) => {
+                let known = memory.entry(hop.clone()).or_default();
+                known.finished_at = ended.run.finished_at;
+                match (ended.standing, ended.cancelled) {
+                    (Some(standing), _) => (known.standing, known.failures) = (standing, 0),
+                    (None, true) => {}
+                    (None, false) => known.failures = known.failures.saturating_add(1).min(FAILURES_COUNTED),
+                }
+                Ok(ended.run)
+            }
+            Err(error) => {
+                // The table may be further than was recorded: read it again.
+                memory.remove(hop);
+                Err(error)
+            }
+        }
     }
 }

@@ -22,9 +22,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use flowline_model::{Dataset, DatasetName, Materialization, PartitionField, PartitionTransform};
 
-pub(crate) use precedence::{Precedence, with_stamps};
+pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
 pub(crate) use refuse::Refusal;
-pub(crate) use scans::{bind, only_branches_with, scans_below};
+pub(crate) use scans::{bind, only_branches_with};
 
 /// How one mention of a dataset in a query is followed when the dataset grows.
 #[derive(Debug, Clone, PartialEq)]

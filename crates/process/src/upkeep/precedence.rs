@@ -21,9 +21,8 @@ pub(crate) enum Precedence {
 const STAMPS: [&str; 3] = [INGESTED_AT, PARTITION, OFFSET];
 
 /// What the columns with the stamps are called while they are needed.
-pub(crate) fn stamp_columns() -> [&'static str; 3] {
-    ["__flowline_stamp_0", "__flowline_stamp_1", "__flowline_stamp_2"]
-}
+pub(crate) const STAMP_COLUMNS: [&str; 3] =
+    ["__flowline_stamp_0", "__flowline_stamp_1", "__flowline_stamp_2"];
 
 /// The precedence that a dataset's rows have: its event time, or else the order of landing where the query reads one
 /// landed dataset.
@@ -53,7 +52,7 @@ pub(super) fn precedence(
 /// The query with the stamps of the rows behind its own columns, when they can be taken along: through filters,
 /// projections and aliases.
 pub(crate) fn with_stamps(plan: LogicalPlan) -> Result<Option<LogicalPlan>> {
-    let stamps = stamp_columns();
+    let stamps = STAMP_COLUMNS;
     Ok(match plan {
         LogicalPlan::TableScan(scan) => {
             let own = scan.projected_schema.columns().into_iter().map(Expr::Column);

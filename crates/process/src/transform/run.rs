@@ -1,0 +1,326 @@
+//! A run: tries until one commits, within the time that the dataset allows, and recorded in the ledger.
+
+use std::time::Duration;
+
+use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId, chain, retry};
+use flowline_lake::{Committed, TableCommit, TableId};
+use flowline_model::{
+    Attempt as AttemptFact, Commit, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind, Severity,
+    SqlOrigin,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Transformer;
+use super::attempt::{Attempt, Change, Prepared};
+use super::inputs::{Input, inputs};
+use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
+use crate::ProcessError;
+
+/// A run under way.
+pub(super) struct Running<'a> {
+    pub transformer: &'a Transformer,
+    pub dataset: &'a Dataset,
+    pub sql: &'a SqlOrigin,
+    pub definition: String,
+    pub cancel: &'a CancellationToken,
+}
+
+/// A run that is over, and where it leaves the table.
+pub(super) struct Ended {
+    pub run: Run,
+    /// How far the table is now; none when that must be read again.
+    pub standing: Option<Standing>,
+    /// Nobody wanted it any more; not a failure of the transform.
+    pub cancelled: bool,
+}
+
+/// What one try came to.
+struct Tried {
+    standing: Standing,
+    run: Run,
+}
+
+impl Running<'_> {
+    pub async fn run(&self, trigger: &str) -> Result<Ended, ProcessError> {
+        let transformer = self.transformer;
+        let mut run = self.begin(trigger);
+        transformer.inner.ledger.start_run(&run).await?;
+        let ended = self.tries(&mut run).await;
+        run.finished_at = Some(transformer.clock().now());
+        let (standing, cancelled) = match ended {
+            Ok(tried) => {
+                run = tried.run;
+                (Some(tried.standing), false)
+            }
+            Err(error) => {
+                run.outcome = Outcome::Failed;
+                run.error = Some(RunError { kind: error.kind(), message: chain(&error) });
+                (None, matches!(error, ProcessError::Cancelled))
+            }
+        };
+        self.record(&run).await?;
+        measure(&run);
+        Ok(Ended { run, standing, cancelled })
+    }
+
+    fn begin(&self, trigger: &str) -> Run {
+        Run {
+            id: RunId::generate(),
+            hop: self.dataset.name.clone(),
+            kind: RunKind::Transform,
+            outcome: Outcome::Running,
+            trigger: trigger.to_owned(),
+            inputs: Vec::new(),
+            counts: Default::default(),
+            started_at: self.transformer.clock().now(),
+            finished_at: None,
+            attempts: 0,
+            commit: None,
+            error: None,
+            trace_id: None,
+        }
+    }
+
+    async fn tries(&self, run: &mut Run) -> Result<Tried, ProcessError> {
+        let clock = self.transformer.clock();
+        let (started, timeout) = (clock.instant(), self.sql.timeout);
+        let backoff = Backoff { attempts_max: self.sql.attempts_max.max(1), ..Backoff::default() };
+        let (mut random, mut rebuild) = (Random::unseeded(), false);
+        loop {
+            run.attempts += 1;
+            let attempt_started = clock.now();
+            let left = timeout.saturating_sub(clock.instant().duration_since(started));
+            let tried = self.try_once(run, rebuild, left).await;
+            let error = tried.as_ref().err();
+            let fact = AttemptFact {
+                run: run.id,
+                number: run.attempts,
+                outcome: if error.is_none() { Outcome::Succeeded } else { Outcome::Failed },
+                started_at: attempt_started,
+                finished_at: Some(clock.now()),
+                error: error.map(|error| RunError { kind: error.kind(), message: chain(error) }),
+            };
+            self.transformer.inner.ledger.record_attempt(&fact).await?;
+            let error = match tried {
+                Ok(tried) => return Ok(tried),
+                Err(error) => error,
+            };
+            // Rows that changes are followed from can be gone (a week passed, and vacuum with it); the tables are not.
+            let gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) && !rebuild;
+            rebuild |= gone;
+            let final_error = matches!(error, ProcessError::Cancelled | ProcessError::Timeout(_));
+            let again =
+                !final_error && (gone || error.kind().retryable()) && run.attempts < backoff.attempts_max;
+            if !again {
+                return Err(error);
+            }
+            let delay = if gone { Duration::ZERO } else { backoff.delay(run.attempts - 1, &mut random) };
+            tracing::warn!(hop = %self.dataset.name, run = %run.id, attempt = run.attempts, error = chain(&error), "a try failed, trying again");
+            self.pause(delay).await?;
+        }
+    }
+
+    async fn pause(&self, delay: Duration) -> Result<(), ProcessError> {
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(ProcessError::Cancelled),
+            () = tokio::time::sleep(delay) => Ok(()),
+        }
+    }
+
+    /// One try. Only what comes before the commit is given up when the time is over or nobody wants it any more: a
+    /// commit that was begun is finished, so that it is known whether it happened.
+    async fn try_once(&self, run: &Run, rebuild: bool, left: Duration) -> Result<Tried, ProcessError> {
+        let prepare = self.prepare(run, rebuild);
+        let (standing, inputs, prepared) = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(ProcessError::Cancelled),
+            prepared = tokio::time::timeout(left, prepare) => match prepared {
+                Err(_) => return Err(ProcessError::Timeout(self.sql.timeout)),
+                Ok(prepared) => prepared?,
+            },
+        };
+        let mut run = run.clone();
+        run.outcome = Outcome::Succeeded;
+        let standing = match prepared {
+            // An earlier try committed, and its answer was lost.
+            Found::Committed(done) => {
+                run = *done;
+                standing
+            }
+            Found::Nothing => {
+                run.inputs = inputs.iter().filter_map(Input::range).collect();
+                advanced(standing, &inputs)
+            }
+            Found::Prepared(prepared) => {
+                run.inputs = inputs.iter().filter_map(Input::range).collect();
+                let transaction = self.commit(&mut run, &standing, *prepared).await?;
+                let mut standing = advanced(standing, &inputs);
+                standing.transaction = Some(transaction);
+                standing.definition = Some(self.definition.clone());
+                standing.run = Some(run.clone());
+                standing
+            }
+        };
+        run.finished_at = Some(self.transformer.clock().now());
+        Ok(Tried { standing, run })
+    }
+
+    async fn prepare(&self, run: &Run, rebuild: bool) -> Result<(Standing, Vec<Input>, Found), ProcessError> {
+        let transformer = self.transformer;
+        let engine = transformer.engine();
+        let table = engine.lake().table(TableId::of(self.dataset));
+        let standing = standing(&table, transformer.inner.ledger.as_ref(), &self.dataset.name).await?;
+        if let Some(done) = standing.run.clone().filter(|done| done.id == run.id) {
+            return Ok((standing, Vec::new(), Found::Committed(Box::new(done))));
+        }
+        transformer.complete(&standing).await?;
+        let inputs = inputs(engine, &self.dataset.name, &standing).await?;
+        let Some(columns) = engine.columns().await.get(&self.dataset.name) else {
+            return Err(ProcessError::Project(engine.problems_of(&self.dataset.name).await));
+        };
+        let attempt = Attempt {
+            engine,
+            dataset: self.dataset,
+            sql: self.sql,
+            columns,
+            definition: &self.definition,
+            standing: &standing,
+            inputs: &inputs,
+            rebuild: rebuild && standing.transaction.is_some(),
+        };
+        let prepared = attempt.prepare().await?;
+        let found = prepared
+            .filter(worth_a_commit)
+            .map_or(Found::Nothing, |prepared| Found::Prepared(Box::new(prepared)));
+        Ok((standing, inputs, found))
+    }
+
+    /// Commits, and fills in the run; returns the version of the transform's transactions.
+    async fn commit(
+        &self,
+        run: &mut Run,
+        standing: &Standing,
+        prepared: Prepared,
+    ) -> Result<i64, ProcessError> {
+        let clock = self.transformer.clock();
+        let Prepared { change, how, counts, event_time_max } = prepared;
+        run.counts = counts;
+        run.finished_at = Some(clock.now());
+        let transaction = standing.transaction.map_or(0, |transaction| transaction + 1);
+        let info = CommitInfo { run: run.clone(), definition: self.definition.clone(), how };
+        let table = self.transformer.engine().lake().table(TableId::of(self.dataset));
+        let commit = |staged, mode, operation| {
+            Ok::<_, ProcessError>(TableCommit {
+                staged,
+                mode,
+                transaction: Some((app_id(&self.dataset.name), transaction)),
+                expected_transaction: Some(standing.transaction),
+                operation,
+                info: info_value(&info)?,
+            })
+        };
+        let nothing = flowline_lake::StagedFiles::none;
+        let append = flowline_lake::CommitMode::Append;
+        let committed = match change {
+            Change::Files(staged, mode) => table.commit(commit(staged, mode, "WRITE")?).await,
+            Change::Merge(merge) => table.commit_merge(merge, commit(nothing(), append, "MERGE")?).await,
+            Change::Replace(staged, gone) => table.delete_where(gone, commit(staged, append, "MERGE")?).await,
+        };
+        let committed =
+            committed.map_err(ProcessError::lake(format!("committing `{}`", self.dataset.name)))?;
+        run.commit = Some(self.commit_fact(&committed, event_time_max));
+        Ok(transaction)
+    }
+
+    fn commit_fact(
+        &self,
+        committed: &Committed,
+        event_time_max: Option<chrono::DateTime<chrono::Utc>>,
+    ) -> Commit {
+        Commit {
+            dataset: self.dataset.name.clone(),
+            version: committed.version,
+            committed_at: committed.committed_at,
+            latency_us: u64::try_from(committed.latency.as_micros()).unwrap_or(u64::MAX),
+            event_time_max,
+            received_at_min: None,
+        }
+    }
+
+    /// Records the run. What is committed is committed: the ledger is tried again, and completed later if that fails.
+    async fn record(&self, run: &Run) -> Result<(), ProcessError> {
+        let findings = imbalance(run);
+        let ledger = &self.transformer.inner.ledger;
+        retry(Backoff::default(), |_| ledger.record_run(run, &[], &findings)).await?;
+        if run.commit.is_some() {
+            self.transformer.inner.recorded.lock().insert(run.hop.clone(), run.id);
+        }
+        Ok(())
+    }
+}
+
+/// What was found before a commit.
+enum Found {
+    Committed(Box<Run>),
+    Nothing,
+    Prepared(Box<Prepared>),
+}
+
+/// A commit that adds no row and changes none only moves a position, which the ledger does as well. But a table that
+/// is computed as a whole is committed even when it has no rows: so it comes to be, and loses the rows it had.
+fn worth_a_commit(prepared: &Prepared) -> bool {
+    match &prepared.change {
+        Change::Files(staged, flowline_lake::CommitMode::Append) => !staged.is_empty(),
+        Change::Merge(merge) => merge.rows() > 0,
+        _ => true,
+    }
+}
+
+fn advanced(mut standing: Standing, inputs: &[Input]) -> Standing {
+    for input in inputs {
+        match input.version {
+            Some(version) => drop(standing.consumed.insert(input.dataset.clone(), version)),
+            None => drop(standing.consumed.remove(&input.dataset)),
+        }
+    }
+    standing
+}
+
+/// Rows that were read and are nowhere are an incident.
+pub(super) fn imbalance(run: &Run) -> Vec<Finding> {
+    let flowline_model::Balance::Unbalanced(missing) = run.counts.balance() else { return Vec::new() };
+    if run.outcome != Outcome::Succeeded {
+        return Vec::new();
+    }
+    vec![Finding {
+        dataset: run.hop.clone(),
+        kind: FindingKind::Imbalance,
+        severity: Severity::Error,
+        subject: "transform".to_owned(),
+        message: format!(
+            "{} rows were read, {} written, {} filtered and {} were duplicates, so {missing} are missing; compare the table with its query",
+            run.counts.read, run.counts.written, run.counts.filtered, run.counts.duplicate
+        ),
+        count: missing.unsigned_abs(),
+        first_position: None,
+        last_position: None,
+        run: Some(run.id),
+        found_at: run.finished_at.unwrap_or(run.started_at),
+    }]
+}
+
+fn measure(run: &Run) {
+    let hop = || run.hop.to_string();
+    let outcome = run.outcome.as_str();
+    metrics::counter!("flowline_process_runs_total", "dataset" => hop(), "outcome" => outcome).increment(1);
+    metrics::counter!("flowline_process_rows_read_total", "dataset" => hop()).increment(run.counts.read);
+    metrics::counter!("flowline_process_rows_written_total", "dataset" => hop())
+        .increment(run.counts.written);
+    metrics::counter!("flowline_process_bytes_read_total", "dataset" => hop())
+        .increment(run.counts.bytes_read);
+    metrics::counter!("flowline_process_bytes_written_total", "dataset" => hop())
+        .increment(run.counts.bytes_written);
+    if let Some(took) = run.finished_at.and_then(|finished| (finished - run.started_at).to_std().ok()) {
+        metrics::histogram!("flowline_process_run_seconds", "dataset" => hop()).record(took.as_secs_f64());
+    }
+}

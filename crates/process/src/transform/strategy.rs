@@ -1,0 +1,63 @@
+//! Which work brings a table up: none, some, or all of it.
+
+use flowline_model::DatasetName;
+
+use super::inputs::Input;
+use super::standing::Standing;
+use crate::upkeep::{Follow, Hop, Upkeep};
+
+/// Which work brings a table up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// No row of any input changed.
+    Nothing,
+    /// The whole table is computed again, in one commit, for this reason.
+    Rebuild(String),
+    /// Only what changed is read and what it affects is written.
+    Follow,
+}
+
+/// Decides it. `definition` is what the transform is now; `partitions_known` says of an input that was rewritten
+/// whether the partitions that its changes touched tell what they affect.
+pub(super) fn strategy(
+    hop: &Hop,
+    definition: &str,
+    standing: &Standing,
+    inputs: &[Input],
+    partitions_known: &dyn Fn(&Input) -> bool,
+) -> Strategy {
+    let rebuild = |why: String| Strategy::Rebuild(why);
+    if standing.transaction.is_none() {
+        return rebuild("first run".to_owned());
+    }
+    match &standing.definition {
+        None => return rebuild("what it was computed from is no longer known".to_owned()),
+        Some(known) if known != definition => return rebuild("its definition changed".to_owned()),
+        Some(_) => {}
+    }
+    if let Some(input) = inputs.iter().find(|input| input.replaced) {
+        return rebuild(format!("the table of `{}` is another one", input.dataset));
+    }
+    let changed: Vec<&Input> = inputs.iter().filter(|input| input.changed()).collect();
+    if changed.is_empty() {
+        return Strategy::Nothing;
+    }
+    if hop.upkeep == Upkeep::Full {
+        return rebuild("it is materialized in full".to_owned());
+    }
+    for input in changed {
+        if !follows(hop, &input.dataset) {
+            return rebuild(format!("rows of `{}` change rows that are there", input.dataset));
+        }
+        if !input.only_grew() && !(hop.upkeep == Upkeep::Partition && partitions_known(input)) {
+            return rebuild(format!("rows of `{}` were removed or rewritten", input.dataset));
+        }
+    }
+    Strategy::Follow
+}
+
+/// Whether every mention of a dataset is followed.
+fn follows(hop: &Hop, dataset: &DatasetName) -> bool {
+    let mentions = hop.scans.iter().zip(&hop.follows).filter(|(scan, _)| scan.as_ref() == Some(dataset));
+    mentions.into_iter().all(|(_, follow)| *follow != Follow::Rebuilds)
+}
