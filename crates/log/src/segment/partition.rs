@@ -16,6 +16,7 @@ use super::recover::Recovered;
 use super::sealed::Sealed;
 use super::shared::{Shared, io_error, mark_path, permits_of};
 use super::state::{Outcome, Pending, State};
+use super::telemetry;
 use super::writer::{Drain, OpenSegment};
 use crate::disk::{DiskFile, OpenMode, write_all_at};
 use crate::{Appended, Batch, Bounds, LogError, PartitionId, PartitionStatus, Retained};
@@ -144,6 +145,7 @@ impl Partition {
         if !self.note_release(offset)? {
             return Ok(());
         }
+        telemetry::levels(self);
         let partition = Arc::clone(self);
         blocking(move || {
             partition.save_mark(false);

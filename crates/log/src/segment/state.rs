@@ -46,6 +46,9 @@ pub(crate) struct State {
     pub(crate) sealed: Arc<Vec<Arc<Sealed>>>,
     /// The segment that is written; none before the first append.
     pub(crate) active: Option<Active>,
+    /// A segment was begun and could not be finished: nothing more is written to the one before, so that the name
+    /// that may be on disk already stays the right one.
+    pub(crate) must_roll: bool,
     /// Where the log begins as long as it has no segment.
     pub(crate) origin: u64,
     pub(crate) released: u64,
@@ -94,6 +97,7 @@ impl State {
         let mut state = Self {
             sealed: Arc::new(recovered.sealed),
             active: recovered.active,
+            must_roll: false,
             origin: 0,
             released: 0,
             unreleased_bytes: 0,
@@ -173,7 +177,7 @@ impl State {
         self.active.as_ref().is_none_or(|active| {
             let contents = &active.contents;
             let full = contents.bytes + bytes > settings.segment_bytes;
-            contents.frames > 0 && (full || active.keys.len() as u64 >= KEYS_MAX)
+            self.must_roll || contents.frames > 0 && (full || active.keys.len() as u64 >= KEYS_MAX)
         })
     }
 
@@ -226,6 +230,7 @@ impl State {
 
     /// Puts a new segment behind the one that was written, which is sealed and returned.
     pub(crate) fn rolled(&mut self, dir: &Path, new: Active) -> Option<Arc<Sealed>> {
+        self.must_roll = false;
         let full = self.active.replace(new)?;
         let sealed = Arc::new(Sealed::new(dir, full.contents, full.salt, full.keys));
         Arc::make_mut(&mut self.sealed).push(Arc::clone(&sealed));

@@ -165,7 +165,7 @@ impl Partition {
         let header = new_header(&self.shared, first);
         let made = made.and_then(|()| create_segment(&self.shared, &self.id, &self.dir, header));
         let (file, active) = made.map_err(|error| {
-            // An unfinished segment is harmless and begun anew, even by another process.
+            self.state.lock().must_roll = true;
             if is_full(&error) {
                 Failure::Full
             } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowline_base::Random;
-use flowline_log::{Appended, Batch, EventLog, SegmentLog, contract};
+use flowline_log::{Appended, Batch, EventLog, LogError, SegmentLog, contract};
 use flowline_model::LogSettings;
 use proptest::prelude::*;
 
@@ -28,6 +28,11 @@ enum Step {
         batches: Vec<Plan>,
         after: u64,
         machine: bool,
+    },
+    /// Appends while the disk has this much room; then it has more again.
+    Full {
+        batches: Vec<Plan>,
+        room: usize,
     },
     /// Appends while a sync fails; then the process or the machine goes down.
     FailSync {
@@ -56,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Retain),
         1 => Just(Step::Reopen),
         4 => (plans(), 0..20u64, any::<bool>()).prop_map(|(batches, after, machine)| Step::Die { batches, after, machine }),
+        2 => (plans(), 0..600usize).prop_map(|(batches, room)| Step::Full { batches, room }),
         1 => (plans(), any::<bool>()).prop_map(|(batches, machine)| Step::FailSync { batches, machine }),
     ]
 }
@@ -117,6 +123,13 @@ impl Model {
                 self.append(batches, false).await;
                 self.go_down(machine).await;
             }
+            Step::Full { batches, room } => {
+                self.disk.set_room(Some(room));
+                let refused = self.append(batches, false).await;
+                let full = |error: &LogError| matches!(error, LogError::StorageFull { .. });
+                assert!(refused.iter().all(full), "{refused:?}");
+                self.disk.set_room(None);
+            }
             Step::FailSync { batches, machine } => {
                 self.disk.fail_next_sync();
                 self.append(batches, false).await;
@@ -137,7 +150,8 @@ impl Model {
         }
     }
 
-    async fn append(&mut self, plans: Vec<Plan>, must_succeed: bool) {
+    /// Returns why batches were refused.
+    async fn append(&mut self, plans: Vec<Plan>, must_succeed: bool) -> Vec<LogError> {
         let mut tasks = Vec::new();
         for plan in plans {
             let batch = self.batch(&plan);
@@ -145,19 +159,21 @@ impl Model {
             let task = tokio::spawn(async move { log.append(&contract::partition(0), appended).await });
             tasks.push((plan.key, batch, task));
         }
-        let mut answers = Vec::new();
+        let (mut answers, mut refused) = (Vec::new(), Vec::new());
         for (key, batch, task) in tasks {
             match task.await.unwrap() {
                 Ok(answer) => answers.push((key, batch, answer)),
                 Err(error) => {
                     assert!(!must_succeed, "{error}");
                     self.unanswered.push((batch.payload, key));
+                    refused.push(error);
                 }
             }
         }
         // A batch that was appended is noted before those that repeat its key.
         answers.sort_by_key(|(_, _, answer)| answer.repeated);
         answers.into_iter().for_each(|(key, batch, answer)| self.note(key, &batch, answer));
+        refused
     }
 
     fn note(&mut self, key: Option<u8>, batch: &Batch, answer: Appended) {

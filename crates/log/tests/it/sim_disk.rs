@@ -27,6 +27,8 @@ struct Sim {
     locked: bool,
     /// Changes until the process dies.
     fuse: Option<u64>,
+    /// Bytes that all files together may have.
+    limit: Option<usize>,
     /// The next sync fails, and what it should have written is forgotten to be unwritten.
     fail_sync: bool,
 }
@@ -73,6 +75,12 @@ impl SimDisk {
     /// The next sync of a file fails, the one after it succeeds without having written anything.
     pub fn fail_next_sync(&self) {
         self.0.lock().fail_sync = true;
+    }
+
+    /// The disk has room for so many bytes more, or for any number.
+    pub fn set_room(&self, bytes: Option<usize>) {
+        let mut sim = self.0.lock();
+        sim.limit = bytes.map(|bytes| bytes + sim.bytes());
     }
 
     /// The disk as the next process finds it.
@@ -130,6 +138,10 @@ impl Sim {
             }
             None => Ok(()),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.nodes.iter().map(|node| node.content.len()).sum()
     }
 
     fn node(&self, path: &Path) -> io::Result<usize> {
@@ -235,7 +247,16 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn write_at(&self, position: u64, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // Never more than 200 bytes at a time: short writes are a matter of course.
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(200).collect();
+        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(200).collect();
+        {
+            let sim = self.disk.0.lock();
+            let added = (position as usize + bytes.len()).saturating_sub(sim.nodes[self.node].content.len());
+            let lacking = sim.limit.map_or(0, |limit| (sim.bytes() + added).saturating_sub(limit));
+            bytes.truncate(bytes.len().saturating_sub(lacking));
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
         let written = bytes.len();
         self.change(Change::Write(position as usize, bytes))?;
         Ok(written)
