@@ -1,5 +1,6 @@
 //! What can go wrong with the lake.
 
+use datafusion::error::DataFusionError;
 use flowline_base::{Classify, ErrorKind};
 
 /// What went wrong, on which table or path, and (through [`Classify`]) what to do.
@@ -115,6 +116,14 @@ pub enum LakeError {
         /// The chain of causes.
         reason: String,
     },
+}
+
+impl LakeError {
+    /// The lake's part in the failure of a query over its tables: storage that refused or failed, a file that is gone
+    /// or damaged. None when the query failed for another reason.
+    pub fn in_query(error: &DataFusionError) -> Option<Self> {
+        crate::store::in_query(error)
+    }
 }
 
 impl Classify for LakeError {

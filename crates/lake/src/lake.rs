@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
-use flowline_base::{FileId, SharedClock};
+use flowline_base::{Backoff, FileId, SharedClock};
 use parking_lot::Mutex;
 
 use crate::faults::FaultInjector;
@@ -63,8 +64,19 @@ impl Lake {
     /// [`LakeError::Settings`] for a URL or an option that cannot be used, [`LakeError::Denied`] when the folder cannot
     /// be created.
     pub async fn open(settings: LakeSettings) -> Result<Self, LakeError> {
+        let retry = Backoff {
+            attempts_max: 4,
+            delay_first: Duration::from_millis(50),
+            delay_max: Duration::from_secs(1),
+        };
+        Self::open_with(settings, retry).await
+    }
+
+    /// Like [`Lake::open`]; `retry` says how patiently a write that fails for now is tried again before its error is
+    /// returned. (Storage in a cloud has tried for up to half a minute by then.)
+    pub async fn open_with(settings: LakeSettings, retry: Backoff) -> Result<Self, LakeError> {
         create_local_folder(&settings.url)?;
-        let store = store::open(&settings.url, &settings.storage_options, settings.faults.as_ref())?;
+        let store = store::open(&settings.url, &settings.storage_options, settings.faults.as_ref(), retry)?;
         let writer = FileId::generate().to_string();
         let store_url = ObjectStoreUrl::parse(format!("flowline-lake://{writer}/"))
             .map_err(|error| LakeError::Settings { reason: error.to_string() })?;
@@ -89,7 +101,8 @@ impl Lake {
     /// A folder of files outside the lake: a URL or an absolute path, reached with the lake's storage options.
     pub fn files(&self, location: &str) -> Result<FileStore, LakeError> {
         let settings = &self.inner.settings;
-        store::open(location, &settings.storage_options, settings.faults.as_ref()).map(FileStore::new)
+        store::open(location, &settings.storage_options, settings.faults.as_ref(), self.inner.store.retry())
+            .map(FileStore::new)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deltalake_core::DeltaTable;
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::logstore::{LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore};
 use deltalake_core::protocol::checkpoints;
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
@@ -116,6 +116,7 @@ pub(crate) fn after_commit(table: &Arc<Shared>, version: i64) {
         }
         shared.upkeep.state.lock().running = false;
     };
+    // tidy: allow(spawn): it ends by itself, nothing waits for it, and a commit must not
     *table.upkeep.under_way.lock() = Some(tokio::spawn(work));
 }
 
@@ -148,22 +149,19 @@ async fn clean_log(table: &Shared, version: i64) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// The table as `deltalake_core` sees it, over the same storage.
+/// The table as `deltalake_core` sees it: the whole of a store of its own, so that no name of a folder above it has to
+/// find its way through a URL.
 fn log_store(table: &Shared) -> Result<LogStoreRef, LakeError> {
-    let store = &table.store;
-    let broken =
-        |reason: String| LakeError::Internal { action: "addressing", place: table.name.to_string(), reason };
-    // It takes the path in the store from the URL, which is right for all but some forms of URL: so it gets one that is.
-    let scheme = if store.url().scheme() == "file" { "file://" } else { "s3://flowline" };
-    let mut url = Url::parse(&format!("{scheme}/")).map_err(|error| broken(error.to_string()))?;
-    match url.path_segments_mut() {
-        Ok(mut segments) => {
-            drop(segments.pop_if_empty().extend(store.folder().parts().map(|part| part.as_ref().to_owned())))
-        }
-        Err(()) => return Err(broken("not a folder".into())),
-    }
-    let prefixed = Arc::new(PrefixStore::new(Arc::clone(store.objects()), store.folder().clone()));
-    Ok(default_logstore(prefixed, Arc::clone(store.objects()), &url, &StorageConfig::default()))
+    // The scheme says whether a listing comes in order; on a file system it does not.
+    let url = if table.store.url().scheme() == "file" { "file:///" } else { "s3://flowline/" };
+    let url = Url::parse(url).map_err(|error| LakeError::Internal {
+        action: "addressing",
+        place: table.name.to_string(),
+        reason: error.to_string(),
+    })?;
+    let objects: ObjectStoreRef =
+        Arc::new(PrefixStore::new(Arc::clone(table.store.objects()), table.store.folder().clone()));
+    Ok(default_logstore(Arc::clone(&objects), objects, &url, &StorageConfig::default()))
 }
 
 /// Deletes files that no kept version needs.

@@ -1,8 +1,6 @@
 //! Writing a version of the log, and finding out what became of a write whose answer was lost.
 
-use std::time::Duration;
-
-use flowline_base::{Backoff, Classify, Random, retry};
+use flowline_base::{Classify, Random, retry};
 
 use super::info;
 use crate::LakeError;
@@ -18,9 +16,6 @@ pub(crate) enum Put {
     Lost,
 }
 
-const BACKOFF: Backoff =
-    Backoff { attempts_max: 4, delay_first: Duration::from_millis(50), delay_max: Duration::from_secs(1) };
-
 /// Writes the commit as this version unless there is one. When the storage answers with an error, the log itself is
 /// asked whether the write happened: a commit is never taken for lost, or written twice, because its answer was.
 pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result<Put, LakeError> {
@@ -31,7 +26,7 @@ pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result
     };
     let bytes = commit.to_bytes().map_err(|error| internal(error.to_string()))?;
     let path = table.store.at(&commit_path(version));
-    let mut random = Random::unseeded();
+    let (backoff, mut random) = (table.store.retry(), Random::unseeded());
     let mut attempt = 1;
     loop {
         let error = match table.store.put_new(&path, bytes.clone()).await {
@@ -48,14 +43,14 @@ pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result
         match (found, error) {
             (Some(found), _) if same(&found, commit) => return Ok(Put::Done(found)),
             (Some(_), _) => return Ok(Put::Lost),
-            (None, Some(error)) if !error.kind().retryable() || attempt >= BACKOFF.attempts_max => {
+            (None, Some(error)) if !error.kind().retryable() || attempt >= backoff.attempts_max => {
                 return Err(error);
             }
-            (None, None) if attempt >= BACKOFF.attempts_max => {
+            (None, None) if attempt >= backoff.attempts_max => {
                 return Err(internal(format!("version {version} exists and cannot be read")));
             }
             (None, _) => {
-                tokio::time::sleep(BACKOFF.delay(attempt - 1, &mut random)).await;
+                tokio::time::sleep(backoff.delay(attempt - 1, &mut random)).await;
                 attempt += 1;
             }
         }
@@ -64,7 +59,7 @@ pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result
 
 /// The commit that has this version.
 async fn there(table: &Shared, version: i64) -> Result<Option<Commit>, LakeError> {
-    retry(BACKOFF, |_| table.log.commit(version)).await
+    retry(table.store.retry(), |_| table.log.commit(version)).await
 }
 
 /// Whether a commit in the log is this one, or an earlier attempt of the same run.

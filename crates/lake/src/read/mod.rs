@@ -2,6 +2,7 @@
 
 mod provider;
 mod prune;
+mod reader;
 
 use std::sync::Arc;
 

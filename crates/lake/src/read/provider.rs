@@ -1,6 +1,6 @@
 //! A set of a table's files as a table of DataFusion.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -9,7 +9,6 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -23,6 +22,7 @@ use datafusion::prelude::SessionConfig;
 use object_store::ObjectMeta;
 
 use super::prune::prune;
+use super::reader::Readers;
 use crate::FileRef;
 use crate::store::Store;
 
@@ -90,7 +90,7 @@ impl FilesTable {
             }
             None => None,
         };
-        let plan = self.plan(&state, projection.as_ref(), None, &self.files)?;
+        let plan = self.plan(state, projection.as_ref(), None, &self.files)?;
         execute_stream(plan, state.task_ctx())
     }
 
@@ -120,10 +120,7 @@ impl FilesTable {
             .collect::<Result<_>>()?;
         let runtime = state.runtime_env();
         runtime.register_object_store(self.url.as_ref(), Arc::clone(self.store.objects()));
-        let readers = CachedParquetFileReaderFactory::new(
-            Arc::clone(self.store.objects()),
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
+        let readers = Readers::new(self.store.clone(), runtime.cache_manager.get_file_metadata_cache());
         let mut options = state.default_table_options().parquet;
         options.global = state.config_options().execution.parquet.clone();
         let source = ParquetSource::new(columns.clone())
@@ -188,8 +185,11 @@ fn totals(files: &[Arc<FileRef>]) -> (Precision<usize>, usize) {
     (rows, usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-/// A session that reads files one after the other.
-fn reading_session() -> SessionState {
-    let config = SessionConfig::new().with_target_partitions(1);
-    SessionStateBuilder::new().with_config(config).with_default_features().build()
+/// A session that reads files one after the other. Made once: it knows every function there is.
+fn reading_session() -> &'static SessionState {
+    static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
+        let config = SessionConfig::new().with_target_partitions(1);
+        SessionStateBuilder::new().with_config(config).with_default_features().build()
+    });
+    &SESSION
 }

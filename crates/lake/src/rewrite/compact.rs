@@ -120,7 +120,6 @@ async fn join(
     bin: &[Arc<FileRef>],
     options: &CompactOptions,
 ) -> Result<StagedFiles, LakeError> {
-    let place = || table.name.to_string();
     let writing = WriterOptions {
         // A bin is at most one file over the target: it becomes one file.
         target_file_bytes: options.target_file_bytes.saturating_mul(2),
@@ -129,10 +128,13 @@ async fn join(
         ..WriterOptions::default()
     };
     let mut writer = table.writer(Arc::clone(&snapshot.schema), snapshot.partition_columns(), writing)?;
-    let source = files_table(table, snapshot, bin.to_vec());
-    let mut batches = source.stream(None).map_err(|error| from_datafusion("compacting", place(), &error))?;
-    while let Some(batch) = batches.next().await {
-        writer.write(&batch.map_err(|error| from_datafusion("compacting", place(), &error))?).await?;
+    for file in bin {
+        let broken = |error| from_datafusion("reading", format!("{}/{}", table.name, file.path), &error);
+        let mut batches =
+            files_table(table, snapshot, vec![Arc::clone(file)]).stream(None).map_err(broken)?;
+        while let Some(batch) = batches.next().await {
+            writer.write(&batch.map_err(broken)?).await?;
+        }
     }
     writer.finish().await
 }

@@ -48,14 +48,8 @@ pub(crate) fn from_arrow(action: &'static str, place: String, error: &ArrowError
 
 /// An error while DataFusion read a table's files.
 pub(crate) fn from_datafusion(action: &'static str, place: String, error: &DataFusionError) -> LakeError {
-    if let Some(inner) = find::<LakeError>(error) {
-        return inner.clone();
-    }
-    if let Some(inner) = find::<StoreError>(error) {
-        return match inner {
-            StoreError::NotFound { path, .. } => missing_file(path),
-            _ => from_store(action, place, inner),
-        };
+    if let Some(known) = in_query(error) {
+        return known;
     }
     if find::<ParquetError>(error).is_some() {
         return LakeError::Corrupt { path: place, reason: words(error) };
@@ -63,8 +57,22 @@ pub(crate) fn from_datafusion(action: &'static str, place: String, error: &DataF
     LakeError::Internal { action, place, reason: words(error) }
 }
 
+/// The lake's part in the failure of a query, if it has one.
+pub(crate) fn in_query(error: &DataFusionError) -> Option<LakeError> {
+    if let Some(known) = find::<LakeError>(error) {
+        return Some(known.clone());
+    }
+    find::<StoreError>(error).map(|error| match error {
+        StoreError::NotFound { path, .. } => missing_file(path),
+        StoreError::PermissionDenied { path, .. } | StoreError::Unauthenticated { path, .. } => {
+            from_store("reading", path.clone(), error)
+        }
+        _ => from_store("reading", "a table".to_owned(), error),
+    })
+}
+
 /// A table's log names a file that is not there.
-fn missing_file(path: &str) -> LakeError {
+pub(crate) fn missing_file(path: &str) -> LakeError {
     LakeError::Corrupt {
         path: path.to_owned(),
         reason: "the table's log names it and it is gone; restore it or replay".into(),
@@ -110,21 +118,12 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-/// The cause of an error; unlike `source`, also through the wrappers that hide theirs.
+/// The cause of an error; unlike `source`, also through the wrapper that hides its own.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    if let Some(DataFusionError::External(inner)) = error.downcast_ref::<DataFusionError>() {
-        return Some(inner.as_ref());
+    match error.downcast_ref::<io::Error>() {
+        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
     }
-    if let Some(ArrowError::ExternalError(inner)) = error.downcast_ref::<ArrowError>() {
-        return Some(inner.as_ref());
-    }
-    if let Some(ParquetError::External(inner)) = error.downcast_ref::<ParquetError>() {
-        return Some(inner.as_ref());
-    }
-    if let Some(outer) = error.downcast_ref::<io::Error>() {
-        return outer.get_ref().map(|inner| inner as &(dyn Error + 'static));
-    }
-    error.source()
 }
 
 fn words(error: &(dyn Error + 'static)) -> String {

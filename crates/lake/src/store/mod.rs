@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flowline_base::Backoff;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -17,7 +18,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions}
 use url::Url;
 
 use crate::LakeError;
-pub(crate) use error::{from_arrow, from_datafusion, from_parquet, from_store};
+pub(crate) use error::{from_arrow, from_datafusion, from_parquet, from_store, in_query, missing_file};
 pub(crate) use open::open;
 
 /// A folder on an object store. Paths in its calls are those of the whole store, as [`Store::at`] makes them.
@@ -27,6 +28,8 @@ pub(crate) struct Store {
     folder: Path,
     /// The URL of the folder, without credentials.
     url: Url,
+    /// How patiently a failing write is tried again.
+    retry: Backoff,
 }
 
 /// What became of a write that must not replace anything.
@@ -54,13 +57,18 @@ impl Store {
         &self.url
     }
 
+    /// How patiently a failing write is tried again.
+    pub(crate) fn retry(&self) -> Backoff {
+        self.retry
+    }
+
     /// The folder below this one; `path` is parts joined by `/`, not encoded.
     pub(crate) fn below(&self, path: &str) -> Self {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.split('/'));
         }
-        Self { objects: Arc::clone(&self.objects), folder: self.at(path), url }
+        Self { objects: Arc::clone(&self.objects), folder: self.at(path), url, retry: self.retry }
     }
 
     /// The path in the store of a path below the folder.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowline_base::Backoff;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -25,6 +26,7 @@ pub(crate) fn open(
     location: &str,
     options: &BTreeMap<String, String>,
     faults: Option<&Arc<dyn FaultInjector>>,
+    retry: Backoff,
 ) -> Result<Store, LakeError> {
     let url = parse(location)?;
     let (scheme, folder) = ObjectStoreScheme::parse(&url).map_err(|error| LakeError::Settings {
@@ -35,7 +37,7 @@ pub(crate) fn open(
     if let Some(faults) = faults {
         objects = Arc::new(FaultyStore::new(objects, Arc::clone(faults)));
     }
-    Ok(Store { objects, folder, url: without_password(&url) })
+    Ok(Store { objects, folder, url: without_password(&url), retry })
 }
 
 fn parse(location: &str) -> Result<Url, LakeError> {

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use flowline_base::{Backoff, retry};
+use flowline_base::retry;
 use futures::stream::{FuturesUnordered, StreamExt};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, UploadPart};
-use std::time::Duration;
 
 use crate::LakeError;
 use crate::store::Store;
@@ -95,12 +94,7 @@ impl Upload {
 
     /// The same bytes under a name of their own can be written as often as it takes.
     async fn put(&mut self, payload: PutPayload) -> Result<(), LakeError> {
-        let backoff = Backoff {
-            attempts_max: 4,
-            delay_first: Duration::from_millis(50),
-            delay_max: Duration::from_secs(1),
-        };
-        retry(backoff, |_| async {
+        retry(self.store.retry(), |_| async {
             let written = self.store.objects().put(&self.path, payload.clone()).await;
             written.map(drop).map_err(|error| self.store.error("writing", &self.path, error))
         })
