@@ -5,7 +5,7 @@ use std::time::Duration;
 use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId, chain, retry};
 use flowline_lake::{Committed, TableCommit, TableId};
 use flowline_model::{
-    Attempt as AttemptFact, Commit, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind, Severity,
+    Attempt as AttemptFact, Commit, Counts, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind, Severity,
     SqlOrigin,
 };
 use tokio_util::sync::CancellationToken;
@@ -147,8 +147,9 @@ impl Running<'_> {
                 run = *done;
                 standing
             }
-            Found::Nothing => {
+            Found::Nothing(counts) => {
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
+                run.counts = counts;
                 advanced(standing, &inputs)
             }
             Found::Prepared(prepared) => {
@@ -188,10 +189,11 @@ impl Running<'_> {
             inputs: &inputs,
             rebuild: rebuild && standing.transaction.is_some(),
         };
-        let prepared = attempt.prepare().await?;
-        let found = prepared
-            .filter(worth_a_commit)
-            .map_or(Found::Nothing, |prepared| Found::Prepared(Box::new(prepared)));
+        let found = match attempt.prepare().await? {
+            None => Found::Nothing(Counts::default()),
+            Some(prepared) if worth_a_commit(&prepared) => Found::Prepared(Box::new(prepared)),
+            Some(prepared) => Found::Nothing(prepared.counts),
+        };
         Ok((standing, inputs, found))
     }
 
@@ -261,8 +263,11 @@ impl Running<'_> {
 
 /// What was found before a commit.
 enum Found {
+    /// That an earlier try of this run committed.
     Committed(Box<Run>),
-    Nothing,
+    /// That nothing is to be written, and where the rows that were read went.
+    Nothing(Counts),
+    /// Rows to be written.
     Prepared(Box<Prepared>),
 }
 

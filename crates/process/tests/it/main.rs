@@ -3,4 +3,5 @@
 
 mod check;
 mod support;
+mod transforms;
 mod upkeep;

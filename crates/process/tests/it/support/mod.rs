@@ -1,5 +1,7 @@
 //! Projects in a few lines.
 
+pub mod world;
+
 use std::time::Duration;
 
 use flowline_model::{
