@@ -7,14 +7,15 @@
 use flowline_base::RunId;
 use flowline_lake::{StagedFiles, Table, TableCommit};
 use flowline_ledger::LandedFile;
-use flowline_model::{Commit, Finding, Outcome, Run};
+use flowline_model::{Commit, Finding, Outcome, Run, RunKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{LandContext, LandError};
 
-/// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave.
-const RECOVERED_MAX: usize = 1_000;
+/// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave, and
+/// enough to rebuild a ledger that was lost for a table that is weeks old.
+const RECOVERED_MAX: usize = 500_000;
 
 /// A position as Delta keeps it: an application id and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,10 @@ struct CommitNote {
     files: Vec<LandedFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_time_max: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    received_at_min: Option<i64>,
 }
 
 /// Commits the flush and records its run. After an error the same flush may be offered again: what is committed is
@@ -79,6 +84,8 @@ pub async fn commit(
         run: run.clone(),
         files: flush.files.clone(),
         findings: flush.findings.clone(),
+        event_time_max: flush.event_time_max,
+        received_at_min: flush.received_at_min,
     };
     let info =
         serde_json::to_value(&note).map_err(|error| LandError::Internal { reason: error.to_string() })?;
@@ -110,7 +117,11 @@ fn table_commit(staged: StagedFiles, position: &Transaction, info: Value) -> Tab
 /// Called when a lander opens; costs one look at the newest commits.
 pub async fn complete_ledger(context: &LandContext, data: &Table) -> Result<u64, LandError> {
     let dataset = &data.id().dataset;
-    let known = context.ledger.commits(Some(dataset), 1).await?.first().map(|commit| commit.version);
+    // The newest commit of a landing, not of any run: a compaction may have been recorded since.
+    let standings = context.ledger.standings().await?;
+    let landings =
+        standings.into_iter().filter(|standing| standing.hop == *dataset && standing.kind == RunKind::Land);
+    let known = landings.filter_map(|standing| standing.committed?.commit).map(|commit| commit.version).max();
     let mut completed = 0;
     let mut entries = data.history(known, RECOVERED_MAX).await?;
     entries.sort_by_key(|entry| entry.version);
@@ -126,8 +137,8 @@ pub async fn complete_ledger(context: &LandContext, data: &Table) -> Result<u64,
             version: entry.version,
             committed_at: entry.committed_at,
             latency_us: 0,
-            event_time_max: None,
-            received_at_min: None,
+            event_time_max: note.event_time_max.and_then(chrono::DateTime::from_timestamp_micros),
+            received_at_min: note.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
         });
         if context.ledger.record_run(&run, &note.files, &note.findings).await? {
             tracing::warn!(%dataset, version = entry.version, run = %run.id, "a commit without a recorded run was recorded");

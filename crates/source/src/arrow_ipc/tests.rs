@@ -33,7 +33,7 @@ fn streams_are_read_with_and_without_compression_and_end_mark() {
         assert_eq!(check_stream(&bytes, &Limits::default()), Ok(100));
         assert_eq!(
             read_stream(&bytes.slice(..bytes.len() - 8), &Limits::default()).unwrap().1,
-            [rows.clone()]
+            std::slice::from_ref(&rows)
         );
     }
     assert_eq!(check_stream(&stream(&batch(NullArray::new(5)), None), &Limits::default()), Ok(5));

@@ -158,7 +158,7 @@ fn csv_fields(row: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn divide(received: &Received, key: &Key, partitions: u32) -> Vec<(u32, Received)> {
-    let mut parts: Vec<(Vec<u8>, Vec<(u32, u32)>)> = vec![Default::default(); partitions as usize];
+    let mut parts: Vec<(Vec<u8>, crate::split::Spans)> = vec![Default::default(); partitions as usize];
     for index in 0..received.spans.len() {
         let record = received.record(index).unwrap_or_default();
         let (payload, spans) = &mut parts[place(key.hash(received.format, record), partitions) as usize];

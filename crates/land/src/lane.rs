@@ -1,0 +1,160 @@
+//! One partition of a log on its way to the table.
+
+use std::sync::Arc;
+
+use flowline_base::RunId;
+use flowline_log::PartitionId;
+use flowline_model::InputRange;
+use tokio::task::JoinHandle;
+
+use crate::Contract;
+use crate::examine::{Examined, examine};
+use crate::keys::Keys;
+use crate::parcel::{Parcel, Piece};
+use crate::staging::{Sealed, Sealing, Staging, failed};
+use crate::tables::{Place, Tables};
+use crate::{LandContext, LandError};
+
+/// Payload bytes that are read and decoded at once. Larger reads cost memory (about four times as much while two of
+/// them are under way), smaller ones more overhead for each.
+const READ_BYTES: usize = 8 << 20;
+
+/// One partition: what is committed, what is read, and what is under way in between.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) partition: PartitionId,
+    pub(crate) input: Arc<str>,
+    pub(crate) place: Place,
+    /// Everything before it is in the table.
+    pub(crate) committed: u64,
+    /// Where to read next.
+    pub(crate) next: u64,
+    /// Bytes read since the last flush.
+    pub(crate) bytes_read: u64,
+    pub(crate) staging: Option<Staging>,
+    /// Records that are being decoded while the ones before them are written.
+    pending: Option<JoinHandle<Examined>>,
+    /// A flush whose commit has not succeeded yet.
+    pub(crate) sealed: Option<Sealed>,
+}
+
+impl Lane {
+    pub(crate) fn new(partition: PartitionId, place: Place, committed: u64) -> Self {
+        let input = Arc::from(format!("log/{}", partition.partition));
+        Self {
+            partition,
+            input,
+            place,
+            committed,
+            next: committed,
+            bytes_read: 0,
+            staging: None,
+            pending: None,
+            sealed: None,
+        }
+    }
+
+    /// The run of the flush under way.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        let sealed = self.sealed.as_ref().map(|sealed| sealed.flush.run.id);
+        sealed.or_else(|| self.staging.as_ref().map(|staging| staging.run))
+    }
+
+    /// What a flush of this lane has read.
+    pub(crate) fn range(&self) -> InputRange {
+        InputRange { input: self.input.to_string(), from: self.committed as i64, to: self.next as i64 }
+    }
+
+    /// Reads on and starts to decode, and meanwhile takes in what was decoded before. False when there was nothing to
+    /// read; then everything that was read is taken in.
+    pub(crate) async fn read(
+        &mut self,
+        context: &LandContext,
+        contract: &Contract,
+        tables: &Tables,
+        keys: &mut Option<Keys>,
+        run: Option<RunId>,
+    ) -> Result<bool, LandError> {
+        let slab = context.log.read(&self.partition, self.next, READ_BYTES).await?;
+        let from = self.next;
+        let pieces: Vec<Piece> =
+            slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, from)).collect();
+        if pieces.is_empty() {
+            self.take_pending(context, tables, keys).await?;
+            return Ok(false);
+        }
+        let parcel = Parcel {
+            source: Arc::from("http"),
+            input: Arc::clone(&self.input),
+            // Partitions are few: a source declares how many it has.
+            partition: self.partition.partition as i32,
+            pieces,
+        };
+        self.next = slab.next;
+        self.bytes_read += parcel.bytes();
+        self.staging.get_or_insert_with(|| Staging::start(context, run));
+        let contract = contract.clone();
+        let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));
+        self.take_pending(context, tables, keys).await?;
+        self.pending = Some(decoding);
+        Ok(true)
+    }
+
+    async fn take_pending(
+        &mut self,
+        context: &LandContext,
+        tables: &Tables,
+        keys: &mut Option<Keys>,
+    ) -> Result<(), LandError> {
+        let (Some(pending), Some(staging)) = (self.pending.take(), &mut self.staging) else { return Ok(()) };
+        let examined = pending.await.map_err(|error| failed(&error))?;
+        staging.take(context, tables, examined, keys).await
+    }
+
+    /// Ends the flush under way; it waits in [`Lane::sealed`] for its commit.
+    pub(crate) async fn seal(
+        &mut self,
+        context: &LandContext,
+        tables: &Tables,
+        keys: &mut Option<Keys>,
+        attempts: u32,
+    ) -> Result<(), LandError> {
+        self.take_pending(context, tables, keys).await?;
+        let Some(staging) = self.staging.take() else { return Ok(()) };
+        let sealing = Sealing {
+            trigger: "new-records",
+            inputs: vec![self.range()],
+            files: Vec::new(),
+            place: self.place.clone(),
+            next: self.next as i64,
+            attempts,
+            now: context.clock.now(),
+        };
+        self.sealed = Some(staging.seal(tables, sealing, keys).await?);
+        Ok(())
+    }
+
+    /// The flush in [`Lane::sealed`] was committed.
+    pub(crate) fn committed(&mut self) {
+        let Some(sealed) = self.sealed.take() else { return };
+        self.place.data = Some(sealed.flush.position.next);
+        if let Some((_, position)) = &sealed.flush.rejected {
+            self.place.quarantine = Some(position.next);
+        }
+        self.committed = self.next;
+        self.bytes_read = 0;
+    }
+
+    /// Lets go of what is not committed and not waiting for its commit either.
+    pub(crate) fn abandon(&mut self, keys: &mut Option<Keys>) {
+        if self.sealed.is_some() {
+            return;
+        }
+        self.pending = None;
+        self.bytes_read = 0;
+        self.next = self.committed;
+        if let Some(staging) = self.staging.take() {
+            staging.abandon(keys);
+        }
+    }
+}

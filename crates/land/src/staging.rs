@@ -1,0 +1,231 @@
+//! One flush while it is filled: rows go into files as they are made, so that its memory does not grow with it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use flowline_base::{RunId, TraceId};
+use flowline_lake::{StagedFiles, StagedWriter};
+use flowline_ledger::LandedFile;
+use flowline_model::{Balance, Counts, Dataset, FindingKind, InputRange, Outcome, Run, RunKind};
+use parking_lot::Mutex;
+
+use crate::commit::{Flush, Transaction};
+use crate::examine::Examined;
+use crate::findings::Findings;
+use crate::keys::{Journal, Keys};
+use crate::settle::{Settled, settle};
+use crate::stamp::Stamp;
+use crate::tables::{Place, Tables};
+use crate::{LandContext, LandError};
+
+/// A flush that takes in records.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    pub(crate) run: RunId,
+    pub(crate) counts: Counts,
+    pub(crate) findings: Findings,
+    pub(crate) since: Instant,
+    started_at: DateTime<Utc>,
+    // Never locked: a lander that waits is looked at from several threads, and a writer alone may not be.
+    data: Option<Mutex<StagedWriter>>,
+    quarantine: Option<Mutex<StagedWriter>>,
+    journal: Journal,
+    event_time_max: Option<i64>,
+    received_at_min: Option<i64>,
+    trace: Option<TraceId>,
+}
+
+impl Staging {
+    /// A flush that begins now. `run` is given when an earlier try of the same run failed.
+    pub(crate) fn start(context: &LandContext, run: Option<RunId>) -> Self {
+        Self {
+            run: run.unwrap_or_else(RunId::generate),
+            counts: Counts::default(),
+            findings: Findings::default(),
+            since: context.clock.instant(),
+            started_at: context.clock.now(),
+            data: None,
+            quarantine: None,
+            journal: Journal::default(),
+            event_time_max: None,
+            received_at_min: None,
+            trace: None,
+        }
+    }
+
+    /// Settles a parcel and writes what comes of it. `keys` is none afterwards only when settling itself broke down; the
+    /// keys must be read back from the table then. After an error the flush cannot be committed.
+    pub(crate) async fn take(
+        &mut self,
+        context: &LandContext,
+        tables: &Tables,
+        examined: Examined,
+        keys: &mut Option<Keys>,
+    ) -> Result<(), LandError> {
+        let parcel = &examined.parcel;
+        self.counts.read += parcel.count();
+        self.counts.bytes_read += parcel.bytes();
+        self.received_at_min = [self.received_at_min, parcel.received_at_min()].into_iter().flatten().min();
+        self.trace = self.trace.or_else(|| parcel.pieces.iter().find_map(|piece| piece.trace));
+        let settled = self.settle(context, &tables.dataset, examined, keys).await?;
+        self.counts.duplicate += settled.duplicates.len() as u64;
+        self.event_time_max = self.event_time_max.max(settled.event_time_max);
+        self.journal.extend(settled.journal);
+        self.write(tables, &settled.rows, settled.rejected.as_ref()).await
+    }
+
+    async fn settle(
+        &mut self,
+        context: &LandContext,
+        dataset: &Arc<Dataset>,
+        examined: Examined,
+        keys: &mut Option<Keys>,
+    ) -> Result<Settled, LandError> {
+        let stamp = Stamp { run: self.run.to_string(), ingested_at: context.clock.now_micros() };
+        let mut findings = std::mem::take(&mut self.findings);
+        let mut owned = keys
+            .take()
+            .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
+        let dataset = Arc::clone(dataset);
+        let work = tokio::task::spawn_blocking(move || {
+            let settled = settle(&dataset, examined, &mut owned, &stamp, &mut findings);
+            (settled, owned, findings)
+        });
+        let (settled, owned, findings) = work.await.map_err(|error| failed(&error))?;
+        *keys = Some(owned);
+        self.findings = findings;
+        settled.map_err(|error| failed(&error))
+    }
+
+    async fn write(
+        &mut self,
+        tables: &Tables,
+        rows: &[arrow::array::RecordBatch],
+        rejected: Option<&arrow::array::RecordBatch>,
+    ) -> Result<(), LandError> {
+        for batch in rows {
+            if self.data.is_none() {
+                self.data = Some(Mutex::new(tables.data_writer().await?));
+            }
+            if let Some(writer) = &mut self.data {
+                writer.get_mut().write(batch).await?;
+                self.counts.written += batch.num_rows() as u64;
+            }
+        }
+        if let Some(batch) = rejected {
+            if self.quarantine.is_none() {
+                self.quarantine = Some(Mutex::new(tables.quarantine_writer().await?));
+            }
+            if let Some(writer) = &mut self.quarantine {
+                writer.get_mut().write(batch).await?;
+                self.counts.quarantined += batch.num_rows() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the flush; its keys are taken back.
+    pub(crate) fn abandon(self, keys: &mut Option<Keys>) {
+        if let Some(keys) = keys {
+            keys.take_back(self.journal);
+        }
+    }
+
+    /// Closes the files; what is left is to commit. When they cannot be closed, the keys are taken back.
+    pub(crate) async fn seal(
+        mut self,
+        tables: &Tables,
+        sealing: Sealing,
+        keys: &mut Option<Keys>,
+    ) -> Result<Sealed, LandError> {
+        self.balance(tables);
+        let (rows, rejected) = match self.close().await {
+            Ok(closed) => closed,
+            Err(error) => {
+                self.abandon(keys);
+                return Err(error);
+            }
+        };
+        let rejected = rejected.map(|staged| (staged, sealing.transaction(sealing.place.quarantine)));
+        let run = Run {
+            id: self.run,
+            hop: tables.dataset.name.clone(),
+            kind: RunKind::Land,
+            outcome: Outcome::Running,
+            trigger: sealing.trigger.to_owned(),
+            inputs: sealing.inputs.clone(),
+            counts: self.counts,
+            started_at: self.started_at,
+            finished_at: None,
+            attempts: sealing.attempts,
+            commit: None,
+            error: None,
+            trace_id: self.trace.map(|trace| trace.to_string()),
+        };
+        let findings = self.findings.finish(&tables.dataset.name, Some(self.run), sealing.now);
+        let position = sealing.transaction(sealing.place.data);
+        let flush = Flush {
+            run,
+            rows,
+            position,
+            rejected,
+            files: sealing.files,
+            findings,
+            event_time_max: self.event_time_max,
+            received_at_min: self.received_at_min,
+        };
+        Ok(Sealed { flush, journal: self.journal })
+    }
+
+    async fn close(&mut self) -> Result<(StagedFiles, Option<StagedFiles>), LandError> {
+        let rows = match self.data.take() {
+            Some(writer) => writer.into_inner().finish().await?,
+            None => StagedFiles::none(),
+        };
+        let rejected = match self.quarantine.take() {
+            Some(writer) => Some(writer.into_inner().finish().await?),
+            None => None,
+        };
+        Ok((rows, rejected))
+    }
+
+    /// Every record that was read is somewhere, by counters that know nothing of each other; when not, it is found.
+    fn balance(&mut self, tables: &Tables) {
+        let Balance::Unbalanced(missing) = self.counts.balance() else { return };
+        tracing::error!(dataset = %tables.dataset.name, run = %self.run, missing, counts = ?self.counts, "a flush does not balance");
+        self.findings.add_count(FindingKind::Imbalance, "landing", missing.unsigned_abs(), || {
+            "records were read that are neither written nor set aside; report it, and compare `system.runs`".to_owned()
+        });
+    }
+}
+
+/// What a flush needs to be committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealing {
+    pub(crate) trigger: &'static str,
+    pub(crate) inputs: Vec<InputRange>,
+    pub(crate) files: Vec<LandedFile>,
+    pub(crate) place: Place,
+    /// The version of the application id after the commit.
+    pub(crate) next: i64,
+    pub(crate) attempts: u32,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Sealing {
+    fn transaction(&self, committed: Option<i64>) -> Transaction {
+        Transaction { app_id: self.place.app_id.clone(), committed, next: self.next }
+    }
+}
+
+/// A flush that waits for its commit, which may be tried as often as need be.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) flush: Flush,
+    pub(crate) journal: Journal,
+}
+
+pub(crate) fn failed(error: &(dyn std::error::Error + 'static)) -> LandError {
+    LandError::Internal { reason: flowline_base::chain(error) }
+}

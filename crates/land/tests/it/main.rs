@@ -1,0 +1,9 @@
+//! Landing on the real log, lake and ledger, in a folder of its own for each test.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+mod accounting;
+mod crashes;
+mod faults;
+mod keys;
+mod tables;
+mod world;
