@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use flowline_lake::{Lake, ReadAt, TableId};
-use flowline_log::EventLog;
+use flowline_log::{EventLog, PartitionStatus};
 use flowline_model::{DatasetName, Plan};
 use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
 
@@ -22,22 +22,23 @@ pub struct NodeStatus {
 
 #[async_trait]
 impl LiveStatus for NodeStatus {
-    fn log_partitions(&self) -> Option<Vec<LogPartition>> {
-        let partitions = self.log.as_ref()?.status().into_iter();
-        Some(
-            partitions
-                .map(|status| LogPartition {
-                    dataset: status.partition.source,
-                    partition: status.partition.partition,
-                    start: status.bounds.start,
-                    end: status.bounds.end,
-                    bytes: status.bytes,
-                    queued: status.queued,
-                    last_received_at: status.last_received_at.and_then(DateTime::from_timestamp_micros),
-                    oldest_waiting_at: None,
-                })
-                .collect(),
-        )
+    async fn log_partitions(&self) -> Option<Vec<LogPartition>> {
+        let log = self.log.as_ref()?;
+        let mut partitions = Vec::new();
+        for status in log.status() {
+            let oldest_waiting_at = oldest_waiting_at(log.as_ref(), &status).await;
+            partitions.push(LogPartition {
+                dataset: status.partition.source,
+                partition: status.partition.partition,
+                start: status.bounds.start,
+                end: status.bounds.end,
+                bytes: status.bytes,
+                queued: status.queued,
+                last_received_at: status.last_received_at.and_then(DateTime::from_timestamp_micros),
+                oldest_waiting_at,
+            });
+        }
+        Some(partitions)
     }
 
     async fn tables(&self) -> Option<Vec<LakeTable>> {
@@ -67,4 +68,14 @@ impl LiveStatus for NodeStatus {
         let counts: HashMap<String, u64> = query::count_by(provider, "_reason").await.ok()?;
         Some(counts.into_iter().map(|(reason, rows)| QuarantinedRows { reason, rows }).collect())
     }
+}
+
+/// When the oldest record was received that is not landed: one frame is read, and only where something waits.
+async fn oldest_waiting_at(log: &dyn EventLog, status: &PartitionStatus) -> Option<DateTime<Utc>> {
+    let oldest = status.released.max(status.bounds.start);
+    if oldest >= status.bounds.end {
+        return None;
+    }
+    let slab = log.read(&status.partition, oldest, 1).await.ok()?;
+    slab.frames.first().and_then(|frame| DateTime::from_timestamp_micros(frame.batch.received_at))
 }

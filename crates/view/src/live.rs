@@ -21,8 +21,8 @@ pub struct LogPartition {
     pub queued: u64,
     /// When the newest record was received.
     pub last_received_at: Option<DateTime<Utc>>,
-    /// When the oldest record that is not landed was received, where the log can tell; without it the lag in seconds
-    /// is counted from the hop's last commit.
+    /// When the oldest record that is not landed was received. Without it the lag in seconds is counted from the
+    /// hop's last commit, which after a quiet hour is an hour too much until the first record is landed.
     pub oldest_waiting_at: Option<DateTime<Utc>>,
 }
 
@@ -54,8 +54,9 @@ pub struct QuarantinedRows {
 /// null: none of them fails because a log or a table cannot be read right now.
 #[async_trait]
 pub trait LiveStatus: Send + Sync + std::fmt::Debug {
-    /// The partitions of the log; none when no node runs here. Asked for by `hops`, `positions`; must be cheap.
-    fn log_partitions(&self) -> Option<Vec<LogPartition>>;
+    /// The partitions of the log; none when no node runs here. Asked for by `hops` and `positions`, every second or
+    /// so where a page is open: one small read for each partition that is behind, at most.
+    async fn log_partitions(&self) -> Option<Vec<LogPartition>>;
 
     /// The tables of the lake that exist. Asked for by `datasets` only; may read the newest version of each.
     async fn tables(&self) -> Option<Vec<LakeTable>>;
@@ -70,7 +71,7 @@ pub struct OfflineStatus;
 
 #[async_trait]
 impl LiveStatus for OfflineStatus {
-    fn log_partitions(&self) -> Option<Vec<LogPartition>> {
+    async fn log_partitions(&self) -> Option<Vec<LogPartition>> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! What every ledger must do: the suite that each implementation passes.
 //!
-//! ```ignore
+//! ```text
 //! /// An empty ledger and what must outlive it (a folder, say); none when its server is not at hand.
 //! async fn fresh() -> Option<(Arc<dyn Ledger>, Guard)> { … }
 //! flowline_ledger::ledger_contract!(fresh);

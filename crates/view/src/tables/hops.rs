@@ -104,7 +104,7 @@ async fn read(sources: &Sources) -> Result<Vec<HopRow>, ViewError> {
         standings: sources.ledger.standings().await?,
         totals: sources.ledger.totals().await?,
         positions: sources.ledger.positions(None).await?,
-        partitions: sources.live.log_partitions(),
+        partitions: sources.live.log_partitions().await,
         now: sources.clock.now(),
     };
     let mut oldest_unread = Vec::new();

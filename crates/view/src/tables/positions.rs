@@ -62,7 +62,7 @@ async fn read(sources: &Sources, request: &Request) -> Result<Vec<PositionRow>, 
     let positions = sources.ledger.positions(request.dataset.as_ref()).await?;
     let standings = sources.ledger.standings().await?;
     let commits = newest_commits(&standings);
-    let partitions = sources.live.log_partitions().unwrap_or_default();
+    let partitions = sources.live.log_partitions().await.unwrap_or_default();
     Ok(positions.iter().map(|position| row(position, &partitions, &commits)).collect())
 }
 

@@ -14,7 +14,7 @@ struct Node;
 
 #[async_trait]
 impl LiveStatus for Node {
-    fn log_partitions(&self) -> Option<Vec<LogPartition>> {
+    async fn log_partitions(&self) -> Option<Vec<LogPartition>> {
         Some(vec![LogPartition {
             dataset: dataset("orders"),
             partition: 0,
