@@ -10,6 +10,8 @@ mod disk;
 mod error;
 mod event_log;
 pub mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod segment;
 
 pub use batch::{

@@ -9,8 +9,8 @@
 //! ```
 //! Owns: these files. Does not own: when retention runs, who reads.
 
-mod frame;
-mod header;
+pub(crate) mod frame;
+pub(crate) mod header;
 mod index;
 mod key_claim;
 mod keys;
