@@ -8,7 +8,7 @@ use crate::delta::actions::Commit;
 use crate::delta::snapshot::{Snapshot, file_ref};
 use crate::delta::{stats, values};
 use crate::table::Shared;
-use crate::{Changes, CompactOptions, FileRef, HistoryEntry, LakeError, PartitionValues, TableStats};
+use crate::{Changes, CompactOptions, HistoryEntry, LakeError, PartitionValues, TableStats};
 
 /// Commits that are read together.
 const CHUNK: i64 = 32;
@@ -104,7 +104,7 @@ async fn between(
         let end = (start + CHUNK).min(changes.upto + 1);
         for commit in table.log.commits(start..end).await? {
             match commit {
-                Some(commit) => collect(newest, commit, changes, partitions)?,
+                Some(commit) => collect(newest, &commit, changes, partitions),
                 None => {
                     changes.unknown = true;
                     return Ok(());
@@ -118,13 +118,17 @@ async fn between(
 
 fn collect(
     newest: &Snapshot,
-    commit: Commit,
+    commit: &Commit,
     changes: &mut Changes,
     partitions: &mut HashSet<PartitionValues>,
-) -> Result<(), LakeError> {
+) {
     let columns = newest.partition_columns();
     for add in commit.adds.iter().filter(|add| add.data_change) {
-        let file: FileRef = file_ref(&newest.table, add, columns, &newest.schema)?;
+        // A file from before the table was given another shape has values that do not fit it.
+        let Ok(file) = file_ref(&newest.table, add, columns, &newest.schema) else {
+            changes.unknown = true;
+            return;
+        };
         partitions.insert(file.partition.clone());
         changes.appended.push(file);
     }
@@ -139,7 +143,6 @@ fn collect(
             None => changes.unknown |= !columns.is_empty(),
         }
     }
-    Ok(())
 }
 
 /// How the table stands.

@@ -1,7 +1,7 @@
 //! One Delta table: the handle, and what its handles share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::upkeep::Upkeep;
 use crate::{
     Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedWriter, TableCommit,
-    TableId, TableRead, TableSpec, TableStats, WriterOptions,
+    TableId, TableKind, TableRead, TableSpec, TableStats, WriterOptions,
 };
 
 /// A handle of one Delta table, which need not exist yet. Cheap to clone; handles of one table share its state.
@@ -42,15 +42,23 @@ pub(crate) struct Shared {
     pub(crate) turn: Mutex<()>,
     pub(crate) upkeep: Upkeep,
     loaded: RwLock<Option<Arc<Snapshot>>>,
+    /// When the log was last read from its newest checkpoint on.
+    surveyed: RwLock<Option<Instant>>,
 }
+
+/// What is loaded is moved on commit by commit for so long; then the log is read from its newest checkpoint again.
+/// Commits are only deleted when they are much older, so that what is loaded never lies before a gap, where a version
+/// that was deleted would look like one that is yet to come.
+const SURVEY_EVERY: Duration = Duration::from_secs(3600);
 
 impl Shared {
     pub(crate) fn new(id: TableId, lake: Arc<LakeInner>) -> Self {
         let name: Arc<str> = Arc::from(id.folder());
         let store = lake.store.below(&name);
         let log = Log { store: store.clone(), table: Arc::clone(&name) };
-        let (turn, upkeep, loaded) = (Mutex::default(), Upkeep::default(), RwLock::default());
-        Self { id, name, lake, store, log, turn, upkeep, loaded }
+        let (turn, upkeep) = (Mutex::default(), Upkeep::default());
+        let (loaded, surveyed) = (RwLock::default(), RwLock::default());
+        Self { id, name, lake, store, log, turn, upkeep, loaded, surveyed }
     }
 
     /// The version that is loaded, whether or not it is the newest.
@@ -60,8 +68,11 @@ impl Shared {
 
     /// The newest version; none when there is no table.
     pub(crate) async fn newest(&self) -> Result<Option<Arc<Snapshot>>, LakeError> {
-        let Some(mut snapshot) = self.loaded() else {
-            return Ok(self.log.latest().await?.map(|snapshot| self.keep(snapshot)));
+        let Some(mut snapshot) = self.recent() else {
+            let now = self.lake.settings.clock.instant();
+            let found = self.log.latest().await?;
+            *self.surveyed.write() = Some(now);
+            return Ok(found.map(|snapshot| self.keep(snapshot)));
         };
         while let Some(commit) = self.log.commit(snapshot.version + 1).await? {
             snapshot = self.advance(snapshot.version + 1, commit)?;
@@ -69,9 +80,16 @@ impl Shared {
         Ok(Some(snapshot))
     }
 
+    /// What is loaded, when it is so recent that it can be moved on.
+    fn recent(&self) -> Option<Arc<Snapshot>> {
+        let surveyed = (*self.surveyed.read())?;
+        let age = self.lake.settings.clock.instant().saturating_duration_since(surveyed);
+        self.loaded().filter(|_| age < SURVEY_EVERY)
+    }
+
     /// What is loaded, or the newest version when nothing is yet.
     pub(crate) async fn some_version(&self) -> Result<Arc<Snapshot>, LakeError> {
-        match self.loaded() {
+        match self.recent() {
             Some(snapshot) => Ok(snapshot),
             None => self.newest().await?.ok_or_else(|| self.no_table()),
         }
@@ -105,6 +123,15 @@ impl Shared {
             Some(current) if current.version >= snapshot.version => Arc::clone(current),
             _ => Arc::clone(slot.insert(Arc::new(snapshot))),
         }
+    }
+
+    /// The labels of the table's metrics.
+    pub(crate) fn labels(&self) -> [metrics::Label; 2] {
+        let kind = match self.id.kind {
+            TableKind::Data(_) => "data",
+            TableKind::Quarantine => "quarantine",
+        };
+        [metrics::Label::new("dataset", self.id.dataset.to_string()), metrics::Label::new("table", kind)]
     }
 
     pub(crate) fn no_table(&self) -> LakeError {

@@ -92,7 +92,7 @@ pub(crate) fn after_commit(table: &Arc<Shared>, version: i64) {
         let started = clock.instant();
         let result = checkpoint(&shared, version).await;
         let took = clock.instant().saturating_duration_since(started);
-        metrics::histogram!("flowline_lake_checkpoint_seconds", "table" => shared.name.to_string())
+        metrics::histogram!("flowline_lake_checkpoint_seconds", shared.labels().iter())
             .record(took.as_secs_f64());
         let cleanup = {
             let mut state = shared.upkeep.state.lock();

@@ -67,8 +67,7 @@ pub(crate) async fn run(
             Put::Done(commit) => return Ok(finish(table, version, commit, rows_removed, started)),
             Put::Lost => {
                 tracing::debug!(table = %table.name, version, attempt, "another commit took the version");
-                metrics::counter!("flowline_lake_commit_conflicts_total", "table" => table.name.to_string())
-                    .increment(1);
+                metrics::counter!("flowline_lake_commit_conflicts_total", table.labels().iter()).increment(1);
                 snapshot = table.newest().await?.ok_or_else(|| table.no_table())?;
             }
         }
@@ -180,11 +179,10 @@ fn finish(
     if let Err(error) = table.advance(version, commit) {
         tracing::warn!(table = %table.name, version, error = %flowline_base::chain(&error), "a commit could not be taken over");
     }
-    let name = || table.name.to_string();
-    metrics::counter!("flowline_lake_commits_total", "table" => name()).increment(1);
-    metrics::counter!("flowline_lake_commit_rows_total", "table" => name()).increment(committed.rows);
-    metrics::counter!("flowline_lake_commit_bytes_total", "table" => name()).increment(committed.bytes);
-    metrics::histogram!("flowline_lake_commit_latency_seconds", "table" => name())
+    metrics::counter!("flowline_lake_commits_total", table.labels().iter()).increment(1);
+    metrics::counter!("flowline_lake_commit_rows_total", table.labels().iter()).increment(committed.rows);
+    metrics::counter!("flowline_lake_commit_bytes_total", table.labels().iter()).increment(committed.bytes);
+    metrics::histogram!("flowline_lake_commit_latency_seconds", table.labels().iter())
         .record(committed.latency.as_secs_f64());
     crate::upkeep::after_commit(table, version);
     committed

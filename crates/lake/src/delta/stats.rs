@@ -224,3 +224,6 @@ fn bound(json: &str, kind: &DataType, largest: bool) -> Option<ScalarValue> {
         kind => ScalarValue::try_from_string(text, kind).ok().filter(|value| !value.is_null()),
     }
 }
+
+#[cfg(test)]
+mod tests;

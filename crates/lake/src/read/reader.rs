@@ -60,7 +60,7 @@ struct Reader {
 
 impl Reader {
     /// What an error is about. The reader of footers tells it only in words: so the storage is asked what it has.
-    async fn explain(&self, error: ParquetError) -> ParquetError {
+    async fn explain(&mut self, error: ParquetError) -> ParquetError {
         let (store, path) = (&self.store, &self.path);
         let there = store.objects().head(path).await.map_err(|error| store.error("reading", path, error));
         let explained = match (there, error) {

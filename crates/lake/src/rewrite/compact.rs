@@ -61,7 +61,7 @@ pub(crate) async fn compact(
     });
     match committed.await {
         Ok(committed) => {
-            metrics::counter!("flowline_lake_compacted_files_total", "table" => table.name.to_string())
+            metrics::counter!("flowline_lake_compacted_files_total", table.labels().iter())
                 .increment(committed.files_removed);
             Ok(Some(committed))
         }

@@ -119,7 +119,12 @@ impl MultipartUpload for DurableUpload {
         let path = self.path.clone();
         blocking(move || {
             File::open(&path)?.sync_data()?;
-            sync_folders(&path, None)
+            // The folders of its partition may be as new as the file is.
+            let named =
+                |folder: &FilePath| folder.file_name().map(|name| name.to_string_lossy().contains('='));
+            let is_partition = |folder: &&FilePath| named(folder) == Some(true);
+            let made = path.ancestors().skip(1).take_while(is_partition).last().map(FilePath::to_path_buf);
+            sync_folders(&path, made.as_deref())
         })
         .await?;
         Ok(result)

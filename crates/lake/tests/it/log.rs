@@ -1,9 +1,13 @@
 //! The log: checkpoints, cleanup, damage, tables of others.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use flowline_base::{Classify, ErrorKind};
+use flowline_lake::faults::{Fault, FaultInjector, StoreOp};
 use flowline_lake::{LakeError, ReadAt, StagedFiles, Table};
+use parking_lot::Mutex;
 
 use crate::support::{Place, ids, moving, orders, rows, select, spec, stage};
 
@@ -49,6 +53,52 @@ async fn checkpoints_follow_commits_and_keep_positions() {
     let error = restarted.commit(moving(StagedFiles::none(), "a", Some(7), 8, "zombie")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     appends(&restarted, 25, 2).await;
+}
+
+/// Counts what is asked of the storage, and lets it be.
+#[derive(Debug, Default)]
+struct Counting(Mutex<HashMap<StoreOp, u32>>);
+
+impl FaultInjector for Counting {
+    fn fault(&self, op: StoreOp, _: &str) -> Option<Fault> {
+        *self.0.lock().entry(op).or_default() += 1;
+        None
+    }
+}
+
+impl Counting {
+    /// Reads, writes and listings since the last call.
+    fn take(&self) -> [u32; 3] {
+        let counts = std::mem::take(&mut *self.0.lock());
+        [StoreOp::Get, StoreOp::Put, StoreOp::List].map(|op| counts.get(&op).copied().unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn what_a_commit_costs_does_not_grow_with_history() {
+    let place = Place::new().await;
+    let counts = Arc::new(Counting::default());
+    let lake = place.again(Some(counts.clone())).await;
+    let table = orders(&lake);
+    table.ensure(&spec(&[])).await.unwrap();
+    let mut costs = Vec::new();
+    for step in 0..45 {
+        let staged = stage(&table, &rows(step..step + 1)).await.unwrap();
+        counts.take();
+        let from = (step > 0).then_some(step);
+        table.commit(moving(staged, "a", from, step + 1, &format!("run-{step}"))).await.unwrap();
+        costs.push(counts.take());
+        table.settle().await;
+    }
+    assert!(costs.iter().all(|cost| *cost == [0, 1, 0]), "one write, nothing else: {costs:?}");
+    counts.take();
+    table.refresh().await.unwrap();
+    assert_eq!(counts.take(), [1, 0, 0], "one read when nothing is new");
+    // Opening reads the hint, the checkpoint and the commits since, and lists nothing.
+    let again = orders(&place.again(Some(counts.clone())).await);
+    again.refresh().await.unwrap();
+    let [reads, writes, lists] = counts.take();
+    assert!(reads < 20 && writes == 0 && lists == 0, "{reads} {writes} {lists}");
 }
 
 #[tokio::test]
