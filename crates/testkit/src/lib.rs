@@ -1,6 +1,7 @@
-//! What tests share: the real binary as a process, deterministic inputs, doubles of what a crate builds on.
+//! What tests share.
 //!
-//! Nothing outside tests and the bench crate depends on it.
+//! Owns: the real binary as a process, deterministic inputs, doubles of what a crate builds on. Does not own: anything
+//! that runs outside of tests; nothing but tests and the bench crate depends on it.
 
 mod datasets;
 mod flowline_process;
