@@ -24,7 +24,7 @@ pub fn run(init: &Init, printer: &Printer) -> anyhow::Result<ExitCode> {
 /// Writes the files of a template and returns their paths.
 pub fn write(template: &str, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let Some(files) = flowline_project::template(template) else {
-        bail!("there is no template `{template}`; there is: {}", flowline_project::templates().join(", "));
+        bail!("there is no template `{template}`; there is: {}", flowline_project::TEMPLATES.join(", "));
     };
     let occupied = folder.is_dir() && folder.read_dir()?.next().is_some();
     if occupied || folder.is_file() {
@@ -36,7 +36,7 @@ pub fn write(template: &str, folder: &std::path::Path) -> anyhow::Result<Vec<Str
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("creating `{}`", parent.display()))?;
         }
-        std::fs::write(&path, file.text).with_context(|| format!("writing `{}`", path.display()))?;
+        std::fs::write(&path, file.contents).with_context(|| format!("writing `{}`", path.display()))?;
         written.push(file.path.to_owned());
     }
     Ok(written)

@@ -3,5 +3,5 @@
 mod shop;
 mod traffic;
 
-pub use shop::{Mistakes, Shop, Visit};
+pub use shop::{Mistakes, Shop};
 pub use traffic::{Traffic, TrafficCounts};
