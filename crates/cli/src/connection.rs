@@ -141,13 +141,14 @@ impl NodeClient {
     async fn query(&self, query: &QueryRequest) -> anyhow::Result<Answer> {
         let mut body = json!({ "sql": query.sql });
         if let Some(as_of) = &query.as_of {
-            body["as_of"] = json!(as_of);
+            // A version is a number there, a time a text.
+            body["as_of"] = as_of.parse::<u64>().map_or_else(|_| json!(as_of), |version| json!(version));
         }
         if let Some(rows_max) = query.rows_max {
             body["rows_max"] = json!(rows_max);
         }
         if let Some(timeout) = query.timeout {
-            body["timeout_ms"] = json!(timeout.as_millis() as u64);
+            body["timeout"] = json!(format!("{}ms", timeout.as_millis().clamp(1, 600_000)));
         }
         let request =
             self.request(Method::POST, "/v1/query").header("accept", "application/vnd.apache.arrow.stream");
@@ -160,8 +161,12 @@ impl NodeClient {
             }
             bail!("{}", problem(&answer, status.as_u16()));
         }
-        let reads = response.headers().get_all("flowline-read").iter();
-        let reads = reads.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
+        let reads = response
+            .headers()
+            .get("flowline-reads")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let reads = reads.split(", ").filter(|read| !read.is_empty()).map(read_as_told).collect();
         let reader = StreamReader::try_new(std::io::Cursor::new(response.bytes().await?), None)?;
         let batches = reader.collect::<Result<Vec<_>, _>>()?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -169,6 +174,20 @@ impl NodeClient {
         let truncated = query.rows_max.is_some_and(|rows_max| rows as u64 == rows_max);
         Ok(Answer { batches, reads, truncated })
     }
+}
+
+/// `shop.orders;version=12;committed_at="…"` as `shop.orders version 12 of …`.
+fn read_as_told(item: &str) -> String {
+    let mut parts = item.split(';');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('=') {
+            Some(("version", version)) => text.push_str(&format!(" version {version}")),
+            Some(("committed_at", at)) => text.push_str(&format!(" of {}", at.trim_matches('"'))),
+            _ => {}
+        }
+    }
+    text
 }
 
 /// The sentence of an RFC 9457 problem.

@@ -169,7 +169,10 @@ impl Node {
         let landed = async {
             let batches = self.rows("SELECT * FROM system.hops").await?;
             let hops = flowline_view::rows::<HopRow>(&batches)?;
-            anyhow::Ok(hops.iter().all(|hop| hop.lag_records.unwrap_or(0) == 0))
+            anyhow::Ok(
+                hops.iter()
+                    .all(|hop| hop.lag_records.unwrap_or(0) == 0 && hop.lag_versions.unwrap_or(0) == 0),
+            )
         };
         let quiet = || self.activity.as_ref().is_none_or(|activity| activity.idle());
         landed.await.unwrap_or(false) && quiet()
