@@ -93,7 +93,7 @@ async fn create(table: &Arc<Shared>, spec: &TableSpec, wanted: &SchemaRef) -> Re
     let _turn = table.turn.lock().await;
     match put(table, 0, &commit).await? {
         Put::Done(commit) => {
-            table.keep(Snapshot::first(&table.name, 0, commit, false)?);
+            table.keep(Snapshot::first(&table.name, 0, *commit, false)?);
             Ok(Some(()))
         }
         Put::Lost => Ok(None),

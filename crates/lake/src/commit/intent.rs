@@ -64,7 +64,7 @@ pub(crate) async fn run(
         // Not held over the write, so that applying the commit need not copy the list of files.
         drop(snapshot);
         match put(table, version, &commit).await? {
-            Put::Done(commit) => return Ok(finish(table, version, commit, rows_removed, started)),
+            Put::Done(commit) => return Ok(finish(table, version, *commit, rows_removed, started)),
             Put::Lost => {
                 tracing::debug!(table = %table.name, version, attempt, "another commit took the version");
                 metrics::counter!("flowline_lake_commit_conflicts_total", table.labels().iter()).increment(1);

@@ -11,7 +11,7 @@ use crate::table::Shared;
 /// What became of a commit.
 pub(crate) enum Put {
     /// It is in the log: this commit, or an earlier attempt of the same run.
-    Done(Commit),
+    Done(Box<Commit>),
     /// Another commit has this version.
     Lost,
 }
@@ -30,7 +30,7 @@ pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result
     let mut attempt = 1;
     loop {
         let error = match table.store.put_new(&path, bytes.clone()).await {
-            Ok(PutNew::Written) => return Ok(Put::Done(commit.clone())),
+            Ok(PutNew::Written) => return Ok(Put::Done(Box::new(commit.clone()))),
             Ok(PutNew::Exists) => None,
             Err(error) => Some(error),
         };
@@ -41,7 +41,7 @@ pub(crate) async fn put(table: &Shared, version: i64, commit: &Commit) -> Result
             (Err(unread), None) => return Err(unread),
         };
         match (found, error) {
-            (Some(found), _) if same(&found, commit) => return Ok(Put::Done(found)),
+            (Some(found), _) if same(&found, commit) => return Ok(Put::Done(Box::new(found))),
             (Some(_), _) => return Ok(Put::Lost),
             (None, Some(error)) if !error.kind().retryable() || attempt >= backoff.attempts_max => {
                 return Err(error);

@@ -62,21 +62,21 @@ impl Log {
     /// The newest version; none when there is no table.
     pub(crate) async fn latest(&self) -> Result<Option<Snapshot>, LakeError> {
         if let Some(hint) = self.hint().await? {
-            match self.from_checkpoint(&hint).await {
+            match self.load_checkpoint(&hint).await {
                 Ok(snapshot) => return self.forward(snapshot, None).await.map(Some),
                 // The file that the hint names may have been cleaned up since it was read.
                 Err(LakeError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
-        } else if let Some(snapshot) = self.from_beginning().await? {
+        } else if let Some(snapshot) = self.load_beginning().await? {
             return self.forward(snapshot, None).await.map(Some);
         }
         match self.listed(i64::MAX).await? {
             Some(checkpoint) => {
-                let snapshot = self.from_checkpoint(&checkpoint).await?;
+                let snapshot = self.load_checkpoint(&checkpoint).await?;
                 self.forward(snapshot, None).await.map(Some)
             }
-            None => match self.from_beginning().await? {
+            None => match self.load_beginning().await? {
                 Some(snapshot) => self.forward(snapshot, None).await.map(Some),
                 None => Ok(None),
             },
@@ -94,8 +94,8 @@ impl Log {
             None => self.listed(version).await?,
         };
         let start = match checkpoint {
-            Some(checkpoint) => self.from_checkpoint(&checkpoint).await?,
-            None => self.from_beginning().await?.ok_or_else(|| self.no_version(version))?,
+            Some(checkpoint) => self.load_checkpoint(&checkpoint).await?,
+            None => self.load_beginning().await?.ok_or_else(|| self.no_version(version))?,
         };
         let snapshot = self.forward(start, Some(version)).await?;
         if snapshot.version == version { Ok(snapshot) } else { Err(self.no_version(version)) }
@@ -168,14 +168,14 @@ impl Log {
         }
     }
 
-    async fn from_beginning(&self) -> Result<Option<Snapshot>, LakeError> {
+    async fn load_beginning(&self) -> Result<Option<Snapshot>, LakeError> {
         match self.commit(0).await? {
             Some(commit) => Snapshot::first(&self.table, 0, commit, false).map(Some),
             None => Ok(None),
         }
     }
 
-    async fn from_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Snapshot, LakeError> {
+    async fn load_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Snapshot, LakeError> {
         let (content, commit) =
             futures::try_join!(self.read_checkpoint(checkpoint, &COLUMNS), self.commit(checkpoint.version))?;
         let mut snapshot = Snapshot::first(&self.table, checkpoint.version, content, true)?;
@@ -217,10 +217,10 @@ impl Log {
             }
         }
         found.sort();
-        let whole = found
+        let mut whole = found
             .chunk_by(|one, other| (one.0, one.1) == (other.0, other.1))
             .filter(|group| group.len() == group[0].1 as usize);
-        Ok(whole.last().map(|group| Checkpoint {
+        Ok(whole.next_back().map(|group| Checkpoint {
             version: group[0].0,
             parts: group.iter().map(|(_, _, path)| path.clone()).collect(),
         }))

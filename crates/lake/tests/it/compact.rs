@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use flowline_lake::{CommitMode, CompactOptions, LakeError, ReadAt, TableCommit, VACUUM_KEEP};
 
-use crate::support::{Place, append, ids, orders, rows, select, spec, stage};
+use crate::support::{Place, append, ids, machine_time, orders, rows, select, spec, stage};
 
 fn few() -> CompactOptions {
     CompactOptions { files_min: 2, ..CompactOptions::default() }
@@ -87,7 +87,7 @@ fn age(path: &std::path::Path, by: Duration) {
             age(&entry.path(), by);
         } else {
             let file = std::fs::File::options().append(true).open(entry.path()).unwrap();
-            file.set_modified(SystemTime::now() - by).unwrap();
+            file.set_modified(machine_time() - by).unwrap();
         }
     }
 }
@@ -105,7 +105,7 @@ async fn vacuum_takes_only_what_no_one_needs() {
     let table = orders(&place.lake);
     // The files' times are the machine's: so is the lake's here.
     place.clock.advance(
-        (SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap())
+        (machine_time().duration_since(SystemTime::UNIX_EPOCH).unwrap())
             - Duration::from_secs(crate::support::START as u64),
     );
     table.ensure(&spec(&[])).await.unwrap();

@@ -1,7 +1,7 @@
 //! A lake in a folder that goes away, and rows to put into it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::{
     ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -22,6 +22,11 @@ use tempfile::TempDir;
 
 /// 2026-01-05 00:00:00 UTC.
 pub const START: i64 = 1_767_571_200;
+
+/// The time of the machine, which the times of files follow.
+pub fn machine_time() -> SystemTime {
+    flowline_base::system_clock().now().into()
+}
 
 pub struct Place {
     pub dir: TempDir,
