@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use flowline_base::{Backoff, retry};
+use flowline_base::{Backoff, Clock, SystemClock, retry};
 use sqlx::{Any, AnyPool, Transaction};
 
 use crate::LedgerError;
@@ -48,17 +48,23 @@ impl Database {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        retry(BACKOFF, |attempt| {
+        let start = SystemClock.instant();
+        let result = retry(BACKOFF, |attempt| {
             let outcome = operation();
             async move {
                 let result = outcome.await.map_err(|fault| fault.during(action));
                 if let Err(error @ LedgerError::Transient { .. }) = &result {
+                    metrics::counter!("flowline_ledger_failed_attempts_total", "operation" => action)
+                        .increment(1);
                     tracing::warn!(attempt, "{error}");
                 }
                 result
             }
         })
-        .await
+        .await;
+        let seconds = (SystemClock.instant() - start).as_secs_f64();
+        metrics::histogram!("flowline_ledger_operation_seconds", "operation" => action).record(seconds);
+        result
     }
 }
 

@@ -1,5 +1,7 @@
 //! Positions: how far each hop has read each input.
 
+use std::collections::HashSet;
+
 use flowline_model::{DatasetName, Position, Run};
 use sqlx::AnyConnection;
 
@@ -26,10 +28,8 @@ pub(crate) async fn advance(
     landed: &[LandedFile],
 ) -> Result<(), Fault> {
     let moved_at = run.finished_at.unwrap_or(run.started_at);
-    for input in &run.inputs {
-        if landed.iter().any(|file| file.path == input.input) {
-            continue;
-        }
+    let files: HashSet<&str> = landed.iter().map(|file| file.path.as_str()).collect();
+    for input in run.inputs.iter().filter(|input| !files.contains(input.input.as_str())) {
         sqlx::query(ADVANCE)
             .bind(run.hop.to_string())
             .bind(text(&input.input))

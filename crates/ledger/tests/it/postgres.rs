@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use flowline_base::RunId;
-use flowline_ledger::contract::samples::landing;
-use flowline_ledger::{Ledger, LedgerError, connect};
+use flowline_ledger::contract::samples::{finding, landing};
+use flowline_ledger::{FindingFilter, Ledger, LedgerError, connect};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
@@ -105,4 +105,48 @@ async fn a_wrong_password_is_not_told() {
     url.set_password(Some("geheim")).unwrap();
     let error = connect(url.as_str()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
+}
+
+/// A server that restarts, a connection pooler that gives up: what was under way is done again, and counts once.
+#[tokio::test]
+async fn broken_connections_lose_and_repeat_nothing() {
+    let Some(schema) = Schema::create().await else {
+        println!("skipped: FLOWLINE_TEST_POSTGRES is not set");
+        return;
+    };
+    // A database of its own, so that only its connections are broken.
+    let mut admin = PgConnection::connect(&schema.server).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("CREATE DATABASE {}", schema.name))).await.unwrap();
+    let mut url = url::Url::parse(&schema.server).unwrap();
+    url.set_path(&schema.name);
+    let ledger = connect(url.as_str()).await.unwrap();
+
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..3i64 {
+        let ledger = ledger.clone();
+        writers.spawn(async move {
+            for step in 0..15i64 {
+                let number = step * 3 + writer;
+                let run = landing("orders", number * 10, number * 10 + 10, number);
+                ledger.record_run(&run, &[], &[finding("orders", 1, number, number)]).await.unwrap();
+            }
+        });
+    }
+    let terminate = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
+    let mut broken: i64 = 0;
+    while broken < 12 && !writers.is_empty() {
+        let now: i64 = sqlx::query_scalar(terminate).bind(&schema.name).fetch_one(&mut admin).await.unwrap();
+        broken += now;
+        while writers.try_join_next().is_some_and(|done| done.is_ok()) {}
+        tokio::task::yield_now().await;
+    }
+    writers.join_all().await;
+
+    let totals = ledger.totals().await.unwrap();
+    assert_eq!((totals[0].runs, totals[0].counts.read, totals[0].gap()), (45, 450, 0));
+    let found = ledger.findings(&FindingFilter::default()).await.unwrap();
+    assert_eq!(found[0].finding.count, 45);
+    assert!(broken > 0);
+    drop(ledger);
+    admin.execute(AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", schema.name))).await.unwrap();
 }
