@@ -27,7 +27,7 @@ enum Step {
     Die {
         batches: Vec<Plan>,
         after: u64,
-        machine: bool,
+        down: Down,
     },
     /// Appends while the disk has this much room; then it has more again.
     Full {
@@ -37,8 +37,20 @@ enum Step {
     /// Appends while a sync fails; then the process or the machine goes down.
     FailSync {
         batches: Vec<Plan>,
-        machine: bool,
+        down: Down,
     },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Down {
+    Process,
+    Machine,
+    /// First the process; then the machine, once the next process has opened the log.
+    Both,
+}
+
+fn down() -> impl Strategy<Value = Down> {
+    prop_oneof![Just(Down::Process), Just(Down::Machine), Just(Down::Both)]
 }
 
 #[derive(Debug, Clone)]
@@ -60,9 +72,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..=100u64).prop_map(Step::Release),
         1 => Just(Step::Retain),
         1 => Just(Step::Reopen),
-        4 => (plans(), 0..20u64, any::<bool>()).prop_map(|(batches, after, machine)| Step::Die { batches, after, machine }),
+        4 => (plans(), 0..20u64, down()).prop_map(|(batches, after, down)| Step::Die { batches, after, down }),
         2 => (plans(), 0..600usize).prop_map(|(batches, room)| Step::Full { batches, room }),
-        1 => (plans(), any::<bool>()).prop_map(|(batches, machine)| Step::FailSync { batches, machine }),
+        1 => (plans(), down()).prop_map(|(batches, down)| Step::FailSync { batches, down }),
     ]
 }
 
@@ -118,10 +130,10 @@ impl Model {
                 self.log = open(&self.disk, &self.settings).await;
                 self.check().await;
             }
-            Step::Die { batches, after, machine } => {
+            Step::Die { batches, after, down } => {
                 self.disk.die_after(after);
                 self.append(batches, false).await;
-                self.go_down(machine).await;
+                self.go_down(down).await;
             }
             Step::Full { batches, room } => {
                 self.disk.set_room(Some(room));
@@ -130,19 +142,22 @@ impl Model {
                 assert!(refused.iter().all(full), "{refused:?}");
                 self.disk.set_room(None);
             }
-            Step::FailSync { batches, machine } => {
+            Step::FailSync { batches, down } => {
                 self.disk.fail_next_sync();
                 self.append(batches, false).await;
-                self.go_down(machine).await;
+                self.go_down(down).await;
             }
         }
     }
 
-    async fn go_down(&mut self, machine: bool) {
-        self.disk = self.disk.after_kill();
+    async fn go_down(&mut self, down: Down) {
+        self.disk = match down {
+            Down::Process | Down::Both => self.disk.after_kill(),
+            Down::Machine => self.disk.after_crash(&mut self.random),
+        };
         self.log = open(&self.disk, &self.settings).await;
         self.check().await;
-        if machine {
+        if matches!(down, Down::Both) {
             // What the next process made of it must be durable already.
             self.disk = self.disk.after_crash(&mut self.random);
             self.log = open(&self.disk, &self.settings).await;
