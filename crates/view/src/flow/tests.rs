@@ -145,7 +145,11 @@ fn lag_of_a_transform_is_what_its_inputs_committed_since_through_views_too() {
     flow.positions = vec![position("daily", "shop.orders", 86)];
     let unread = flow.unread();
     let expected = Unread { hop: dataset("daily"), input: dataset("orders"), version: 86, versions: 3 };
-    assert_eq!(unread, std::slice::from_ref(&expected), "versions count from 89, the newest that changed rows");
+    assert_eq!(
+        unread,
+        std::slice::from_ref(&expected),
+        "versions count from 89, the newest that changed rows"
+    );
 
     let rows = flow.hops(&[(expected, Some(at(NOW - 31)))]);
     assert_eq!((rows[2].lag_versions, rows[2].lag_seconds), (Some(3), Some(31)));
