@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::project::{project, start};
 
-const FLOWLINE: &str = "name: clients\nteams:\n  - { name: team-clients }\ndefaults:\n  landing: { flush_after: 100ms }\n";
+const FLOWLINE: &str = "name: clients\nteams:\n  team-clients: { contact: team-clients@example.org }\ndefaults:\n  landing: { flush_after: 100ms }\n";
 
 const EVENTS: &str = "description: Events of clients.
 owner: team-clients

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::project::{project, run, run_well, start};
 
-const FLOWLINE: &str = "name: small\nteams:\n  - { name: team-small }\n";
+const FLOWLINE: &str = "name: small\nteams:\n  team-small: { contact: team-small@example.org }\n";
 
 #[test]
 fn init_writes_a_project_that_checks_and_refuses_a_folder_that_is_not_empty() {
@@ -50,7 +50,7 @@ fn check_points_into_the_sql() {
             "datasets/small/things.yaml",
             "owner: team-small\nzone: raw\nfrom: { source: http }\ncolumns:\n  - { name: id, type: string }\n",
         ),
-        ("datasets/small/view.yaml", "owner: team-small\nzone: trusted\nfrom: { sql: view }\n"),
+        ("datasets/small/view.yaml", "owner: team-small\nzone: trusted\nfrom: { source: sql }\n"),
         ("datasets/small/view.sql", "SELECT id,\n       idd\nFROM small.thing\n"),
     ]);
     let output = run(&["check", folder.path().to_str().unwrap(), "--output", "json"]);

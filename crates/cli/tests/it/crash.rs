@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::project::{BINARY, project, start};
 
 const FLOWLINE: &str =
-    "name: crash\nteams:\n  - { name: team-crash }\ndefaults:\n  landing: { flush_after: 300ms }\n";
+    "name: crash\nteams:\n  team-crash: { contact: team-crash@example.org }\ndefaults:\n  landing: { flush_after: 300ms }\n";
 
 const EVENTS: &str =
     "description: Events without a key; retries are told apart by their idempotency key alone.
@@ -37,7 +37,8 @@ columns:
 const TOTALS: &str = "description: Kept up from the events.
 owner: team-crash
 zone: trusted
-from: { sql: append }
+from: { source: sql }
+materialize: append
 sql: SELECT id, amount FROM crash.events
 ";
 

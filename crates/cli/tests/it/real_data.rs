@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::project::{project, start};
 
-const FLOWLINE: &str = "name: air\nteams:\n  - { name: team-air }\ndefaults:\n  landing: { flush_after: 200ms }\n";
+const FLOWLINE: &str = "name: air\nteams:\n  team-air: { contact: team-air@example.org }\ndefaults:\n  landing: { flush_after: 200ms }\n";
 
 const FLIGHTS: &str = "description: Flights of one year, as events.
 owner: team-air
@@ -69,7 +69,8 @@ columns:
 const WORST_ROUTES: &str = "description: The routes with the worst mean delay.
 owner: team-air
 zone: trusted
-from: { sql: full }
+from: { source: sql }
+materialize: full
 sql: |
   SELECT o.name AS origin, d.name AS destination, f.origin AS origin_code, f.destination AS destination_code,
          avg(f.delay) AS mean_delay, count(*) AS flights

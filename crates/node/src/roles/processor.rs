@@ -32,11 +32,6 @@ impl Activity {
     pub fn idle(&self) -> bool {
         self.running.lock().is_empty() && !*self.pending.lock()
     }
-
-    /// Has the facts looked at now.
-    pub fn wake(&self) {
-        self.changed.notify_one();
-    }
 }
 
 /// Starts the one task that decides and runs.
