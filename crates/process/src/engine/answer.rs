@@ -41,13 +41,14 @@ impl QueryEngine {
     /// [`ProcessError::Sql`] points at the word that is wrong; [`ProcessError::NotReadOnly`] names what would change
     /// something; [`ProcessError::AsOf`] when a version is asked for of several tables.
     pub async fn query(&self, sql: &str, options: &QueryOptions) -> Result<QueryAnswer, ProcessError> {
-        let started = Instant::now();
+        let started = Instant::from_std(self.clock().instant());
         let limit = options.timeout.map(|timeout| Limit { timeout, deadline: started + timeout });
         let pins = options.as_of.map_or(Pins::Latest, Pins::AsOf);
         let resolver = Resolver::new(self.clone(), pins);
         let state = self.state_with(&resolver);
         let prepared = async {
             let statement = read_only::parse_one(sql)?;
+            read_only::refuse_others(&statement)?;
             self.verify_names(&state, &statement)?;
             let plan = plan_of(&state, statement).await?;
             read_only::verify(&plan)?;
@@ -58,7 +59,8 @@ impl QueryEngine {
         let stream = within(limit, prepared).await??;
         let truncated = Arc::new(AtomicBool::new(false));
         let stream = limited(stream, options.rows_max, limit, Arc::clone(&truncated));
-        metrics::histogram!("flowline_process_query_start_seconds").record(started.elapsed().as_secs_f64());
+        let took = self.clock().instant().saturating_duration_since(started.into_std());
+        metrics::histogram!("flowline_process_query_start_seconds").record(took.as_secs_f64());
         Ok(QueryAnswer { schema: stream.schema(), stream, reads: resolver.reads(), truncated })
     }
 
@@ -66,7 +68,7 @@ impl QueryEngine {
     fn verify_names(&self, state: &SessionState, statement: &Statement) -> Result<(), ProcessError> {
         for reference in read_only::tables_named(statement) {
             if !self.is_table(state, &reference) {
-                return Err(self.unknown(state, &reference).into());
+                return Err(self.unknown(&reference).into());
             }
         }
         Ok(())
@@ -87,13 +89,12 @@ impl QueryEngine {
         catalog.and_then(|catalog| catalog.schema(schema)).is_some_and(|schema| schema.table_exist(table))
     }
 
-    fn unknown(&self, state: &SessionState, reference: &Reference) -> Fault {
+    fn unknown(&self, reference: &Reference) -> Fault {
         let extra = self.inner.extra.read();
         let schema = reference.parts.iter().rev().nth(1).and_then(|schema| extra.get(schema));
         let (Some(schema), Some(table)) = (schema, reference.parts.last()) else {
             return graph::unknown(self.plan(), reference);
         };
-        let _ = state;
         let names = schema.table_names();
         let fault = Fault::new(reference.place, format!("there is no table `{}`", reference.name()));
         match crate::sql::nearest(table, names.iter().map(String::as_str)) {

@@ -30,6 +30,34 @@ pub(super) fn parse_one(sql: &str) -> Result<Statement, ProcessError> {
     }
 }
 
+/// Refuses what is not a question. The plan is looked at as well, see [`verify`]: this is for the words of the answer.
+pub(super) fn refuse_others(statement: &Statement) -> Result<(), ProcessError> {
+    match statement {
+        Statement::Statement(inner) => match inner.as_ref() {
+            SqlStatement::Query(_)
+            | SqlStatement::ExplainTable { .. }
+            | SqlStatement::ShowTables { .. }
+            | SqlStatement::ShowColumns { .. }
+            | SqlStatement::ShowCreate { .. }
+            | SqlStatement::ShowFunctions { .. }
+            | SqlStatement::ShowVariable { .. } => Ok(()),
+            other => Err(ProcessError::NotReadOnly(first_words(&other.to_string()))),
+        },
+        Statement::Explain(explain) => refuse_others(&explain.statement),
+        Statement::CreateExternalTable(_) => {
+            Err(ProcessError::NotReadOnly("`CREATE EXTERNAL TABLE`".to_owned()))
+        }
+        Statement::CopyTo(_) => Err(ProcessError::NotReadOnly("`COPY`".to_owned())),
+        Statement::Reset(_) => Err(ProcessError::NotReadOnly("`RESET`".to_owned())),
+    }
+}
+
+/// The keywords that a statement begins with, at most two.
+fn first_words(statement: &str) -> String {
+    let keyword = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase());
+    format!("`{}`", statement.split_whitespace().take(2).take_while(keyword).collect::<Vec<_>>().join(" "))
+}
+
 /// The tables that a statement names.
 pub(super) fn tables_named(statement: &Statement) -> Vec<Reference> {
     match statement {

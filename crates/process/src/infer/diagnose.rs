@@ -210,6 +210,9 @@ impl VisitorMut for Blank<'_> {
 /// Any other reason, at the place that the planner gives, or at the function that its message names.
 fn other_fault(statement: &Statement, error: &DataFusionError) -> Fault {
     let (error, place) = first_cause(error, None);
+    if let Some(fault) = known_fault(error, place.unwrap_or(Place::START)) {
+        return fault;
+    }
     let message = words(error);
     let mut lines = message.lines().filter(|line| !line.trim().is_empty());
     let mut first = lines.next().unwrap_or("this cannot be planned").trim().trim_end_matches('.').to_owned();
@@ -227,6 +230,24 @@ fn other_fault(statement: &Statement, error: &DataFusionError) -> Fault {
         };
     }
     Fault::new(place.unwrap_or(Place::START), first)
+}
+
+/// Reasons that the planner tells in its own words, in ours.
+fn known_fault(error: &DataFusionError, place: Place) -> Option<Fault> {
+    if let DataFusionError::SchemaError(inner, _) = error
+        && let SchemaError::AmbiguousReference { field } = inner.as_ref()
+    {
+        let name = &field.name;
+        let fault = Fault::new(place, format!("more than one table here has a column `{name}`"));
+        return Some(fault.hint(format!("write which one: `table.{name}`")));
+    }
+    let message = words(error);
+    let (_, rest) =
+        message.split_once("column \"").filter(|_| message.contains("must appear in the GROUP BY clause"))?;
+    let column = rest.split('"').next()?;
+    let name = column.rsplit('.').next().unwrap_or(column);
+    let fault = Fault::new(place, format!("`{name}` is neither grouped by nor inside an aggregate"));
+    Some(fault.hint(format!("add it to GROUP BY, or use an aggregate such as `max({name})`")))
 }
 
 fn first_cause<'a>(error: &'a DataFusionError, place: Option<Place>) -> (&'a DataFusionError, Option<Place>) {

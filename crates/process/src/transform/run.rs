@@ -5,8 +5,8 @@ use std::time::Duration;
 use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId, chain, retry};
 use flowline_lake::{Committed, TableCommit, TableId};
 use flowline_model::{
-    Attempt as AttemptFact, Commit, Counts, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind, Severity,
-    SqlOrigin,
+    Attempt as AttemptFact, Commit, Counts, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind,
+    Severity, SqlOrigin,
 };
 use tokio_util::sync::CancellationToken;
 

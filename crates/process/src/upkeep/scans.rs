@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::{EmptyRelation, LogicalPlan, TableScan, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableSource, cast};
 use flowline_model::DatasetName;
 
 /// The source of a scan that has a number. It can be planned over, not run: [`bind`] puts a real one in its place.
@@ -95,14 +96,26 @@ pub(crate) fn only_branches_with(plan: LogicalPlan, number: usize) -> Result<Log
         let LogicalPlan::Union(mut union) = node else { return Ok(Transformed::no(node)) };
         let reads = |input: &Arc<LogicalPlan>| scans_below(input).contains(&number);
         if union.inputs.iter().any(reads) {
-            for input in &mut union.inputs {
-                if !reads(input) {
-                    let empty = EmptyRelation { produce_one_row: false, schema: Arc::clone(input.schema()) };
-                    *input = Arc::new(LogicalPlan::EmptyRelation(empty));
-                }
-            }
+            union.inputs.retain(reads);
         }
-        Ok(Transformed::yes(LogicalPlan::Union(union)))
+        match union.inputs.as_slice() {
+            [only] => renamed(only, &union.schema).map(Transformed::yes),
+            _ => Ok(Transformed::yes(LogicalPlan::Union(union))),
+        }
     })?;
     Ok(cut.data)
+}
+
+/// A branch of a union with the union's names and types for its columns.
+fn renamed(branch: &Arc<LogicalPlan>, union: &DFSchema) -> Result<LogicalPlan> {
+    let columns = branch.schema().columns().into_iter().zip(branch.schema().fields()).zip(union.iter());
+    let exprs: Vec<Expr> = columns
+        .map(|((column, is), (qualifier, field))| {
+            let column = Expr::Column(column);
+            let same = is.data_type() == field.data_type();
+            let column = if same { column } else { cast(column, field.data_type().clone()) };
+            column.alias_qualified(qualifier.cloned(), field.name())
+        })
+        .collect();
+    LogicalPlanBuilder::from(branch.as_ref().clone()).project(exprs)?.build()
 }

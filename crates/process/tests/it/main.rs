@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod check;
+mod differential;
+mod slt;
 mod support;
 mod transforms;
 mod upkeep;

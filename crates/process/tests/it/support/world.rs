@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use flowline_base::{Clock, ManualClock, SharedClock};
 use flowline_lake::faults::FaultInjector;
-use flowline_lake::{Committed, Lake, LakeSettings, Table, TableCommit, TableId, TableSpec, WriterOptions, arrow_types};
+use flowline_lake::{
+    Committed, Lake, LakeSettings, Table, TableCommit, TableId, TableSpec, WriterOptions, arrow_types,
+};
 use flowline_ledger::Ledger;
 use flowline_model::{Dataset, DatasetName, Plan, Run};
 use flowline_process::{AsOf, ProcessError, QueryEngine, QueryOptions, Transformer};
@@ -98,7 +100,8 @@ impl World {
     pub async fn land(&self, name: &str, values: &str) -> Committed {
         self.clock.advance(Duration::from_secs(1));
         let dataset = self.dataset(name);
-        let names: Vec<String> = dataset.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+        let names: Vec<String> =
+            dataset.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
         let sql = format!("select * from (values {values}) as t({})", names.join(", "));
         let rows = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
         let table = self.table(name);
@@ -122,8 +125,12 @@ impl World {
             .columns
             .iter()
             .map(|column| {
-                let kind = arrow_types::data_type(&column.data_type);
-                format!("arrow_cast(\"{}\", '{kind}') as \"{}\"", column.name, column.name)
+                let (name, kind) = (&column.name, arrow_types::data_type(&column.data_type));
+                if kind.is_nested() {
+                    format!("\"{name}\"")
+                } else {
+                    format!("arrow_cast(\"{name}\", '{kind}') as \"{name}\"")
+                }
             })
             .collect();
         let instant = format!("arrow_cast({now}, 'Timestamp(µs, \"UTC\")')");
@@ -161,7 +168,11 @@ impl World {
         self.query_with(sql, &QueryOptions::default()).await
     }
 
-    pub async fn query_with(&self, sql: &str, options: &QueryOptions) -> Result<Vec<RecordBatch>, ProcessError> {
+    pub async fn query_with(
+        &self,
+        sql: &str,
+        options: &QueryOptions,
+    ) -> Result<Vec<RecordBatch>, ProcessError> {
         let answer = self.engine.query(sql, options).await?;
         answer.stream.try_collect().await.map_err(ProcessError::from)
     }
