@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flowline_log::{EventLog, LogError, contract};
+use flowline_log::{Batch, EventLog, LogError, contract};
 use proptest::prelude::*;
 
 use crate::support::{open, reopen, settings};
@@ -107,4 +107,24 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test]
+async fn frames_in_a_payload_are_not_frames() {
+    let root = tempfile::tempdir().unwrap();
+    let (original, cut_dir) = (root.path().join("a"), root.path().join("b"));
+    written(&original).await;
+    let log = reopen(&original, settings(1 << 20)).await;
+    let copied = fs::read(original.join(SEGMENT)).unwrap();
+    let before = copied.len();
+    // Somebody sends the log itself as a record.
+    let spans = vec![(0, copied.len() as u32)];
+    let batch = Batch { payload: copied.into(), spans, ..contract::batch(&["x"]) };
+    log.append(&contract::partition(0), batch).await.unwrap();
+    drop(log);
+    let whole = fs::metadata(original.join(SEGMENT)).unwrap().len() as usize;
+    let path = copy(&original, &cut_dir, whole - 1, &[], false);
+    let log = reopen(&cut_dir, settings(1 << 20)).await;
+    assert_eq!(contract::records(&*log, &contract::partition(0), 0).await.len(), 24);
+    assert_eq!(fs::metadata(path).unwrap().len() as usize, before, "it is a torn tail");
 }

@@ -22,7 +22,7 @@ async fn small_log() -> (Files, Vec<Frame>, Vec<(String, Appended)>) {
     let disk = SimDisk::default();
     let log = reopen_on(Arc::new(disk.clone()), Path::new("/log"), settings(SEGMENT_BYTES)).await;
     let mut keys = Vec::new();
-    for number in 0..7 {
+    for number in 0..8 {
         let record = format!("record {number}");
         let batch = contract::batch(&vec![record.as_str(); 1 + number % 3]);
         let key = (number % 2 == 0).then(|| format!("key {number}"));
