@@ -19,8 +19,8 @@ use crate::rewrite::StagedMerge;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
 use crate::{
-    Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedWriter, TableCommit,
-    TableId, TableKind, TableRead, TableSpec, TableStats, WriterOptions,
+    Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedFiles, StagedWriter,
+    TableCommit, TableId, TableKind, TableRead, TableSpec, TableStats, WriterOptions,
 };
 
 /// A handle of one Delta table, which need not exist yet. Cheap to clone; handles of one table share its state.
@@ -237,6 +237,13 @@ impl Table {
     /// never applied twice.
     pub async fn commit(&self, commit: TableCommit) -> Result<Committed, LakeError> {
         crate::commit::commit(&self.shared, commit).await
+    }
+
+    /// Deletes staged files that no commit was ever asked to take up. Where a commit was, and failed, leave them to
+    /// [`Table::vacuum`]: it may have happened.
+    pub async fn discard(&self, staged: StagedFiles) -> Result<(), LakeError> {
+        let paths = staged.files.iter().map(|file| self.shared.store.at(&file.path)).collect();
+        self.shared.store.delete(paths).await.map(drop)
     }
 
     /// Removes the rows for which the predicate is true, and adds the commit's staged rows, in one commit.

@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::LakeError;
 use crate::delta::actions::LOG;
+use crate::delta::protocol;
 use crate::table::Shared;
 
 /// Commits between two checkpoints.
@@ -29,8 +30,6 @@ const REST: u32 = 50;
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Old commits are looked for so often: it lists the whole log.
 const CLEANUP_EVERY: Duration = Duration::from_secs(3600);
-/// How long commits are kept: see the properties of new tables.
-const LOG_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The least that `vacuum` keeps.
 const VACUUM_KEEP_MIN: Duration = Duration::from_secs(3600);
 
@@ -133,8 +132,10 @@ async fn checkpoint(table: &Shared, version: i64) -> Result<(), LakeError> {
 
 /// Deletes commits and checkpoints that are older than the log is kept and that no kept version needs.
 async fn clean_log(table: &Shared, version: i64) -> Result<(), LakeError> {
+    let snapshot = table.some_version().await?;
+    let Some(kept) = protocol::log_retention(&snapshot.metadata) else { return Ok(()) };
     let now = table.lake.settings.clock.now().timestamp_millis();
-    let cutoff = now - i64::try_from(LOG_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let cutoff = now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     let log_store = log_store(table)?;
     let version = u64::try_from(version).unwrap_or_default();
     let deleted = checkpoints::cleanup_expired_logs_for(version, log_store.as_ref(), cutoff, None).await;
@@ -189,10 +190,7 @@ pub(crate) async fn vacuum(table: &Shared, keep: Duration) -> Result<u64, LakeEr
             unneeded.push(object.location);
         }
     }
-    if unneeded.is_empty() {
-        return Ok(0);
-    }
-    let deleted = table.store.delete(unneeded).await?;
+    let deleted = table.store.sweep(since).await? + table.store.delete(unneeded).await?;
     tracing::info!(table = %table.name, deleted, "files that no version needs were deleted");
     Ok(deleted)
 }

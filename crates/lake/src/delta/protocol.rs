@@ -1,5 +1,7 @@
 //! Which tables can be read and written: whatever is not known is refused, so that no rule of the table is broken.
 
+use std::time::Duration;
+
 use super::actions::{Metadata, Protocol};
 use crate::LakeError;
 
@@ -56,10 +58,14 @@ pub(crate) fn check(table: &str, protocol: &Protocol, metadata: &Metadata) -> Re
                 .into(),
         );
     }
-    if metadata.schema_string.contains("delta.generationExpression")
-        || metadata.schema_string.contains("delta.identity.")
-    {
-        return refuse("generated columns".into());
+    for (key, rule) in [
+        ("delta.generationExpression", "generated columns"),
+        ("delta.identity.", "identity columns"),
+        ("delta.invariants", "columns with invariants"),
+    ] {
+        if metadata.schema_string.contains(key) {
+            return refuse(rule.into());
+        }
     }
     Ok(())
 }
@@ -67,4 +73,46 @@ pub(crate) fn check(table: &str, protocol: &Protocol, metadata: &Metadata) -> Re
 /// Whether the table forbids that rows are removed.
 pub(crate) fn append_only(metadata: &Metadata) -> bool {
     metadata.configuration.get("delta.appendOnly").and_then(Option::as_deref) == Some("true")
+}
+
+/// How long the table wants its commits kept; none when they are never to be deleted.
+pub(crate) fn log_retention(metadata: &Metadata) -> Option<Duration> {
+    let property = |name: &str| metadata.configuration.get(name).and_then(Option::as_deref);
+    if property("delta.enableExpiredLogCleanup") == Some("false") {
+        return None;
+    }
+    let kept = property("delta.logRetentionDuration").and_then(interval);
+    Some(kept.unwrap_or(Duration::from_secs(30 * DAY)))
+}
+
+const DAY: u64 = 24 * 3600;
+
+/// A duration as table properties have it: `interval 7 days`.
+fn interval(text: &str) -> Option<Duration> {
+    let mut words = text.split_whitespace().filter(|word| !word.eq_ignore_ascii_case("interval"));
+    let (number, unit) = (words.next()?.parse::<u64>().ok()?, words.next()?.to_ascii_lowercase());
+    let seconds = match unit.trim_end_matches('s') {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3600,
+        "day" => DAY,
+        "week" => 7 * DAY,
+        _ => return None,
+    };
+    words.next().is_none().then(|| Duration::from_secs(number.saturating_mul(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_read() {
+        assert_eq!(interval("interval 7 days"), Some(Duration::from_secs(7 * DAY)));
+        assert_eq!(interval("INTERVAL 1 WEEK"), Some(Duration::from_secs(7 * DAY)));
+        assert_eq!(interval("90 minutes"), Some(Duration::from_secs(5400)));
+        for text in ["", "interval", "interval x days", "interval 1 month", "interval 1 day 2 hours"] {
+            assert_eq!(interval(text), None, "{text}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -188,6 +189,27 @@ fn stage(path: &FilePath) -> io::Result<(File, PathBuf, Option<PathBuf>)> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Deletes what writes that were cut off have left below a folder, when it was last written before this time.
+pub(super) fn sweep(folder: &FilePath, before: SystemTime) -> io::Result<u64> {
+    let mut swept = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            swept += sweep(&entry.path(), before)?;
+        } else if is_staged(&entry.file_name().to_string_lossy()) && entry.metadata()?.modified()? < before {
+            fs::remove_file(entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// The names of unfinished files, here and in `object_store`, which never lists them: `name#digits`.
+fn is_staged(name: &str) -> bool {
+    let digits = name.rsplit_once('#').map(|(_, digits)| digits);
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Syncs the folder of a file, and those above it up to the one that holds the uppermost new folder.

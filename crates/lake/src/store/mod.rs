@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use flowline_base::Backoff;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -148,6 +149,19 @@ impl Store {
             }
         }
         Ok(count)
+    }
+
+    /// Deletes what writes that were cut off before this time have left behind in the folder. Only file systems keep
+    /// such things where nobody sees them.
+    pub(crate) async fn sweep(&self, before: DateTime<Utc>) -> Result<u64, LakeError> {
+        let Some(path) = self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file") else {
+            return Ok(0);
+        };
+        let shown = path.display().to_string();
+        let swept = tokio::task::spawn_blocking(move || durable::sweep(&path, before.into())).await;
+        let failed =
+            |reason: String| LakeError::Transient { action: "sweeping", path: shown.clone(), reason };
+        swept.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
     }
 
     /// An error of the store, with the path and what to do.

@@ -113,6 +113,7 @@ async fn vacuum_takes_only_what_no_one_needs() {
         append(&table, step..step + 1).await;
     }
     let uncommitted = stage(&table, &rows(50..51)).await.unwrap();
+    table.discard(stage(&table, &rows(60..61)).await.unwrap()).await.unwrap();
     table.compact(few()).await.unwrap().unwrap();
     let folder = place.path(&table);
     assert_eq!(parquet_files(&folder), 5);

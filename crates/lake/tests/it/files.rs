@@ -1,10 +1,14 @@
 //! The files of sources, and where lakes can lie.
 
+use std::sync::Arc;
+
 use flowline_base::{Classify, ErrorKind};
+use flowline_lake::faults::{Fault, FaultInjector, StoreOp};
 use flowline_lake::{Lake, LakeError, LakeSettings, TableId};
 use futures::TryStreamExt;
+use parking_lot::Mutex;
 
-use crate::support::{Place, spec};
+use crate::support::{Place, select, spec};
 
 #[tokio::test]
 async fn files_are_listed_and_read() {
@@ -71,4 +75,41 @@ async fn a_lake_may_lie_in_a_folder_of_any_name() {
     assert_eq!(crate::support::ids(&again.table(table.id().clone())).await.len(), 21);
     let log = place.dir.path().join("ein Ordner/ü#%20?/quarantine/a/b/_delta_log");
     assert!(log.join("00000000000000000019.checkpoint.parquet").exists());
+}
+
+#[tokio::test]
+async fn a_lake_need_not_lie_on_a_file_system() {
+    let written = Arc::new(Written::default());
+    let faults: Option<Arc<dyn FaultInjector>> = Some(written.clone());
+    let lake = Lake::open(LakeSettings { faults, ..LakeSettings::new("memory:///some/lake") }).await.unwrap();
+    let table = lake.table(TableId::quarantine("a.b".parse().unwrap()));
+    table.ensure(&spec(&["country"])).await.unwrap();
+    for step in 0..22 {
+        crate::support::append(&table, step * 4..step * 4 + 4).await;
+        table.settle().await;
+    }
+    table.compact(flowline_lake::CompactOptions::default()).await.unwrap().unwrap();
+    assert_eq!(crate::support::ids(&table).await.len(), 88);
+    let found =
+        select(&table, flowline_lake::ReadAt::Version(20), "select count(*) from t where country is null")
+            .await;
+    assert_eq!(found, ["20"]);
+    assert_eq!(table.vacuum(flowline_lake::VACUUM_KEEP).await.unwrap(), 0);
+    let log = "some/lake/quarantine/a/b/_delta_log";
+    for name in ["00000000000000000019.checkpoint.parquet", "_last_checkpoint"] {
+        assert!(written.0.lock().contains(&format!("{log}/{name}")), "{name} in {written:?}");
+    }
+}
+
+/// Remembers what was written, and lets it be.
+#[derive(Debug, Default)]
+struct Written(Mutex<Vec<String>>);
+
+impl FaultInjector for Written {
+    fn fault(&self, op: StoreOp, path: &str) -> Option<Fault> {
+        if op == StoreOp::Put {
+            self.0.lock().push(path.to_owned());
+        }
+        None
+    }
 }
