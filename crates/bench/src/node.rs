@@ -29,7 +29,10 @@ pub fn project(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
     let project = tempfile::tempdir_in(folder)?;
     let datasets = project.path().join("datasets/bench");
     std::fs::create_dir_all(&datasets)?;
-    std::fs::write(project.path().join("flowline.yaml"), "name: bench\nteams:\n  team-bench: { contact: bench@example.org }\n")?;
+    std::fs::write(
+        project.path().join("flowline.yaml"),
+        "name: bench\nteams:\n  team-bench: { contact: bench@example.org }\n",
+    )?;
     std::fs::write(datasets.join("events.yaml"), EVENTS)?;
     Ok(project)
 }

@@ -234,7 +234,10 @@ fn kafka(peers: &Path, folder: &Path, options: &LoadOptions) -> anyhow::Result<V
     )
 }
 
-#[allow(clippy::disallowed_methods, reason = "a peer says nothing when it is up; it has to be asked again and again")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a peer says nothing when it is up; it has to be asked again and again"
+)]
 fn wait_for_port(address: &str) -> anyhow::Result<()> {
     for _ in 0..600 {
         if std::net::TcpStream::connect(address).is_ok() {

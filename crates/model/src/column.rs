@@ -49,8 +49,19 @@ pub enum ColumnType {
 impl ColumnType {
     /// The simple type names, for messages and completions.
     pub const NAMES: [&'static str; 13] = [
-        "string", "boolean", "int8", "int16", "int32", "int64", "float32", "float64", "decimal(p,s)", "date", "timestamp",
-        "binary", "json",
+        "string",
+        "boolean",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float32",
+        "float64",
+        "decimal(p,s)",
+        "date",
+        "timestamp",
+        "binary",
+        "json",
     ];
 }
 
@@ -141,7 +152,8 @@ fn parse_parametric(text: &str, depth: usize) -> Result<ColumnType, ColumnTypeEr
     if let Some(inside) = text.strip_prefix("struct<").and_then(|rest| rest.strip_suffix('>')) {
         let mut fields = Vec::new();
         for field in split_top_level(inside) {
-            let (name, kind) = field.split_once(':').ok_or_else(|| ColumnTypeError::Unknown(field.to_owned()))?;
+            let (name, kind) =
+                field.split_once(':').ok_or_else(|| ColumnTypeError::Unknown(field.to_owned()))?;
             fields.push((name.trim().to_owned(), parse(kind.trim(), depth + 1)?));
         }
         return Ok(ColumnType::Struct(fields));

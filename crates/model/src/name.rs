@@ -23,7 +23,9 @@ pub enum NameError {
     #[error("`{0}` is not a dataset name: expected `domain.name`")]
     Shape(String),
     /// A part has a character it may not have, is empty or too long.
-    #[error("`{0}` is not a valid name: lower-case letters, digits and `_`, first a letter, at most 63 characters")]
+    #[error(
+        "`{0}` is not a valid name: lower-case letters, digits and `_`, first a letter, at most 63 characters"
+    )]
     Part(String),
 }
 

@@ -34,6 +34,9 @@ pub struct Plan {
 impl Plan {
     /// The dataset of this name.
     pub fn dataset(&self, name: &DatasetName) -> Option<&Dataset> {
-        self.datasets.binary_search_by(|dataset| dataset.name.cmp(name)).ok().map(|index| &self.datasets[index])
+        self.datasets
+            .binary_search_by(|dataset| dataset.name.cmp(name))
+            .ok()
+            .map(|index| &self.datasets[index])
     }
 }

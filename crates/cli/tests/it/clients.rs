@@ -24,7 +24,9 @@ columns:
 /// The Python script that plays one client; it prints what went wrong and ends with 1.
 fn python(script: &str, arguments: &[&str]) {
     let Some(python) = std::env::var_os("FLOWLINE_TEST_PYTHON") else {
-        println!("skipped: no Python clients (set FLOWLINE_TEST_PYTHON; `scripts/peers python` installs them)");
+        println!(
+            "skipped: no Python clients (set FLOWLINE_TEST_PYTHON; `scripts/peers python` installs them)"
+        );
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
@@ -63,10 +65,25 @@ fn psql_lists_and_reads_tables() {
     let (host, port) = node.postgres.split_once(':').unwrap();
     let psql = |command: &str| {
         let output = Command::new("psql")
-            .args(["-X", "-h", host, "-p", port, "-U", "someone", "-d", "clients", "-v", "ON_ERROR_STOP=1", "-c", command])
+            .args([
+                "-X",
+                "-h",
+                host,
+                "-p",
+                port,
+                "-U",
+                "someone",
+                "-d",
+                "clients",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                command,
+            ])
             .output()
             .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)
     };
     for (command, expected) in [

@@ -36,7 +36,10 @@ fn check_points_at_every_mistake_at_once() {
         let problem = problems.iter().find(|problem| problem["message"].as_str().unwrap().contains(words));
         let problem = problem.unwrap_or_else(|| panic!("nothing about `{words}` in {report:#}"));
         assert_eq!(problem["file"], "datasets/small/things.yaml");
-        assert!(problem["line"].as_u64().unwrap() > 0 && problem["column"].as_u64().unwrap() > 0, "{problem}");
+        assert!(
+            problem["line"].as_u64().unwrap() > 0 && problem["column"].as_u64().unwrap() > 0,
+            "{problem}"
+        );
         let hint = format!("{} {}", problem["message"], problem["hint"]);
         assert!(hint.contains(nearest), "`{nearest}` is not suggested: {problem}");
     }
@@ -65,7 +68,15 @@ fn check_points_into_the_sql() {
 fn a_second_node_on_the_same_data_is_refused_with_a_sentence() {
     let folder = project(&[("flowline.yaml", FLOWLINE)]);
     let _first = start(folder.path());
-    let second = run(&["up", "--project", folder.path().to_str().unwrap(), "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0"]);
+    let second = run(&[
+        "up",
+        "--project",
+        folder.path().to_str().unwrap(),
+        "--http",
+        "127.0.0.1:0",
+        "--postgres",
+        "127.0.0.1:0",
+    ]);
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("another node"), "{second:?}");
 }
@@ -92,7 +103,8 @@ async fn queries_answer_alike_with_and_without_a_node() {
     assert!(sent.status().is_success());
     assert!(node.terminate().unwrap());
     let node = start(folder.path());
-    while node.query("SELECT * FROM system.counts").await.unwrap().first().is_none_or(|row| row["read"] != 3) {
+    while node.query("SELECT * FROM system.counts").await.unwrap().first().is_none_or(|row| row["read"] != 3)
+    {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let sql = "select sum(id) as total from small.things";
@@ -112,13 +124,28 @@ async fn queries_answer_alike_with_and_without_a_node() {
 #[test]
 fn a_demo_ends_by_itself_and_balances() {
     let said = run_well(&[
-        "demo", "--for", "3s", "--seed", "7", "--output", "json", "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0",
+        "demo",
+        "--for",
+        "3s",
+        "--seed",
+        "7",
+        "--output",
+        "json",
+        "--http",
+        "127.0.0.1:0",
+        "--postgres",
+        "127.0.0.1:0",
     ]);
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["balanced"], true, "{report:#}");
     assert_eq!(report["settled"], true, "{report:#}");
-    let landed: u64 = report["ledger"].as_array().unwrap().iter()
-        .filter(|row| ["shop.orders", "shop.page_views", "shop.payments"].contains(&row["dataset"].as_str().unwrap()))
+    let landed: u64 = report["ledger"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| {
+            ["shop.orders", "shop.page_views", "shop.payments"].contains(&row["dataset"].as_str().unwrap())
+        })
         .map(|row| row["read"].as_u64().unwrap())
         .sum();
     assert_eq!(landed, report["sent"]["acknowledged"].as_u64().unwrap(), "{report:#}");

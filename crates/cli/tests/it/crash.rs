@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::project::{BINARY, project, start};
 
-const FLOWLINE: &str =
-    "name: crash\nteams:\n  team-crash: { contact: team-crash@example.org }\ndefaults:\n  landing: { flush_after: 300ms }\n";
+const FLOWLINE: &str = "name: crash\nteams:\n  team-crash: { contact: team-crash@example.org }\ndefaults:\n  landing: { flush_after: 300ms }\n";
 
 const EVENTS: &str =
     "description: Events without a key; retries are told apart by their idempotency key alone.
@@ -256,8 +255,10 @@ async fn verify(process: &FlowlineProcess, producers: &[Producer]) {
 async fn until_landed(process: &FlowlineProcess) {
     let started = SystemClock.instant();
     loop {
-        let rows =
-            process.query("SELECT dataset, state, running, lag_records, lag_versions, last_error FROM system.hops").await.unwrap();
+        let rows = process
+            .query("SELECT dataset, state, running, lag_records, lag_versions, last_error FROM system.hops")
+            .await
+            .unwrap();
         let behind: Vec<_> =
             rows.iter().filter(|row| row["lag_records"].as_i64().unwrap_or(0) != 0).collect();
         if behind.is_empty() && !rows.is_empty() {

@@ -132,8 +132,13 @@ async fn real_files_give_the_answers_of_an_independent_tool() {
     // The same uploads and the same files again: other requests, the same keys, the same etags.
     upload(&node, &data).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let again = node.query("SELECT dataset, read, written FROM system.counts ORDER BY dataset").await.unwrap();
-    let total: u64 = again.iter().filter(|row| row["dataset"] != "air.worst_routes").map(|row| row["read"].as_u64().unwrap()).sum();
+    let again =
+        node.query("SELECT dataset, read, written FROM system.counts ORDER BY dataset").await.unwrap();
+    let total: u64 = again
+        .iter()
+        .filter(|row| row["dataset"] != "air.worst_routes")
+        .map(|row| row["read"].as_u64().unwrap())
+        .sum();
     assert_eq!(total, 20_000 + 200_000 + 3_376 + 10_000, "a second upload changed something: {again:#?}");
     drop(node);
     compare(&data, folder.path(), &answers);
@@ -152,7 +157,8 @@ async fn upload(node: &FlowlineProcess, data: &Path) {
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["accepted"], chunk.len(), "{answer}");
     }
-    let reader = FileReader::try_new(std::fs::File::open(data.join("flights-200k.arrow")).unwrap(), None).unwrap();
+    let reader =
+        FileReader::try_new(std::fs::File::open(data.join("flights-200k.arrow")).unwrap(), None).unwrap();
     let mut writer = StreamWriter::try_new(Vec::new(), &reader.schema()).unwrap();
     for batch in reader {
         writer.write(&batch.unwrap()).unwrap();
@@ -169,7 +175,9 @@ async fn upload(node: &FlowlineProcess, data: &Path) {
 async fn until_counted(node: &FlowlineProcess, expected: [(&str, u64); 2]) -> Vec<Value> {
     for _ in 0..600 {
         let counts = node.query("SELECT * FROM system.counts").await.unwrap();
-        let written = |name: &str| counts.iter().find(|row| row["dataset"] == name).and_then(|row| row["written"].as_u64());
+        let written = |name: &str| {
+            counts.iter().find(|row| row["dataset"] == name).and_then(|row| row["written"].as_u64())
+        };
         if expected.iter().all(|(name, rows)| written(name) == Some(*rows)) {
             return counts;
         }
@@ -203,7 +211,9 @@ async fn answers(node: &FlowlineProcess) -> Vec<(&'static str, Vec<Value>)> {
 
 fn compare(data: &Path, project: &Path, answers: &[(&str, Vec<Value>)]) {
     let Some(python) = std::env::var_os("FLOWLINE_TEST_PYTHON") else {
-        println!("skipped: no independent tool (set FLOWLINE_TEST_PYTHON to a Python with duckdb and deltalake)");
+        println!(
+            "skipped: no independent tool (set FLOWLINE_TEST_PYTHON to a Python with duckdb and deltalake)"
+        );
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/answers.py");
