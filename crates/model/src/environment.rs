@@ -53,8 +53,8 @@ pub struct LogSettings {
     pub sync_window: Duration,
     /// A segment is closed at this size, bytes.
     pub segment_bytes: u64,
-    /// The log of one source partition is never larger than this, bytes: appends beyond it are answered 429 until
-    /// landing catches up and retention makes room.
+    /// At most this many bytes of one source partition wait to be landed: appends beyond it are answered 429 until
+    /// landing catches up. What is landed and still retained comes on top.
     pub bytes_max: u64,
     /// Landed segments are kept this long, for replay and idempotency keys.
     pub retain_for: Duration,

@@ -210,6 +210,10 @@ impl Partition {
         let expired: Vec<Arc<Sealed>> = {
             let mut state = self.state.lock();
             let count = state.expired(settings, now);
+            // A cursor holds its file open, which would keep the bytes of a deleted one.
+            let deleted: Vec<u64> =
+                state.sealed[..count].iter().map(|sealed| sealed.contents.first).collect();
+            state.cursors.retain(|cursor| !deleted.contains(&cursor.segment));
             Arc::make_mut(&mut state.sealed).drain(..count).collect()
         };
         let mut retained = Retained::default();

@@ -133,13 +133,15 @@ impl Sealed {
         Ok(walk_around_damage(&mut walker, self.contents.first)?.keys)
     }
 
-    /// Deletes the segment's files, the sidecar first.
+    /// Deletes the segment's files, the segment itself last.
     pub(crate) fn remove(&self, shared: &Shared) -> Result<(), LogError> {
-        match shared.disk.remove_file(&self.sidecar_path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("deleting", &self.sidecar_path)(error));
+        for path in [unfinished(&self.sidecar_path), self.sidecar_path.clone()] {
+            match shared.disk.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error("deleting", &path)(error));
+                }
+                _ => {}
             }
-            _ => {}
         }
         shared.disk.remove_file(&self.path).map_err(io_error("deleting", &self.path))
     }
@@ -178,9 +180,14 @@ fn find_on_disk(
 
 /// Writes a file beside its place and moves it there.
 fn replace_file(shared: &Shared, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let written = path.with_extension("tmp");
+    let written = unfinished(path);
     let file = shared.disk.open(&written, OpenMode::Create)?;
     file.set_len(0)?;
     write_all_at(&*file, 0, &mut [IoSlice::new(bytes)])?;
     shared.disk.rename(&written, path)
+}
+
+/// Where a sidecar is written until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
 }

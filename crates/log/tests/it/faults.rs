@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flowline_base::{Classify, ErrorKind};
 use flowline_log::fault::FaultyDisk;
-use flowline_log::{EventLog, LogError, SegmentLog, StdDisk, contract};
+use flowline_log::{Batch, EventLog, LogError, SegmentLog, StdDisk, contract};
 
 use crate::support::{open, open_on, reopen, settings};
 
@@ -79,6 +79,29 @@ async fn nobody_is_left_waiting() {
         acknowledged += 1;
     }
     assert_eq!(read(&log, 0).await.len(), acknowledged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_slow_disk_is_bounded() {
+    const BATCH_BYTES: usize = 8 << 20;
+    let root = tempfile::tempdir().unwrap();
+    let log = faulty(root.path(), "log.sync=slow@1..2:100ms");
+    let payload = bytes::Bytes::from(vec![b'x'; BATCH_BYTES]);
+    let batch = Batch { payload, spans: vec![(0, BATCH_BYTES as u32)], ..contract::batch(&["x"]) };
+    let tasks: Vec<_> = (0..12)
+        .map(|_| {
+            let (log, batch) = (Arc::clone(&log), batch.clone());
+            tokio::spawn(async move { log.append(&contract::partition(0), batch).await })
+        })
+        .collect();
+    while tasks.iter().any(|task| !task.is_finished()) {
+        let queued = log.status().first().map_or(0, |status| status.queued);
+        assert!(queued * BATCH_BYTES as u64 <= 64 << 20, "{queued} batches of {BATCH_BYTES} bytes wait");
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
