@@ -13,7 +13,7 @@ use crate::decode::Decoder;
 /// keep it; cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Contract {
-    pub(crate) dataset: Arc<Dataset>,
+    dataset: Arc<Dataset>,
     pub(crate) decoder: Decoder,
     pub(crate) rules: RowRules,
 }
@@ -40,6 +40,11 @@ impl Contract {
         let decoder = Decoder::compile(&dataset)?;
         let rules = RowRules::compile(&dataset)?;
         Ok(Self { dataset, decoder, rules })
+    }
+
+    /// The dataset whose contract it is.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
     }
 
     /// Every record of the batch that landing would quarantine by itself, in order. Whether a key was seen before is

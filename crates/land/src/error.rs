@@ -6,6 +6,7 @@ use flowline_ledger::LedgerError;
 use flowline_log::LogError;
 use flowline_model::DatasetName;
 use flowline_quality::RuleError;
+use flowline_source::files::FileError;
 
 /// Why a contract cannot be held against records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum LandError {
     /// The table or a source's files cannot be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The folder of a source cannot be used or read.
+    #[error(transparent)]
+    Files(#[from] FileError),
     /// The run cannot be recorded.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -95,6 +99,7 @@ impl Classify for LandError {
         match self {
             Self::Log(error) => error.kind(),
             Self::Lake(error) => error.kind(),
+            Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
             Self::Contract { .. } | Self::Origin { .. } => ErrorKind::Input,
             Self::LogReplaced { .. } => ErrorKind::Corrupt,

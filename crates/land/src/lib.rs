@@ -29,6 +29,6 @@ mod tables;
 pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
 pub use error::{ContractError, LandError};
-pub use file_lander::FileLander;
+pub use file_lander::{FileLander, FileProgress, ProgressFn};
 pub use log_lander::LogLander;
 pub use replay::{ReplaySelection, replay_quarantine};

@@ -175,7 +175,7 @@ impl Staging {
             event_time_max: self.event_time_max,
             received_at_min: self.received_at_min,
         };
-        Ok(Sealed { flush, journal: self.journal })
+        Ok(Sealed { flush })
     }
 
     async fn close(&mut self) -> Result<(StagedFiles, Option<StagedFiles>), LandError> {
@@ -223,7 +223,6 @@ impl Sealing {
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) flush: Flush,
-    pub(crate) journal: Journal,
 }
 
 pub(crate) fn failed(error: &(dyn std::error::Error + 'static)) -> LandError {

@@ -6,5 +6,6 @@
 //! (`flowline-log`), the HTTP server itself (`flowline-serve`).
 
 pub mod arrow_ipc;
+pub mod files;
 pub mod http;
 pub mod split;

@@ -59,7 +59,7 @@ impl Rows {
             match name.as_str() {
                 "data" => {
                     if std::mem::replace(&mut envelope.has_data, true) {
-                        wrong.get_or_insert_with(|| Reject::unparsable("the event has its data twice"));
+                        *wrong = Some(Reject::unparsable("the event has its data twice"));
                     }
                     match peek {
                         Peek::Object => self.read_members(json, wrong)?,

@@ -66,7 +66,8 @@ impl Rows {
         if !self.fill(column) {
             json.known_skip(peek)?;
             let field = self.layout.fields.name(column);
-            wrong.get_or_insert_with(|| Reject::unparsable(format!("the field `{field}` stands twice")));
+            // Worse than a value that does not fit: which of the two is meant, nobody can say.
+            *wrong = Some(Reject::unparsable(format!("the field `{field}` stands twice")));
             return Ok(());
         }
         let builder = &mut self.columns[column];

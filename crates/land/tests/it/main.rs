@@ -4,6 +4,7 @@
 mod accounting;
 mod crashes;
 mod faults;
+mod files;
 mod keys;
 mod tables;
 mod world;

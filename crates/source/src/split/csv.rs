@@ -8,20 +8,24 @@ use super::{Spans, TooMany, bom, push};
 /// ends. Blank lines are no records. A quote that never ends makes one record of the rest. `bytes` must be shorter
 /// than 4 GiB.
 pub fn records(bytes: &[u8], limit: u32) -> Result<(Option<(u32, u32)>, Spans), TooMany> {
+    let mut spans = rows(bytes, bom(bytes), limit.saturating_add(1))?;
+    if spans.is_empty() {
+        return Ok((None, spans));
+    }
+    let header = spans.remove(0);
+    if spans.len() > limit as usize { Err(TooMany { limit }) } else { Ok((Some(header), spans)) }
+}
+
+/// Like [`records`], from `start` on and without a header. Where more bytes follow, the last one may not be whole.
+pub fn rows(bytes: &[u8], start: usize, limit: u32) -> Result<Spans, TooMany> {
     let mut scanner = Scanner::default();
-    let start = bom(bytes);
     let (mut spans, mut at) = (Spans::new(), start);
-    let mut header = None;
     while let Some((from, to)) = scanner.next(bytes, at) {
         at = to;
         let (from, to) = trim_line_ends(bytes, from, to);
-        if header.is_none() {
-            header = Some((from as u32, to as u32));
-        } else {
-            push(&mut spans, from, to, limit)?;
-        }
+        push(&mut spans, from, to, limit)?;
     }
-    Ok((header, spans))
+    Ok(spans)
 }
 
 /// Finds record after record with the state machine that also reads the fields, so that both agree on the dialect.

@@ -7,14 +7,22 @@ use super::{Spans, TooMany, bom, is_space, push, trim};
 /// from its neighbours; where the end of an item cannot be found, the rest of the body is one record. An empty place
 /// (`[1,,2]`) is a record of its comma, so that it is accounted for. `bytes` must be shorter than 4 GiB.
 pub fn values(bytes: &[u8], limit: u32) -> Result<Spans, TooMany> {
-    let mut spans = Spans::new();
     let start = skip_space(bytes, bom(bytes));
-    let rest = match bytes.get(start) {
-        Some(b'[') => array(bytes, start + 1, &mut spans, limit)?,
-        Some(_) => start,
-        None => return Ok(spans),
-    };
-    sequence(bytes, rest, &mut spans, limit)?;
+    match bytes.get(start) {
+        Some(b'[') => {
+            let Items { mut spans, next, .. } = items(bytes, start + 1, true, limit)?;
+            sequence(bytes, next, &mut spans, limit)?;
+            Ok(spans)
+        }
+        Some(_) => rest(bytes, start, limit),
+        None => Ok(Spans::new()),
+    }
+}
+
+/// The records behind an array, or where there is none: objects one behind the other, or all in one.
+pub fn rest(bytes: &[u8], start: usize, limit: u32) -> Result<Spans, TooMany> {
+    let mut spans = Spans::new();
+    sequence(bytes, start, &mut spans, limit)?;
     Ok(spans)
 }
 
@@ -24,27 +32,37 @@ pub fn is_value(bytes: &[u8]) -> bool {
     json.next_skip().is_ok() && json.finish().is_ok()
 }
 
-/// Splits from behind the `[`; returns where the array ended, or the end of the bytes when it did not end.
-fn array(bytes: &[u8], mut start: usize, spans: &mut Spans, limit: u32) -> Result<usize, TooMany> {
-    start = skip_space(bytes, start);
-    if bytes.get(start) == Some(&b']') {
-        return Ok(start + 1);
-    }
+/// The items of a part of an array.
+#[derive(Debug)]
+pub struct Items {
+    /// The items.
+    pub spans: Spans,
+    /// Where the next part begins: behind the array when it ended, else at the item that is not whole yet.
+    pub next: usize,
+    /// Whether the array ended.
+    pub ended: bool,
+}
+
+/// The items of an array from `start` on, which lies behind its `[` or behind a comma in it. With `last` no more bytes
+/// follow, and what is there of an item is one.
+pub fn items(bytes: &[u8], start: usize, last: bool, limit: u32) -> Result<Items, TooMany> {
+    let mut items = Items { spans: Spans::new(), next: skip_space(bytes, start), ended: false };
     loop {
-        let end = value_end(bytes, start);
-        let (from, to) = trim(bytes, start, end);
+        let end = value_end(bytes, items.next);
+        let (from, to) = trim(bytes, items.next, end);
         match bytes.get(end) {
-            Some(b',') if from == to => push(spans, end, end + 1, limit)?,
-            Some(_) if from == to => {}
-            _ if from == to => return Ok(bytes.len()),
-            _ => push(spans, from, to, limit)?,
+            None if !last => return Ok(items),
+            // An empty place between commas; before the closing bracket it is an empty array or a trailing comma.
+            Some(b',') if from == to => push(&mut items.spans, end, end + 1, limit)?,
+            _ if from == to => {}
+            _ => push(&mut items.spans, from, to, limit)?,
         }
         match bytes.get(end) {
-            Some(b',') => start = skip_space(bytes, end + 1),
-            Some(b']') => return Ok(end + 1),
+            Some(b',') => items.next = skip_space(bytes, end + 1),
+            Some(b']') => return Ok(Items { next: end + 1, ended: true, ..items }),
             // A closing brace that nothing opened: where items begin and end is no longer known.
-            Some(_) => return Ok(end),
-            None => return Ok(bytes.len()),
+            Some(_) => return Ok(Items { next: end, ended: true, ..items }),
+            None => return Ok(Items { next: bytes.len(), ended: true, ..items }),
         }
     }
 }

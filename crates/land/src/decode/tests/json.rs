@@ -63,6 +63,10 @@ fn records_that_cannot_be_read_say_why() {
     );
     assert_eq!(found[0], "unparsable: the record is empty");
     assert_eq!(found[1], "unparsable: the record is empty");
+    assert_eq!(
+        records(&orders(), &[r#"{"n":"x","n":1}"#, r#"{"n":1,"n":"x"}"#]),
+        ["unparsable: the field `n` stands twice"; 2]
+    );
     assert_eq!(found[2], "unparsable: the record is a number and not an object");
     assert_eq!(found[3], "unparsable: the record is a list and not an object");
     assert_eq!(found[4], "unparsable: the record is null and not an object");
