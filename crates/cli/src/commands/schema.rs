@@ -18,7 +18,7 @@ pub fn run(schema: &Schema, printer: &Printer) -> anyhow::Result<ExitCode> {
     };
     std::fs::create_dir_all(folder).with_context(|| format!("creating `{}`", folder.display()))?;
     for (name, value) in schemas {
-        let path = folder.join(name.to_string());
+        let path = folder.join(name);
         std::fs::write(&path, serde_json::to_vec_pretty(&value)?)
             .with_context(|| format!("writing `{}`", path.display()))?;
         printer.line(path.display());
