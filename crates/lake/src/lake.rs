@@ -61,7 +61,7 @@ impl Lake {
     /// yet.
     ///
     /// # Errors
-    /// [`LakeError::Settings`] for a URL or an option that cannot be used, [`LakeError::Denied`] when the folder cannot
+    /// [`LakeError::Settings`] for a URL or an option that cannot be used, [`LakeError::Denied`] when the folder may not
     /// be created.
     pub async fn open(settings: LakeSettings) -> Result<Self, LakeError> {
         let retry = Backoff {
@@ -113,9 +113,6 @@ fn create_local_folder(location: &str) -> Result<(), LakeError> {
         Err(_) => location.starts_with('/').then(|| location.into()),
     };
     let Some(path) = path else { return Ok(()) };
-    std::fs::create_dir_all(&path).map_err(|error| LakeError::Denied {
-        action: "creating the folder",
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    })
+    std::fs::create_dir_all(&path)
+        .map_err(|error| store::from_io("creating the folder", path.display().to_string(), error))
 }

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::delta::actions::Commit;
 use crate::delta::load::Log;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Held from the choice of a version to the end of its write, so that writers of this process take turns.
     pub(crate) turn: Mutex<()>,
+    /// See [`Table::reserve`].
+    reserved: Arc<Mutex<u64>>,
     pub(crate) upkeep: Upkeep,
     loaded: RwLock<Option<Arc<Snapshot>>>,
     /// When the log was last read from its newest checkpoint on.
@@ -56,9 +58,9 @@ impl Shared {
         let name: Arc<str> = Arc::from(id.folder());
         let store = lake.store.below(&name);
         let log = Log { store: store.clone(), table: Arc::clone(&name) };
-        let (turn, upkeep) = (Mutex::default(), Upkeep::default());
+        let (turn, reserved, upkeep) = (Mutex::default(), Arc::default(), Upkeep::default());
         let (loaded, surveyed) = (RwLock::default(), RwLock::default());
-        Self { id, name, lake, store, log, turn, upkeep, loaded, surveyed }
+        Self { id, name, lake, store, log, turn, reserved, upkeep, loaded, surveyed }
     }
 
     /// The version that is loaded, whether or not it is the newest.
@@ -186,6 +188,13 @@ impl Table {
     /// table.
     pub async fn refresh(&self) -> Result<Option<i64>, LakeError> {
         Ok(self.shared.newest().await?.map(|snapshot| snapshot.version))
+    }
+
+    /// Waits until nobody else in this process has reserved the table, and reserves it until the guard is dropped. For
+    /// those whose rows depend on what they have read of the table some steps before (which keys it holds); commits
+    /// need no reservation. The number is for them to count what the others have to notice; it begins at zero.
+    pub async fn reserve(&self) -> OwnedMutexGuard<u64> {
+        Arc::clone(&self.shared.reserved).lock_owned().await
     }
 
     /// The version that is loaded.

@@ -33,6 +33,16 @@ pub(crate) fn from_store(action: &'static str, path: String, error: &StoreError)
     }
 }
 
+/// An error of the file system.
+pub(crate) fn from_io(action: &'static str, path: String, error: io::Error) -> LakeError {
+    match error.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            LakeError::Settings { reason: format!("{action} `{path}`: {error}") }
+        }
+        _ => from_store(action, path, &StoreError::Generic { store: "file", source: Box::new(error) }),
+    }
+}
+
 /// An error while reading or writing Parquet.
 pub(crate) fn from_parquet(action: &'static str, path: String, error: &ParquetError) -> LakeError {
     if let Some(inner) = find::<StoreError>(error) {

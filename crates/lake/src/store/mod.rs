@@ -19,7 +19,9 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions}
 use url::Url;
 
 use crate::LakeError;
-pub(crate) use error::{from_arrow, from_datafusion, from_parquet, from_store, in_query, missing_file};
+pub(crate) use error::{
+    from_arrow, from_datafusion, from_io, from_parquet, from_store, in_query, missing_file,
+};
 pub(crate) use open::open;
 
 /// A folder on an object store. Paths in its calls are those of the whole store, as [`Store::at`] makes them.
