@@ -145,8 +145,19 @@ fn by_variant(error: &DataFusionError) -> ProcessError {
     }
 }
 
-/// What a DataFusion error says, without the backtrace and the words for its variant.
+/// What a DataFusion error says, in one line, without the backtrace and the words for its variant.
 pub(crate) fn words(error: &DataFusionError) -> String {
+    let text: Vec<String> = stripped(error).split_whitespace().map(str::to_owned).collect();
+    lower_first(&text.join(" "))
+}
+
+/// The first line of what a DataFusion error says: lists of candidates stand behind it.
+pub(crate) fn first_line(error: &DataFusionError) -> String {
+    let text = stripped(error);
+    lower_first(text.lines().next().unwrap_or_default().trim().trim_end_matches('.'))
+}
+
+fn stripped(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let mut text = text.as_str();
     const PREFIXES: [&str; 8] = [
@@ -162,7 +173,7 @@ pub(crate) fn words(error: &DataFusionError) -> String {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest;
     }
-    lower_first(text.trim().trim_end_matches('.'))
+    text.trim().trim_end_matches('.').to_owned()
 }
 
 /// The text with its first word in lower case, unless that is all capitals (`UNION`, `SELECT`).

@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Pins, QueryEngine, QueryOptions, ReadVersion, Resolver, read_only};
-use crate::infer::plan_statement;
+use crate::infer::{Unplanned, plan_statement};
 use crate::problem::Fault;
 use crate::sql::Reference;
 use crate::{CATALOG, ProcessError, graph};
@@ -106,10 +106,7 @@ impl QueryEngine {
 
 async fn plan_of(state: &SessionState, statement: Statement) -> Result<LogicalPlan, ProcessError> {
     match read_only::plain(&statement) {
-        Some(query) => plan_statement(state, query).await.map_err(|mut faults| match faults.is_empty() {
-            false => ProcessError::from(faults.swap_remove(0)),
-            true => ProcessError::Engine("the planner gave up without a reason".to_owned()),
-        }),
+        Some(query) => plan_statement(state, query).await.map_err(Unplanned::of_query),
         None => Ok(state.statement_to_plan(statement).await?),
     }
 }

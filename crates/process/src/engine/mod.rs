@@ -102,7 +102,10 @@ impl QueryEngine {
     /// A dataset whose SQL does not hold does not keep the others from being read.
     pub fn new(plan: Arc<Plan>, lake: Lake, clock: SharedClock) -> Result<Self, ProcessError> {
         let (graph, problems) = graph::explore(&plan);
-        let state = base::base_state(runtime(&plan.environment)?);
+        let mut state = base::base_state(runtime(&plan.environment)?);
+        let sorting = &mut state.config_mut().options_mut().execution.sort_spill_reservation_bytes;
+        // Kept back for merging what was spilled; of little memory not most of it.
+        *sorting = (*sorting).min(usize::try_from(plan.environment.query_memory_bytes / 16).unwrap_or(usize::MAX));
         let (inferred, extra) = (OnceCell::new(), RwLock::default());
         Ok(Self { inner: Arc::new(Inner { plan, graph, problems, lake, clock, state, inferred, extra }) })
     }

@@ -122,9 +122,12 @@ impl Resolver {
     /// A version counts the commits of one table; of two tables it means nothing.
     fn only_table(&self, name: &DatasetName) -> Result<(), ProcessError> {
         match self.reads.lock().keys().find(|read| *read != name) {
-            Some(other) => Err(ProcessError::AsOf(format!(
-                "a version belongs to one table, but this query reads `{other}` and `{name}`; give a time instead"
-            ))),
+            Some(other) => {
+                let (one, two) = (other.min(name), other.max(name));
+                Err(ProcessError::AsOf(format!(
+                    "a version belongs to one table, but this query reads `{one}` and `{two}`; give a time instead"
+                )))
+            }
             None => Ok(()),
         }
     }
@@ -140,9 +143,7 @@ impl Resolver {
         let query = parse_query(&sql.text)?;
         // Views in views: the future of this one holds that of the next, so it is put on the heap.
         let planned = Box::pin(plan_statement(&state, Statement::Query(query))).await;
-        let plan = planned.map_err(|faults| {
-            ProcessError::Project(faults.into_iter().map(|fault| fault.of(dataset, sql)).collect())
-        })?;
+        let plan = planned.map_err(|unplanned| unplanned.of_dataset(dataset, sql))?;
         Ok(Arc::new(ViewTable::new(plan, Some(sql.text.clone()))))
     }
 }

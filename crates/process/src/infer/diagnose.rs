@@ -12,7 +12,10 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectNamePart, Query, Spanned, Statement, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use crate::error::words;
+use flowline_model::{Dataset, SqlOrigin};
+
+use crate::ProcessError;
+use crate::error::{first_line, words};
 use crate::problem::{Fault, Place};
 use crate::sql::{nearest, place_of};
 
@@ -25,20 +28,52 @@ const MISSING_MAX: usize = 50;
 /// Every column that does not exist, or else the first other reason.
 pub(super) async fn plan_query(state: &SessionState, query: Box<Query>) -> Result<LogicalPlan, Vec<Fault>> {
     let statement = Statement::Query(query);
-    let logical = plan_statement(state, statement.clone()).await?;
+    let logical = match plan_statement(state, statement.clone()).await {
+        Ok(logical) => logical,
+        Err(Unplanned::Wrong(faults)) => return Err(faults),
+        Err(Unplanned::Failed(error)) => return Err(vec![Fault::new(Place::START, error.to_string())]),
+    };
     let physical = state.create_physical_plan(&logical).await;
     physical.map_err(|error| vec![other_fault(&statement, &error)])?;
     Ok(logical)
 }
 
+/// Why a statement has no plan.
+pub(crate) enum Unplanned {
+    /// It is wrong: every column that does not exist, or else the first other reason.
+    Wrong(Vec<Fault>),
+    /// A table that it names could not be looked at.
+    Failed(ProcessError),
+}
+
+impl Unplanned {
+    /// As an error of a query, of which only the first fault is told.
+    pub fn of_query(self) -> ProcessError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Wrong(faults) => match faults.into_iter().next() {
+                Some(fault) => fault.into(),
+                None => ProcessError::Engine("the planner gave up without a reason".to_owned()),
+            },
+        }
+    }
+
+    /// As an error of a dataset's SQL.
+    pub fn of_dataset(self, dataset: &Dataset, sql: &SqlOrigin) -> ProcessError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Wrong(faults) => {
+                ProcessError::Project(faults.into_iter().map(|fault| fault.of(dataset, sql)).collect())
+            }
+        }
+    }
+}
+
 /// Plans a statement.
-///
-/// # Errors
-/// Every column that does not exist, or else the first other reason.
 pub(crate) async fn plan_statement(
     state: &SessionState,
     mut statement: Statement,
-) -> Result<LogicalPlan, Vec<Fault>> {
+) -> Result<LogicalPlan, Unplanned> {
     let mut faults: Vec<Fault> = Vec::new();
     // The planner stops at the first column that it cannot find. A null in its place lets it go on to the next.
     while faults.len() < MISSING_MAX {
@@ -46,6 +81,9 @@ pub(crate) async fn plan_statement(
         let error = match state.statement_to_plan(parsed).await {
             Ok(plan) if faults.is_empty() => return Ok(plan),
             Ok(_) => break,
+            Err(error) if matches!(error.find_root(), DataFusionError::External(_)) => {
+                return Err(Unplanned::Failed(error.into()));
+            }
             Err(error) => error,
         };
         let missing = missing_columns(&error, None);
@@ -67,7 +105,7 @@ pub(crate) async fn plan_statement(
     let mut told = BTreeSet::new();
     faults.retain(|fault| told.insert((fault.place, fault.message.clone())));
     faults.sort_by_key(|fault| fault.place);
-    Err(faults)
+    Err(Unplanned::Wrong(faults))
 }
 
 /// A column that the planner could not find.
@@ -214,22 +252,17 @@ fn other_fault(statement: &Statement, error: &DataFusionError) -> Fault {
         return fault;
     }
     let message = words(error);
-    let mut lines = message.lines().filter(|line| !line.trim().is_empty());
-    let mut first = lines.next().unwrap_or("this cannot be planned").trim().trim_end_matches('.').to_owned();
-    if let Some(name) = first.strip_prefix("invalid function ").map(|name| name.trim_matches('\'').to_owned())
-    {
-        first = format!("there is no function `{name}`");
-        let meant = lines
-            .next()
-            .and_then(|line| line.strip_prefix("Did you mean '"))
-            .and_then(|rest| rest.split('\'').next());
-        let fault = Fault::new(place_of_function(statement, &name).or(place).unwrap_or(Place::START), first);
+    if let Some(rest) = message.strip_prefix("invalid function '") {
+        let (name, rest) = rest.split_once('\'').unwrap_or((rest, ""));
+        let place = place_of_function(statement, name).or(place).unwrap_or(Place::START);
+        let fault = Fault::new(place, format!("there is no function `{name}`"));
+        let meant = rest.split_once("Did you mean '").and_then(|(_, rest)| rest.split('\'').next());
         return match meant {
             Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
             None => fault,
         };
     }
-    Fault::new(place.unwrap_or(Place::START), first)
+    Fault::new(place.unwrap_or(Place::START), first_line(error))
 }
 
 /// Reasons that the planner tells in its own words, in ours.

@@ -29,7 +29,7 @@ use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::parse_query;
 use crate::upkeep;
 
-pub(crate) use diagnose::plan_statement;
+pub(crate) use diagnose::{Unplanned, plan_statement};
 
 /// What was found out about the datasets of a plan.
 #[derive(Default)]

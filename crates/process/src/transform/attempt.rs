@@ -31,6 +31,7 @@ use super::strategy::{Strategy, strategy};
 use super::touched;
 use crate::engine::{Pins, Resolver};
 use crate::infer::{plan_statement, table_schema};
+use crate::problem::Fault;
 use crate::sql::parse_query;
 use crate::upkeep::{self, Follow, Hop, Precedence, Upkeep, with_stamps};
 use crate::{ProcessError, QueryEngine};
@@ -110,14 +111,13 @@ impl Attempt<'_> {
 
     /// The query planned over the inputs at the versions of this run, and how its table is kept up.
     async fn hop(&self, state: &SessionState) -> Result<Hop, ProcessError> {
-        let problems = |faults: Vec<crate::problem::Fault>| {
-            ProcessError::Project(faults.into_iter().map(|fault| fault.of(self.dataset, self.sql)).collect())
-        };
-        let query = parse_query(&self.sql.text).map_err(|fault| problems(vec![fault]))?;
-        let plan = plan_statement(state, Statement::Query(query)).await.map_err(problems)?;
+        let wrong = |fault: Fault| ProcessError::Project(vec![fault.of(self.dataset, self.sql)]);
+        let query = parse_query(&self.sql.text).map_err(wrong)?;
+        let planned = plan_statement(state, Statement::Query(query)).await;
+        let plan = planned.map_err(|unplanned| unplanned.of_dataset(self.dataset, self.sql))?;
         let landed = |name: &DatasetName| self.engine.plan().dataset(name).is_some_and(Dataset::landed);
         upkeep::decide(self.dataset, &plan, self.sql.materialization, &landed)?
-            .map_err(|refusal| problems(vec![refusal.into_fault()]))
+            .map_err(|refusal| wrong(refusal.into_fault()))
     }
 
     fn table(&self) -> Table {
@@ -374,7 +374,9 @@ impl Work<'_> {
             let (mut old, mut grown) = (None, None);
             if added && let Some(input) = self.changed_input(number) {
                 let reading = || format!("reading the changes of `{dataset}`");
-                old = Some(match input.consumed {
+                // Looked up in by the new rows of scans before this one, and only by those.
+                let needed = (0..number).any(|before| self.changed_input(before).is_some());
+                old = Some(match input.consumed.filter(|_| needed) {
                     Some(version) => {
                         let at = ReadAt::Version(version);
                         input.table.provider(at).await.map_err(ProcessError::lake(reading()))?

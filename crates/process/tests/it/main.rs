@@ -3,6 +3,8 @@
 
 mod check;
 mod differential;
+mod exactly_once;
+mod queries;
 mod slt;
 mod support;
 mod transforms;

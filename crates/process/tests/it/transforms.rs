@@ -197,7 +197,7 @@ async fn merge_computes_the_keys_that_are_affected() {
         .assert_eq(&counted(&world.run("shop.out").await));
     expect!["merge: 3 keys"].assert_eq(&world.how("shop.out").await);
     expect![[r#"
-         2 2
+        null 2 2
         x 2 3
         y 1 0
         z 1 2"#]]

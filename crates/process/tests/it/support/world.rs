@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::util::display::FormatOptions;
+use arrow::util::pretty::pretty_format_batches_with_options;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use flowline_base::{Clock, ManualClock, SharedClock};
@@ -204,7 +205,8 @@ pub fn lines(batches: &[RecordBatch]) -> String {
     if batches.iter().all(|batch| batch.num_rows() == 0) {
         return String::new();
     }
-    let table = pretty_format_batches(batches).unwrap().to_string();
+    let options = FormatOptions::default().with_null("null");
+    let table = pretty_format_batches_with_options(batches, &options).unwrap().to_string();
     let mut lines: Vec<String> = table
         .lines()
         .filter(|line| line.starts_with('|'))
