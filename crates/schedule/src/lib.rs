@@ -12,6 +12,3 @@ mod state;
 pub use decide::{due, wake_at};
 pub use pending::Pending;
 pub use state::{Due, HopState, InputState, Settings, Trigger};
-
-#[cfg(test)]
-mod tests;

@@ -46,9 +46,10 @@ pub struct HopState {
 }
 
 impl HopState {
-    /// Why the hop should run, if it should; nothing about when.
+    /// Why the hop should run, if it should; nothing about when. A hop that reads tables waits for the first of them
+    /// to exist; one that reads none (a calendar, say) runs once for each definition.
     pub fn reason(&self) -> Option<Trigger> {
-        if !self.inputs.iter().any(|input| input.version.is_some()) {
+        if !self.inputs.is_empty() && self.inputs.iter().all(|input| input.version.is_none()) {
             return None;
         }
         if self.first_run {
