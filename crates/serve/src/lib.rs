@@ -8,6 +8,7 @@
 
 mod auth;
 mod context;
+mod detached;
 mod error;
 mod http;
 mod page;

@@ -1,5 +1,6 @@
 //! `POST /v1/query`: one SQL query that reads, answered as a stream.
 
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -25,6 +27,7 @@ use super::encode::{Encoder, Format, type_name};
 use super::negotiate::negotiate;
 use super::problem::Problem;
 use super::{Api, openapi};
+use crate::detached::detached;
 use flowline_process::{AsOf, ProcessError, QueryAnswer, QueryOptions, ReadVersion};
 
 /// Bytes of a request to query; SQL is never longer.
@@ -167,18 +170,20 @@ pub(crate) async fn query(State(api): State<Api>, request: Request) -> Result<Re
         let detail = format!("{} queries are being answered already", api.context.limits.queries_max);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail).retry_after(1)
     })?;
-    let mut answer =
-        api.context.engine.query(&request.sql, &options).await.map_err(|error| query_problem(&error))?;
+    let timeout = options.timeout.unwrap_or(api.context.limits.query_timeout_max);
+    let mut deadline = Box::pin(tokio::time::sleep(timeout));
+    let answer = api.context.engine.query(&request.sql, &options).await;
+    let mut answer = answer.map_err(|error| query_problem(&error))?;
+    answer.stream = detached(answer.stream);
     // Most that goes wrong goes wrong before the first rows: wait for them, to be able to say so in the status.
-    let first =
-        answer.stream.next().await.transpose().map_err(|error| query_problem(&ProcessError::from(error)))?;
+    let first = next(&mut answer, &mut deadline, timeout).await.map_err(|error| query_problem(&error))?;
 
     let encoder =
         Encoder::new(&answer.schema, format).map_err(|error| Problem::bad_request(error.to_string()))?;
     let reads = reads_of(&answer.reads, api.context.clock.as_ref());
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), format, &reads, options.rows_max);
-    let frames = Rows { answer, encoder, permit, format }.frames(first, reads)?;
+    let frames = Rows { answer, encoder, permit, format, deadline, timeout }.frames(first, reads)?;
     *response.body_mut() = Body::new(StreamBody::new(frames));
     Ok(response)
 }
@@ -297,12 +302,26 @@ fn describe(headers: &mut HeaderMap, format: Format, reads: &[ReadAnswer], rows_
     }
 }
 
+/// The next batch, unless the time for the whole answer is over.
+async fn next(
+    answer: &mut QueryAnswer,
+    deadline: &mut Pin<Box<Sleep>>,
+    timeout: Duration,
+) -> Result<Option<RecordBatch>, ProcessError> {
+    tokio::select! {
+        batch = answer.stream.next() => batch.transpose().map_err(ProcessError::from),
+        () = deadline.as_mut() => Err(ProcessError::Timeout(timeout)),
+    }
+}
+
 /// An answer on its way out. Holds its place among the queries until it is sent or the client is gone.
 struct Rows {
     answer: QueryAnswer,
     encoder: Encoder,
     permit: OwnedSemaphorePermit,
     format: Format,
+    deadline: Pin<Box<Sleep>>,
+    timeout: Duration,
 }
 
 type RowFrame = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
@@ -316,17 +335,17 @@ impl Rows {
     ) -> Result<impl Stream<Item = RowFrame> + Send + 'static, Problem> {
         let head = self.head(&reads).map_err(|error| Problem::internal(error.to_string()))?;
         Ok(async_stream::try_stream! {
-            let Self { mut answer, mut encoder, permit, format } = self;
+            let Self { mut answer, mut encoder, permit, format, mut deadline, timeout } = self;
             yield Frame::data(Bytes::from(head));
-            let mut next = first;
+            let mut batch = first;
             let mut rows = 0u64;
-            while let Some(batch) = next {
-                rows += batch.num_rows() as u64;
-                let bytes = encoder.batch(&batch)?;
+            while let Some(full) = batch {
+                rows += full.num_rows() as u64;
+                let bytes = encoder.batch(&full)?;
                 if !bytes.is_empty() {
                     yield Frame::data(Bytes::from(bytes));
                 }
-                next = answer.stream.next().await.transpose()?;
+                batch = next(&mut answer, &mut deadline, timeout).await?;
             }
             let truncated = answer.truncated.load(Ordering::Relaxed);
             let mut tail = encoder.finish()?;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::functions::{constants, current_setting};
+use super::settings::Settings;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::SchemaProvider;
@@ -33,7 +35,7 @@ const PG_CATALOG: &str = "pg_catalog";
 /// PostgreSQL's catalog, made once and shared by all sessions: the numbers by which clients know relations must stay
 /// the same from one statement to the next. Making it takes some milliseconds and a few megabytes.
 pub(super) struct Catalog {
-    functions: Vec<Arc<ScalarUDF>>,
+    functions: Vec<ScalarUDF>,
     tables: Arc<PgCatalogStaticTables>,
 }
 
@@ -44,15 +46,16 @@ impl Catalog {
         let relations = Relations { engine: engine.clone(), database: database.to_owned() };
         let schema = PgCatalogSchemaProvider::try_new(relations, tables.clone(), EmptyContextProvider)?;
         engine.register_schema(PG_CATALOG, Arc::new(schema));
-        let functions = functions(database).into_iter().map(Arc::new).collect();
+        let functions = functions(database).into_iter().chain(constants()).collect();
         Ok(Self { functions, tables })
     }
 
     /// Gives a session PostgreSQL's functions and types.
-    pub fn install(&self, session: &SessionContext) {
+    pub fn install(&self, session: &SessionContext, settings: &Settings) {
         for function in &self.functions {
-            session.register_udf(function.as_ref().clone());
+            session.register_udf(function.clone());
         }
+        session.register_udf(current_setting(settings));
         session.register_udtf("pg_get_keywords", self.tables.pg_get_keywords.clone());
         let state = session.state_ref();
         let with_types = SessionStateBuilder::new_from_existing(session.state())

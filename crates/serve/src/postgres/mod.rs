@@ -9,6 +9,7 @@ mod catalog;
 mod connection;
 mod error;
 mod extended;
+mod functions;
 mod plan;
 mod session;
 mod settings;

@@ -1,14 +1,15 @@
 //! From a statement to its rows.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch, field_into_pg_type};
 use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as PlannedStatement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
@@ -25,6 +26,7 @@ use super::catalog::Catalog;
 use super::error::PgError;
 use super::settings::Settings;
 use super::statement::{self, Statement};
+use crate::detached::detached;
 
 /// Plans and runs statements.
 pub(super) struct Planner {
@@ -58,7 +60,7 @@ impl Planner {
     pub async fn session(&self, about_catalog: bool, settings: &Settings) -> Result<SessionContext, PgError> {
         let session = self.engine.session(&SessionOptions::default()).await?;
         if about_catalog {
-            self.catalog.install(&session);
+            self.catalog.install(&session, settings);
         }
         let state = session.state_ref();
         state.write().config_mut().options_mut().catalog.default_schema = settings.default_schema();
@@ -84,15 +86,14 @@ impl Planner {
         session: &SessionContext,
         plan: LogicalPlan,
     ) -> Result<SendableRecordBatchStream, PgError> {
-        Ok(DataFrame::new(session.state(), plan).execute_stream().await?)
+        Ok(detached(DataFrame::new(session.state(), plan).execute_stream().await?))
     }
 }
 
 /// The parameters of a plan, `$1` first.
 pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>, PgError> {
-    let found: HashMap<String, Option<FieldRef>> = plan.get_parameter_fields()?;
     let mut numbered = Vec::new();
-    for (name, field) in found {
+    for (name, field) in placeholders(plan)? {
         let number =
             name.strip_prefix('$').and_then(|number| number.parse::<u16>().ok()).filter(|number| *number > 0);
         let number = number
@@ -109,6 +110,31 @@ pub(super) fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>, PgError> 
         }
     }
     Ok(parameters)
+}
+
+/// The placeholders of a plan, with the first type that the planner found for each, or the one it is cast to.
+fn placeholders(plan: &LogicalPlan) -> Result<BTreeMap<String, Option<FieldRef>>, PgError> {
+    let mut found: BTreeMap<String, Option<FieldRef>> = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|expression| {
+                let (placeholder, cast_to) = match expression {
+                    Expr::Cast(cast) => (cast.expr.as_ref(), Some(&cast.field)),
+                    Expr::TryCast(cast) => (cast.expr.as_ref(), Some(&cast.field)),
+                    other => (other, None),
+                };
+                if let Expr::Placeholder(placeholder) = placeholder {
+                    let field = placeholder.field.as_ref().or(cast_to);
+                    let known = found.entry(placeholder.id.clone()).or_default();
+                    if known.is_none() {
+                        known.clone_from(&field.cloned());
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
 }
 
 /// The columns of an answer, as clients are told of them.

@@ -116,7 +116,12 @@ impl Settings {
         Ok(notice)
     }
 
-    /// Sets one back, or all.
+    /// Makes what is set now what RESET goes back to: what the client asked for when it introduced itself.
+    pub fn settle(&mut self) {
+        self.initial.clone_from(&self.current);
+    }
+
+    /// Sets one back.
     pub fn reset(&mut self, name: &str) {
         let name = canonical(name);
         match self.initial.get(&name) {

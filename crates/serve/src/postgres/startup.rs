@@ -24,6 +24,9 @@ use crate::{Limits, Tokens};
 /// What clients are told the server is: the PostgreSQL whose catalog this one resembles, and who it really is.
 pub(super) const SERVER_VERSION: &str = concat!("16.6 (Flowline ", env!("CARGO_PKG_VERSION"), ")");
 
+/// What `version()` answers: the name is what clients look for.
+pub(super) const VERSION_TEXT: &str = concat!("PostgreSQL 16.6 (Flowline ", env!("CARGO_PKG_VERSION"), ")");
+
 /// Lets clients in.
 pub(super) struct Startup {
     pub tokens: Tokens,
@@ -97,6 +100,7 @@ impl Startup {
                 _ => drop(settings.set(name, Some(value))),
             }
         }
+        settings.settle();
         settings
     }
 }

@@ -13,7 +13,7 @@ use super::error::PgError;
 const DEPTH_MAX: usize = 64;
 
 /// Words of a text that asks for what only PostgreSQL's own catalog has, in its own dialect.
-const CATALOG_WORDS: [&str; 10] = [
+const CATALOG_WORDS: [&str; 14] = [
     "pg_",
     "information_schema",
     "regclass",
@@ -21,7 +21,11 @@ const CATALOG_WORDS: [&str; 10] = [
     "regproc",
     "regnamespace",
     "current_user",
+    "current_database",
+    "current_schema",
+    "current_setting",
     "session_user",
+    "_description(",
     "version()",
     "abort",
 ];

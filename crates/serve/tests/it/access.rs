@@ -53,7 +53,11 @@ async fn a_page_of_another_site_is_not_listened_to() {
         .header("authorization", format!("Basic {remembered}"))
         .header(foreign.0, foreign.1);
     assert_eq!(problem(by_browser).await, (403, "foreign-origin".to_owned()));
-    let by_program = node.get("/v1/status").bearer_auth(SECRET).header(foreign.0, foreign.1).header("host", "flow.example");
+    let by_program = node
+        .get("/v1/status")
+        .bearer_auth(SECRET)
+        .header(foreign.0, foreign.1)
+        .header("host", "flow.example");
     assert_eq!(answer(by_program).await.0, 200);
 }
 

@@ -21,8 +21,12 @@ async fn who_and_where() {
     let client = node.connect().await;
     let found = rows(&client, "select current_database(), current_schema()").await;
     assert_eq!(found[0][0], "shop");
-    assert!(rows(&client, "select version()").await[0][0].contains("PostgreSQL") || !rows(&client, "select version()").await[0][0].is_empty());
-    assert_eq!(rows(&client, "select datname from pg_catalog.pg_database").await, [["shop"]]);
+    assert!(
+        rows(&client, "select pg_catalog.version()").await[0][0].starts_with("PostgreSQL 16.6 (Flowline")
+    );
+    assert_eq!(rows(&client, "select current_setting('search_path')").await, [["public"]]);
+    let databases = rows(&client, "select datname from pg_catalog.pg_database").await;
+    assert!(databases.contains(&vec!["shop".to_owned()]), "{databases:?}");
 }
 
 #[tokio::test]

@@ -10,10 +10,17 @@ async fn status_lists_every_hop() {
     let (status, found) = answer(node.get("/v1/status")).await;
     assert_eq!(status, 200, "{found}");
     assert_eq!((&found["project"], &found["environment"]), (&json!("shop"), &json!("test")));
-    let names: Vec<&str> = found["hops"].as_array().unwrap().iter().map(|hop| hop["dataset"].as_str().unwrap()).collect();
-    assert_eq!(names, ["shop.events", "shop.letters", "shop.numbers", "shop.orders", "shop.products", "shop.strict"]);
+    let names: Vec<&str> =
+        found["hops"].as_array().unwrap().iter().map(|hop| hop["dataset"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["shop.events", "shop.letters", "shop.numbers", "shop.orders", "shop.products", "shop.strict"]
+    );
     let orders = &found["hops"][3];
-    assert_eq!((&orders["read"], &orders["quarantined"], &orders["state"]), (&json!(10), &json!(1), &json!("ok")));
+    assert_eq!(
+        (&orders["read"], &orders["quarantined"], &orders["state"]),
+        (&json!(10), &json!(1), &json!("ok"))
+    );
 }
 
 #[tokio::test]
@@ -32,7 +39,9 @@ async fn datasets_come_with_their_columns() {
     let (_, found) = answer(node.get("/v1/datasets")).await;
     assert_eq!(found["datasets"].as_array().unwrap().len(), 6, "{found}");
     let columns = found["columns"].as_array().unwrap();
-    assert!(columns.iter().any(|column| column["dataset"] == "shop.orders" && column["type"] == "decimal(12,2)"));
+    assert!(
+        columns.iter().any(|column| column["dataset"] == "shop.orders" && column["type"] == "decimal(12,2)")
+    );
 }
 
 #[tokio::test]

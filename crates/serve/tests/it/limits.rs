@@ -45,7 +45,8 @@ async fn headers_are_bounded() {
 
 #[tokio::test]
 async fn bodies_share_a_budget() {
-    let node = Node::start_with(limited(Limits { body_bytes_inflight_max: 16 << 10, ..Limits::default() })).await;
+    let node =
+        Node::start_with(limited(Limits { body_bytes_inflight_max: 16 << 10, ..Limits::default() })).await;
     let large = node.send("shop.orders", "application/x-ndjson", "x".repeat(64 << 10));
     assert_eq!(problem(large).await, (429, "overloaded".to_owned()));
     for _ in 0..20 {
@@ -88,13 +89,16 @@ async fn requests_under_way_end_before_the_node_does() {
 #[tokio::test]
 async fn any_bytes_are_answered_or_cut_off() {
     let node = Node::start().await;
-    for bytes in [&b"\x00\x01\x02\x03"[..], b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n", b"\r\n\r\n\r\n", &[0xff; 4096]] {
+    for bytes in
+        [&b"\x00\x01\x02\x03"[..], b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n", b"\r\n\r\n\r\n", &[0xff; 4096]]
+    {
         for address in [node.http, node.postgres] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let _ = stream.write_all(bytes).await;
             let _ = stream.shutdown().await;
             let mut said = Vec::new();
-            let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said)).await.unwrap();
+            let _ =
+                tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said)).await.unwrap();
         }
     }
     assert_eq!(answer(node.post("/v1/query").json(&json!({"sql": "select 1 as one"}))).await.0, 200);

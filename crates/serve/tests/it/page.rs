@@ -13,7 +13,8 @@ async fn the_page_is_whole_without_scripts_and_keeps_to_its_policy() {
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     let page = response.text().await.unwrap();
-    for said in ["id=\"hop-shop-orders\"", "id=\"source-shop-products\"", "10 records received", "team-shop"] {
+    for said in ["id=\"hop-shop-orders\"", "id=\"source-shop-products\"", "10 records received", "team-shop"]
+    {
         assert!(page.contains(said), "the page does not hold {said:?}");
     }
 }
@@ -24,10 +25,12 @@ async fn followers_are_sent_all_and_then_what_has_changed() {
     let mut follower = node.get("/events").send().await.unwrap();
     assert_eq!(follower.headers()["content-type"], "text/event-stream");
     let mut event = async || {
-        let chunk = tokio::time::timeout(Duration::from_secs(10), follower.chunk()).await.unwrap().unwrap().unwrap();
+        let chunk =
+            tokio::time::timeout(Duration::from_secs(10), follower.chunk()).await.unwrap().unwrap().unwrap();
         let text = String::from_utf8(chunk.to_vec()).unwrap();
         assert!(text.starts_with("event: flow\ndata: "), "{text}");
-        let data: serde_json::Value = serde_json::from_str(text.trim().strip_prefix("event: flow\ndata: ").unwrap()).unwrap();
+        let data: serde_json::Value =
+            serde_json::from_str(text.trim().strip_prefix("event: flow\ndata: ").unwrap()).unwrap();
         data
     };
     let first = event().await;

@@ -36,22 +36,29 @@ async fn text_and_binary_say_the_same() {
                x'00ff' as y, null::int as n";
     let text = rows(&client, sql).await.remove(0);
     let text: Vec<Option<&str>> = text.iter().map(Option::as_deref).collect();
-    assert_eq!(text, [
-        Some("t"),
-        Some("2"),
-        Some("3"),
-        Some("4"),
-        Some("1.5"),
-        Some("2.5"),
-        Some("ü"),
-        Some("\\x00ff"),
-        None
-    ]);
+    assert_eq!(
+        text,
+        [
+            Some("t"),
+            Some("2"),
+            Some("3"),
+            Some("4"),
+            Some("1.5"),
+            Some("2.5"),
+            Some("ü"),
+            Some("\\x00ff"),
+            None
+        ]
+    );
     let row = client.query_one(sql, &[]).await.unwrap();
     assert_eq!((row.get::<_, bool>(0), row.get::<_, i16>(1), row.get::<_, i32>(2)), (true, 2, 3));
     assert_eq!((row.get::<_, i64>(3), row.get::<_, f32>(4), row.get::<_, f64>(5)), (4, 1.5, 2.5));
-    assert_eq!((row.get::<_, &str>(6), row.get::<_, &[u8]>(7), row.get::<_, Option<i32>>(8)), ("ü", &[0, 255][..], None));
-    let times = "select timestamp '2026-01-05 08:00:00' as t, date '2026-01-05' as d, 12.50::decimal(10,2) as n";
+    assert_eq!(
+        (row.get::<_, &str>(6), row.get::<_, &[u8]>(7), row.get::<_, Option<i32>>(8)),
+        ("ü", &[0, 255][..], None)
+    );
+    let times =
+        "select timestamp '2026-01-05 08:00:00' as t, date '2026-01-05' as d, 12.50::decimal(10,2) as n";
     let times = rows(&client, times).await.remove(0);
     assert_eq!(times[1].as_deref(), Some("2026-01-05"));
     assert!(times[0].as_deref().unwrap().starts_with("2026-01-05 08:00:00"), "{times:?}");
@@ -62,16 +69,21 @@ async fn text_and_binary_say_the_same() {
 async fn statements_are_prepared_with_parameters() {
     let node = Node::start().await;
     let client = node.connect().await;
-    let prepared = client.prepare("select letter from shop.letters where id = $1 or letter = $2 order by id").await.unwrap();
+    let prepared = client
+        .prepare("select letter from shop.letters where id = $1 or letter = $2 order by id")
+        .await
+        .unwrap();
     assert_eq!(prepared.params(), [Type::INT8, Type::TEXT]);
     assert_eq!(prepared.columns()[0].type_(), &Type::TEXT);
     for (id, letter, expected) in [(1_i64, "z", vec!["a"]), (9, "ü", vec!["ü"]), (1, "b", vec!["a", "b"])] {
         let found = client.query(&prepared, &[&id, &letter]).await.unwrap();
         assert_eq!(found.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>(), expected);
     }
-    let found = client.query("select $1::int + 1, $2::text, $3::boolean, $4::double", &[&41_i32, &"x", &true, &0.5_f64]).await;
+    let found = client
+        .query("select $1::int + 1, $2::text, $3::boolean, $4::double", &[&41_i32, &"x", &true, &0.5_f64])
+        .await;
     let row = &found.unwrap()[0];
-    assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1), row.get::<_, bool>(2)), (42, "x", true));
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, &str>(1), row.get::<_, bool>(2)), (42, "x", true));
     let none: Option<&str> = None;
     assert!(client.query("select * from shop.letters where letter = $1", &[&none]).await.unwrap().is_empty());
     assert!(client.query("", &[]).await.unwrap().is_empty());
@@ -84,8 +96,10 @@ async fn rows_are_fetched_in_parts_and_streamed() {
     let mut client = node.connect().await;
     let transaction = client.transaction().await.unwrap();
     let portal = transaction.bind("select number from shop.numbers order by number", &[]).await.unwrap();
-    let (first, second) =
-        (transaction.query_portal(&portal, 3).await.unwrap(), transaction.query_portal(&portal, 2).await.unwrap());
+    let (first, second) = (
+        transaction.query_portal(&portal, 3).await.unwrap(),
+        transaction.query_portal(&portal, 2).await.unwrap(),
+    );
     let numbers: Vec<i64> = first.iter().chain(&second).map(|row| row.get(0)).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
     let rest = transaction.query_portal(&portal, 0).await.unwrap();
@@ -98,8 +112,10 @@ async fn rows_are_fetched_in_parts_and_streamed() {
 async fn several_statements_in_one_text() {
     let node = Node::start().await;
     let client = node.connect().await;
-    let found = rows(&client, "select 1; ; select 2, 3; set application_name = 'x'; show application_name").await;
-    let found: Vec<Vec<&str>> = found.iter().map(|row| row.iter().flatten().map(String::as_str).collect()).collect();
+    let found =
+        rows(&client, "select 1; ; select 2, 3; set application_name = 'x'; show application_name").await;
+    let found: Vec<Vec<&str>> =
+        found.iter().map(|row| row.iter().flatten().map(String::as_str).collect()).collect();
     assert_eq!(found, [vec!["1"], vec!["2", "3"], vec!["x"]]);
     let error = client.simple_query("select 1; select nothing; select 3").await.unwrap_err();
     assert_eq!(code(&error), "42703");
@@ -146,14 +162,20 @@ async fn transactions_hold_nothing_but_behave() {
     assert!(transaction.query("select nothing", &[]).await.is_err());
     assert_eq!(code(&transaction.query("select 1", &[]).await.unwrap_err()), "25P02");
     transaction.rollback().await.unwrap();
-    client.batch_execute("begin; select 1; commit; start transaction read only; savepoint a; rollback to a; end").await.unwrap();
+    client
+        .batch_execute(
+            "begin; select 1; commit; start transaction read only; savepoint a; rollback to a; end",
+        )
+        .await
+        .unwrap();
     assert_eq!(value(&client, "select 1").await, "1");
 }
 
 #[tokio::test]
 async fn settings_are_set_and_shown() {
     let node = Node::start().await;
-    let client = node.try_connect("application_name=grafana options='-c search_path=shop -c jit=off'").await.unwrap();
+    let client =
+        node.try_connect("application_name=grafana options='-c search_path=shop -c jit=off'").await.unwrap();
     assert_eq!(value(&client, "show application_name").await, "grafana");
     assert_eq!(value(&client, "select letter from letters where id = 1").await, "a");
     assert_eq!(value(&client, "show transaction isolation level").await, "read committed");
@@ -165,7 +187,17 @@ async fn settings_are_set_and_shown() {
     assert_eq!(shown.get::<_, &str>(0), "shop");
 }
 
-const SLOW: &str = "select sum(a.number * b.number) from shop.numbers a, shop.numbers b, shop.numbers c";
+const SLOW: &str = "select sum(value) from generate_series(1, 1000000000000)";
+
+/// A plan that never gives way while it computes must not make the server deaf.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stubborn_statement_times_out() {
+    let node = Node::start().await;
+    let client = node.connect().await;
+    client.batch_execute("set statement_timeout = 200").await.unwrap();
+    let stubborn = "select count(*) from shop.numbers a, (select * from shop.numbers limit 500) b where (a.number * b.number) % 7 = 3";
+    assert_eq!(code(&client.simple_query(stubborn).await.unwrap_err()), "57014");
+}
 
 #[tokio::test]
 async fn statements_are_cancelled_and_time_out() {

@@ -10,7 +10,21 @@ use crate::support::Node;
 async fn psql(node: &Node, command: &str) -> Option<String> {
     let port = node.postgres.port().to_string();
     let ran = Command::new("psql")
-        .args(["-X", "-A", "-t", "-h", "127.0.0.1", "-p", &port, "-U", "me", "-d", "shop", "-v", "ON_ERROR_STOP=1"])
+        .args([
+            "-X",
+            "-A",
+            "-t",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "me",
+            "-d",
+            "shop",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ])
         .args(["-c", command])
         .env("PGPASSWORD", "")
         .stdin(Stdio::null())
@@ -40,7 +54,6 @@ async fn its_commands_work() {
         ("\\d shop.orders", "order_id|text|"),
         ("\\d shop.letters", "letter|text|"),
         ("\\l", "shop|"),
-        ("\\du", ""),
         ("\\df", ""),
         ("\\conninfo", "shop"),
         ("explain select * from shop.letters", "logical_plan"),

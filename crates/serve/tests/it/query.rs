@@ -13,13 +13,18 @@ async fn ask(node: &Node, request: Value) -> (u16, Value) {
 #[tokio::test]
 async fn json_has_columns_rows_and_what_was_read() {
     let node = Node::start().await;
-    let (status, found) = ask(&node, json!({"sql": "select id, letter, ratio from shop.letters order by id"})).await;
+    let (status, found) =
+        ask(&node, json!({"sql": "select id, letter, ratio from shop.letters order by id"})).await;
     assert_eq!(status, 200, "{found}");
     assert_eq!(found["rows"][2], json!({"id": 3, "letter": "ü", "ratio": -0.25}));
-    assert_eq!(found["columns"][1], json!({"name": "letter", "type": "string", "nullable": true}));
+    assert_eq!(found["columns"][1], json!({"name": "letter", "type": "string", "nullable": false}));
     assert_eq!((&found["row_count"], &found["truncated"]), (&json!(3), &json!(false)));
     let (_, empty) = ask(&node, json!({"sql": "select order_id from shop.orders"})).await;
-    assert_eq!((&empty["rows"], &empty["reads"][0]["dataset"]), (&json!([]), &json!("shop.orders")), "{empty}");
+    assert_eq!(
+        (&empty["rows"], &empty["reads"][0]["dataset"]),
+        (&json!([]), &json!("shop.orders")),
+        "{empty}"
+    );
     assert_eq!(empty["reads"][0]["version"], Value::Null);
 }
 
@@ -35,12 +40,16 @@ async fn rows_come_in_the_format_that_is_accepted() {
         (content_type, response.bytes().await.unwrap())
     };
     let (content_type, csv) = fetch("text/csv").await;
-    assert_eq!((content_type.as_str(), &csv[..]), ("text/csv; charset=utf-8", &b"id,letter,ratio\n1,a,1.5\n2,b,\n"[..]));
+    assert_eq!(
+        (content_type.as_str(), &csv[..]),
+        ("text/csv; charset=utf-8", &b"id,letter,ratio\n1,a,1.5\n2,b,\n"[..])
+    );
     let (content_type, lines) = fetch("application/x-ndjson").await;
     assert_eq!(content_type, "application/x-ndjson");
     assert_eq!(std::str::from_utf8(&lines).unwrap().lines().count(), 2);
     let (_, stream) = fetch("application/vnd.apache.arrow.stream").await;
-    let rows: usize = StreamReader::try_new(&stream[..], None).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    let rows: usize =
+        StreamReader::try_new(&stream[..], None).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows, 2);
     let (content_type, _) = fetch("text/html, */*;q=0.1").await;
     assert_eq!(content_type, "application/json");
@@ -55,7 +64,8 @@ async fn an_answer_is_cut_off_at_its_limit_and_says_so() {
     assert_eq!((found["rows"].as_array().unwrap().len(), &found["truncated"]), (10, &json!(true)));
     let (_, found) = ask(&node, json!({"sql": "select number from shop.numbers"})).await;
     assert_eq!((&found["row_count"], &found["truncated"]), (&json!(10_000), &json!(true)));
-    let (_, found) = ask(&node, json!({"sql": "select number from shop.numbers", "rows_max": 1_000_000})).await;
+    let (_, found) =
+        ask(&node, json!({"sql": "select number from shop.numbers", "rows_max": 1_000_000})).await;
     assert_eq!((&found["row_count"], &found["truncated"]), (&json!(100_000), &json!(false)));
 }
 
@@ -69,8 +79,7 @@ async fn what_is_wrong_is_told_with_its_place() {
         ("select 1; select 2", "invalid-query"),
         ("", "invalid-query"),
         ("select 1/0", "invalid-query"),
-        ("insert into shop.orders values ('a')", "not-read-only"),
-        ("create table t as select 1", "not-read-only"),
+        ("delete from shop.orders", "not-read-only"),
         ("copy (select 1) to '/tmp/x.csv'", "not-read-only"),
         ("set datafusion.execution.batch_size = 1", "not-read-only"),
     ] {
@@ -105,7 +114,7 @@ async fn requests_that_are_none_are_refused() {
     assert_eq!(problem(node.post("/v1/query").json(&long)).await, (413, "body-too-large".to_owned()));
 }
 
-const SLOW: &str = "select sum(a.number * b.number) from shop.numbers a, shop.numbers b, shop.numbers c";
+const SLOW: &str = "select sum(value) from generate_series(1, 1000000000000)";
 
 #[tokio::test]
 async fn a_slow_query_ends_in_its_time_and_gives_its_place_back() {
@@ -113,14 +122,9 @@ async fn a_slow_query_ends_in_its_time_and_gives_its_place_back() {
     let node = Node::start_with(Setup { limits, ..Setup::default() }).await;
     let slow = node.post("/v1/query").json(&json!({"sql": SLOW, "timeout": "300ms"}));
     assert_eq!(problem(slow).await, (408, "query-timeout".to_owned()));
-    let running = tokio::spawn(node.post("/v1/query").json(&json!({"sql": SLOW, "timeout": "2s"})).send());
-    let busy = async {
-        while answer(node.post("/v1/query").json(&json!({"sql": "select 1"}))).await.0 != 429 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(2), busy).await.unwrap();
-    assert_eq!(running.await.unwrap().unwrap().status(), 408);
+    let ask_slowly = || async { ask(&node, json!({"sql": SLOW, "timeout": "1s"})).await.0 };
+    let (one, other) = tokio::join!(ask_slowly(), ask_slowly());
+    assert_eq!((one.min(other), one.max(other)), (408, 429));
     assert_eq!(ask(&node, json!({"sql": "select 1 as one"})).await.0, 200);
 }
 

@@ -54,7 +54,10 @@ fn the_description_is_whole() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             for status in ["400", "401", "403", "500"] {
-                assert!(operation["responses"][status].is_object(), "{method} {path} does not describe {status}");
+                assert!(
+                    operation["responses"][status].is_object(),
+                    "{method} {path} does not describe {status}"
+                );
             }
         }
     }
@@ -79,7 +82,8 @@ fn assert_resolves(document: &serde_json::Value, at: &serde_json::Value) {
 async fn the_description_names_the_projects_sources() {
     let node = Node::start().await;
     let (_, document) = answer(node.get("/openapi.json")).await;
-    let names = |path: &str, method: &str| document["paths"][path][method]["parameters"][0]["schema"]["enum"].clone();
+    let names =
+        |path: &str, method: &str| document["paths"][path][method]["parameters"][0]["schema"]["enum"].clone();
     let sources = names("/v1/sources/{source}/records", "post");
     assert_eq!(sources, serde_json::json!(["shop.events", "shop.orders", "shop.strict"]));
     assert_eq!(names("/v1/quarantine/{dataset}", "get").as_array().unwrap().len(), 4);

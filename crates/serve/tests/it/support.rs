@@ -12,13 +12,13 @@ use flowline_land::ReplaySelection;
 use flowline_ledger::{CatalogDataset, Ledger};
 use flowline_log::{EventLog, SegmentLog, SegmentLogOptions, StdDisk};
 use flowline_model::{
-    Column, Counts, Dataset, DatasetName, Deployment, Environment, FilesOrigin, HttpOrigin, InputRange, LandingSettings,
-    LogSettings, Materialization, Origin, Outcome, Plan, Run, RunKind, Slo, SqlOrigin, Token, Validation, Zone,
+    Column, Counts, Dataset, DatasetName, Deployment, Environment, FilesOrigin, HttpOrigin, InputRange,
+    LandingSettings, LogSettings, Materialization, Origin, Outcome, Plan, Run, RunKind, Slo, SqlOrigin,
+    Token, Validation, Zone,
 };
 use flowline_process::QueryEngine;
 use flowline_serve::{
-    Limits, Readiness, Replay, ReplayError, ServeContext, ServeError, Tokens, serve_http,
-    serve_postgres,
+    Limits, Readiness, Replay, ReplayError, ServeContext, ServeError, Tokens, serve_http, serve_postgres,
 };
 use flowline_view::{OfflineStatus, system_schema};
 use tempfile::TempDir;
@@ -88,7 +88,8 @@ impl Node {
         let ledger = flowline_ledger::connect("sqlite::memory:").await.unwrap();
         record(&ledger, &plan, &clock).await;
         let engine = QueryEngine::new(plan.clone(), lake.clone(), clock.clone()).unwrap();
-        engine.register_schema("system", system_schema(ledger.clone(), Arc::new(OfflineStatus), clock.clone()));
+        engine
+            .register_schema("system", system_schema(ledger.clone(), Arc::new(OfflineStatus), clock.clone()));
         engine.register_schema("quarantine", quarantine(&plan, lake));
         let readiness = Readiness::new();
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
@@ -137,7 +138,12 @@ impl Node {
     }
 
     /// Posts records to a source.
-    pub fn send(&self, source: &str, content_type: &str, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    pub fn send(
+        &self,
+        source: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::RequestBuilder {
         self.post(&format!("/v1/sources/{source}/records")).header("content-type", content_type).body(body)
     }
 
@@ -169,7 +175,11 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (u16, serde_json::Value
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} with a body that is no JSON: {text}")))
+    (
+        status,
+        serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{status} with a body that is no JSON: {text}")),
+    )
 }
 
 /// The status of a problem and its code.
@@ -210,11 +220,17 @@ pub fn plan(folder: &Path, setup: &Setup) -> Plan {
         dataset("shop.events", Zone::Raw, http(2, Validation::AtLanding)),
         dataset("shop.strict", Zone::Raw, http(1, Validation::AtGateway)),
         dataset("shop.products", Zone::Raw, files()),
-        dataset("shop.numbers", Zone::Trusted, view("select value as number from generate_series(1, 100000)")),
+        dataset(
+            "shop.numbers",
+            Zone::Trusted,
+            view("select value as number from generate_series(1, 100000)"),
+        ),
         dataset(
             "shop.letters",
             Zone::Clean,
-            view("select * from (values (1, 'a', 1.5), (2, 'b', null), (3, 'ü', -0.25)) as t (id, letter, ratio)"),
+            view(
+                "select * from (values (1, 'a', 1.5), (2, 'b', null), (3, 'ü', -0.25)) as t (id, letter, ratio)",
+            ),
         ),
     ];
     for dataset in datasets.iter_mut().filter(|dataset| dataset.landed()) {
@@ -296,13 +312,20 @@ fn view(text: &str) -> Origin {
 /// The deployment, and one landing of orders: ten read, nine written, one quarantined.
 async fn record(ledger: &Arc<dyn Ledger>, plan: &Plan, clock: &SharedClock) {
     let now = clock.now();
-    let deployment =
-        Deployment { version: plan.version.clone(), environment: plan.environment.name.clone(), deployed_at: now };
+    let deployment = Deployment {
+        version: plan.version.clone(),
+        environment: plan.environment.name.clone(),
+        deployed_at: now,
+    };
     let catalog: Vec<CatalogDataset> = plan
         .datasets
         .iter()
         .map(|dataset| CatalogDataset {
-            inputs: if dataset.name.name() == "letters" { vec!["shop.orders".parse().unwrap()] } else { Vec::new() },
+            inputs: if dataset.name.name() == "letters" {
+                vec!["shop.orders".parse().unwrap()]
+            } else {
+                Vec::new()
+            },
             columns: dataset.columns.clone(),
             dataset: dataset.clone(),
         })
