@@ -5,12 +5,13 @@
 //! not own: which rows there are.
 
 use flowline_base::RunId;
-use flowline_lake::{StagedFiles, Table, TableCommit};
+use flowline_lake::{HistoryEntry, StagedFiles, Table, TableCommit};
 use flowline_ledger::LandedFile;
-use flowline_model::{Commit, Finding, Outcome, Run, RunKind};
+use flowline_model::{Commit, DatasetName, Finding, Outcome, Run, RunKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::replay::{Replayed, take_out};
 use crate::{LandContext, LandError};
 
 /// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave, and
@@ -41,6 +42,8 @@ pub struct Flush {
     pub rejected: Option<(StagedFiles, Transaction)>,
     /// Files that were landed whole.
     pub files: Vec<LandedFile>,
+    /// For a replay: what it takes out of the quarantine.
+    pub replayed: Vec<Replayed>,
     /// What was found.
     pub findings: Vec<Finding>,
     /// The newest event time among the rows, microseconds.
@@ -51,10 +54,10 @@ pub struct Flush {
 
 /// What goes into the data table's `commitInfo`, so that the ledger can be completed from it.
 #[derive(Debug, Serialize, Deserialize)]
-struct CommitNote {
+pub(crate) struct CommitNote {
     /// Whose commit it is; the lake recognizes its own commit by it.
-    id: RunId,
-    run: Run,
+    pub(crate) id: RunId,
+    pub(crate) run: Run,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     files: Vec<LandedFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,10 +66,14 @@ struct CommitNote {
     event_time_max: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     received_at_min: Option<i64>,
+    /// For a replay: what it takes out of the quarantine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replayed: Vec<Replayed>,
 }
 
 /// Commits the flush and records its run. After an error the same flush may be offered again: what is committed is
-/// recognized and not committed twice.
+/// recognized and not committed twice. A replay takes its records out of the quarantine last: until then they stand in
+/// both tables, which the note in the commit lets the next one to open them mend.
 pub async fn commit(
     context: &LandContext,
     data: &Table,
@@ -86,6 +93,7 @@ pub async fn commit(
         findings: flush.findings.clone(),
         event_time_max: flush.event_time_max,
         received_at_min: flush.received_at_min,
+        replayed: flush.replayed.clone(),
     };
     let info =
         serde_json::to_value(&note).map_err(|error| LandError::Internal { reason: error.to_string() })?;
@@ -101,10 +109,13 @@ pub async fn commit(
         received_at_min: flush.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
     });
     context.ledger.record_run(&run, &flush.files, &flush.findings).await?;
+    if !flush.replayed.is_empty() {
+        take_out(quarantine, run.id, &flush.replayed, &flush.position).await?;
+    }
     Ok(run)
 }
 
-fn table_commit(staged: StagedFiles, position: &Transaction, info: Value) -> TableCommit {
+pub(crate) fn table_commit(staged: StagedFiles, position: &Transaction, info: Value) -> TableCommit {
     TableCommit {
         transaction: Some((position.app_id.clone(), position.next)),
         expected_transaction: Some(position.committed),
@@ -126,24 +137,35 @@ pub async fn complete_ledger(context: &LandContext, data: &Table) -> Result<u64,
     let mut entries = data.history(known, RECOVERED_MAX).await?;
     entries.sort_by_key(|entry| entry.version);
     for entry in entries {
-        let Some(note) = entry.info.and_then(|info| serde_json::from_value::<CommitNote>(info).ok()) else {
-            continue;
-        };
-        let mut run = note.run;
-        run.finished_at = Some(entry.committed_at);
-        run.counts.bytes_written = entry.bytes_added;
-        run.commit = Some(Commit {
-            dataset: dataset.clone(),
-            version: entry.version,
-            committed_at: entry.committed_at,
-            latency_us: 0,
-            event_time_max: note.event_time_max.and_then(chrono::DateTime::from_timestamp_micros),
-            received_at_min: note.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
-        });
-        if context.ledger.record_run(&run, &note.files, &note.findings).await? {
-            tracing::warn!(%dataset, version = entry.version, run = %run.id, "a commit without a recorded run was recorded");
-            completed += 1;
-        }
+        completed += u64::from(record_found(context, dataset, entry).await?);
     }
     Ok(completed)
+}
+
+/// Records the run of a commit that was found in the table's history; false when it was recorded before, or when the
+/// commit is of no landing.
+pub(crate) async fn record_found(
+    context: &LandContext,
+    dataset: &DatasetName,
+    entry: HistoryEntry,
+) -> Result<bool, LandError> {
+    let Some(note) = entry.info.and_then(|info| serde_json::from_value::<CommitNote>(info).ok()) else {
+        return Ok(false);
+    };
+    let mut run = note.run;
+    run.finished_at = Some(entry.committed_at);
+    run.counts.bytes_written = entry.bytes_added;
+    run.commit = Some(Commit {
+        dataset: dataset.clone(),
+        version: entry.version,
+        committed_at: entry.committed_at,
+        latency_us: 0,
+        event_time_max: note.event_time_max.and_then(chrono::DateTime::from_timestamp_micros),
+        received_at_min: note.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
+    });
+    let recorded = context.ledger.record_run(&run, &note.files, &note.findings).await?;
+    if recorded {
+        tracing::warn!(%dataset, version = entry.version, run = %run.id, "a commit without a recorded run was recorded");
+    }
+    Ok(recorded)
 }

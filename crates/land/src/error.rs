@@ -86,6 +86,20 @@ pub enum LandError {
         /// The kind of its origin.
         found: &'static str,
     },
+    /// Landing holds the table and does not come to an end.
+    #[error(
+        "`{dataset}` is being landed and its commits do not get through: mend that first, then replay again"
+    )]
+    Busy {
+        /// Whose.
+        dataset: DatasetName,
+    },
+    /// What to replay cannot be selected like this.
+    #[error("{reason}")]
+    Selection {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A defect of Flowline.
     #[error("landing failed inside: {reason}")]
     Internal {
@@ -101,8 +115,9 @@ impl Classify for LandError {
             Self::Lake(error) => error.kind(),
             Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
-            Self::Contract { .. } | Self::Origin { .. } => ErrorKind::Input,
+            Self::Contract { .. } | Self::Origin { .. } | Self::Selection { .. } => ErrorKind::Input,
             Self::LogReplaced { .. } => ErrorKind::Corrupt,
+            Self::Busy { .. } => ErrorKind::Overloaded,
             Self::Internal { .. } => ErrorKind::Internal,
         }
     }

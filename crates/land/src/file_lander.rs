@@ -23,6 +23,8 @@ use crate::commit::{self, complete_ledger};
 use crate::failures::{Cure, Failures, Tried};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
+use crate::replay::finish_interrupted;
+use crate::reservation::Reservation;
 use crate::staging::{Sealed, Sealing};
 use crate::tables::{Place, Tables};
 use crate::{Contract, LandContext, LandError, meter};
@@ -44,6 +46,8 @@ pub struct FileLander {
     state: Option<State>,
     /// None until it was read from the table.
     keys: Option<Keys>,
+    /// Held while rows are staged whose keys depend on the table.
+    reservation: Reservation,
     failures: Failures,
     progress: Option<ProgressFn>,
 }
@@ -81,6 +85,7 @@ impl FileLander {
             keys_max: KEYS_MAX,
             state: None,
             keys: None,
+            reservation: Reservation::default(),
             progress: None,
         })
     }
@@ -136,6 +141,7 @@ impl FileLander {
         let mut new = self.new_files(listing);
         let files_total = new.len() as u64;
         while !new.is_empty() && !shutdown.is_cancelled() {
+            self.reserve().await?;
             let mut flush = FileFlush::start(&self.context, self.failures.run());
             let rest = self.fill(&mut flush, &new, files_total, shutdown).await?;
             if flush.files.is_empty() {
@@ -144,9 +150,20 @@ impl FileLander {
                 self.seal(flush).await?;
                 runs.extend(self.commit().await?);
             }
+            self.reservation.give_back();
             new = rest;
         }
         Ok(runs)
+    }
+
+    /// Before records are looked at: keys that others wrote meanwhile are read.
+    async fn reserve(&mut self) -> Result<(), LandError> {
+        let Some(keys) = self.keys.as_mut().filter(|keys| !keys.is_empty()) else { return Ok(()) };
+        if !self.reservation.take(&self.tables, &self.context.clock).await {
+            *keys = Keys::new(&self.tables.dataset, self.keys_max);
+            keys.rebuild(&self.tables.dataset, &self.tables.data, self.context.clock.now()).await?;
+        }
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(), LandError> {
@@ -155,6 +172,7 @@ impl FileLander {
         }
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
+        finish_interrupted(&self.context, &self.tables).await?;
         complete_ledger(&self.context, &self.tables.data).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
@@ -281,6 +299,7 @@ impl FileLander {
     fn begin_again(&mut self) {
         self.state = None;
         self.keys = None;
+        self.reservation.give_back();
     }
 
     async fn report_unmatched(&mut self, listing: &Listing) -> Result<(), LandError> {

@@ -21,6 +21,7 @@ mod meter;
 mod parcel;
 mod quarantine;
 mod replay;
+mod reservation;
 mod settle;
 mod staging;
 mod stamp;

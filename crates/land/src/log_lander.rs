@@ -18,6 +18,8 @@ use crate::failures::{Cure, Failures, Tried};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::Lane;
+use crate::replay::finish_interrupted;
+use crate::reservation::Reservation;
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
 
@@ -34,6 +36,8 @@ pub struct LogLander {
     keys: Option<Keys>,
     /// None until positions were read from the tables.
     lanes: Option<Vec<Lane>>,
+    /// Held while rows are staged whose keys depend on the table.
+    reservation: Reservation,
     failures: Failures,
 }
 
@@ -60,6 +64,7 @@ impl LogLander {
             keys_max: KEYS_MAX,
             keys: None,
             lanes: None,
+            reservation: Reservation::default(),
         })
     }
 
@@ -110,6 +115,7 @@ impl LogLander {
             let more = self.read().await?;
             runs.extend(self.flush(!more).await?);
             if !more {
+                self.reservation.give_back();
                 return Ok(runs);
             }
         }
@@ -119,7 +125,14 @@ impl LogLander {
     async fn cycle(&mut self, shutdown: &CancellationToken) -> Result<(), LandError> {
         self.begin().await?;
         let more = self.read().await?;
-        self.flush(false).await?;
+        // With several partitions there may always be one whose rows are staged; now and then all are committed, so that
+        // a replay gets its turn.
+        let others = self.tables.dataset.landing.flush_after * 2 + RESERVED;
+        let all = self.reservation.held_for(&self.context.clock) > others;
+        self.flush(all).await?;
+        if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
+            self.reservation.give_back();
+        }
         if more { Ok(()) } else { self.wait(shutdown).await }
     }
 
@@ -131,6 +144,7 @@ impl LogLander {
         }
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
+        finish_interrupted(&self.context, &self.tables).await?;
         complete_ledger(&self.context, &self.tables.data).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
@@ -178,8 +192,24 @@ impl LogLander {
         Ok(self.context.ledger.record_findings(&findings).await?)
     }
 
+    /// Before records are looked at: keys that others wrote meanwhile are read.
+    async fn reserve(&mut self) -> Result<(), LandError> {
+        let Some(keys) = self.keys.as_mut().filter(|keys| !keys.is_empty()) else { return Ok(()) };
+        let mut waiting = false;
+        for lane in self.lanes.iter().flatten() {
+            waiting |= self.context.log.bounds(&lane.partition).await?.end > lane.next;
+        }
+        if waiting && !self.reservation.take(&self.tables, &self.context.clock).await {
+            // Nothing is staged while the table is not reserved, so that the table has every key there is.
+            *keys = Keys::new(&self.tables.dataset, self.keys_max);
+            keys.rebuild(&self.tables.dataset, &self.tables.data, self.context.clock.now()).await?;
+        }
+        Ok(())
+    }
+
     /// Reads once from each partition; false when there was nothing in any.
     async fn read(&mut self) -> Result<bool, LandError> {
+        self.reserve().await?;
         let mut more = false;
         for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.sealed.is_none()) {
             let run = self.failures.run();
@@ -252,6 +282,9 @@ impl LogLander {
                 for lane in self.lanes.iter_mut().flatten() {
                     lane.abandon(&mut self.keys);
                 }
+                if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
+                    self.reservation.give_back();
+                }
             }
         }
         Ok(())
@@ -261,6 +294,7 @@ impl LogLander {
     fn begin_again(&mut self) {
         self.lanes = None;
         self.keys = None;
+        self.reservation.give_back();
     }
 
     /// After failures: a hop that has nothing to do succeeds with that.
@@ -280,6 +314,9 @@ impl LogLander {
         }
     }
 }
+
+/// How much longer than two flushes a lander keeps a table to itself.
+const RESERVED: Duration = Duration::from_secs(1);
 
 /// How long an idle lander waits for records before it looks around again.
 const IDLE: Duration = Duration::from_secs(60);

@@ -1,8 +1,33 @@
 //! Quarantined records, held against the contract as it is now.
+//!
+//! Owns: which records are replayed, and that each ends in one place: rows and the note of what they were are committed
+//! first, then the records leave the quarantine; whoever opens the tables after a crash in between finishes that.
+//! Does not own: what becomes of a record (it goes the way of a received one).
 
-use flowline_model::{Dataset, Run};
+mod read;
+mod take_out;
 
-use crate::{LandContext, LandError};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowline_base::RunId;
+use flowline_lake::{ReadAt, StagedFiles};
+use flowline_model::{Counts, Dataset, InputRange, Outcome, Run, RunKind};
+use futures::StreamExt as _;
+
+use self::read::Selected;
+pub(crate) use self::take_out::{Replayed, finish_interrupted, take_out};
+use crate::commit::{self, Flush, Transaction};
+use crate::examine::examine;
+use crate::findings::Findings;
+use crate::keys::{KEYS_MAX, Keys};
+use crate::reservation::Reservation;
+use crate::settle::{Settled, settle};
+use crate::staging::failed;
+use crate::stamp::{Stamp, offset};
+use crate::tables::Tables;
+use crate::{Contract, LandContext, LandError, meter};
 
 /// Which quarantined records to replay; all when it says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,12 +38,185 @@ pub struct ReplaySelection {
     pub column: Option<String>,
 }
 
-/// Lands quarantined records again. Those that fit now go to the table and out of the quarantine, in this order; the
-/// others stay where they are.
+/// How long a replay waits for a landing that is under way.
+const RESERVED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Lands quarantined records again. Those that fit now go to the table and out of the quarantine; duplicates go out of
+/// it as well; the others stay where they are, and count as quarantined again. They keep where they came from, and get
+/// the time and run of the replay. Large quarantines are replayed in several runs; what is returned is the last of
+/// them, with the counts of all.
+///
+/// # Errors
+/// [`LandError::Selection`] for a reason that there is not; [`LandError::Busy`] while landing holds the table, because its
+/// commits fail; otherwise what was replayed before the error stays so.
 pub async fn replay_quarantine(
-    _context: &LandContext,
-    _dataset: &Dataset,
-    _selection: &ReplaySelection,
+    context: &LandContext,
+    dataset: &Dataset,
+    selection: &ReplaySelection,
 ) -> Result<Run, LandError> {
-    Err(LandError::Internal { reason: "replay is not built yet".to_owned() })
+    let condition = selection.condition()?;
+    let dataset = Arc::new(dataset.clone());
+    let contract = Contract::compile(Arc::clone(&dataset))
+        .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })?;
+    let tables = Tables::new(context, Arc::clone(&dataset));
+    tables.ensure_data().await?;
+    let mut reservation = Reservation::default();
+    let reserved = tokio::time::timeout(RESERVED_WITHIN, reservation.take(&tables, &context.clock)).await;
+    reserved.map_err(|_| LandError::Busy { dataset: dataset.name.clone() })?;
+    finish_interrupted(context, &tables).await?;
+    commit::complete_ledger(context, &tables.data).await?;
+    let mut replay = Replay { context, contract, tables, keys: None, last: None };
+    let replayed = replay.run(condition).await;
+    // Also after an error: some runs may have been committed.
+    reservation.give_back_with_news();
+    replayed
+}
+
+struct Replay<'a> {
+    context: &'a LandContext,
+    contract: Contract,
+    tables: Tables,
+    keys: Option<Keys>,
+    last: Option<Run>,
+}
+
+impl Replay<'_> {
+    async fn run(&mut self, condition: Option<datafusion::logical_expr::Expr>) -> Result<Run, LandError> {
+        let dataset = Arc::clone(&self.tables.dataset);
+        if self.tables.quarantine.exists().await? {
+            let mut keys = Keys::new(&dataset, KEYS_MAX);
+            keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
+            self.keys = Some(keys);
+            // All parts are of the version that was there at first: what is replayed and stays is not met again.
+            let provider = self.tables.quarantine.provider(ReadAt::Latest).await?;
+            let mut parts = read::select(provider, condition).await?;
+            while let Some(selected) = parts.next().await {
+                let mut run = self.replay(selected?).await?;
+                if let Some(last) = &self.last {
+                    run.counts.add(&last.counts);
+                }
+                self.last = Some(run);
+            }
+        }
+        match self.last.take() {
+            Some(run) => Ok(run),
+            None => {
+                let run = self.new_run(RunId::generate(), Counts::default());
+                self.record_without_commit(run).await
+            }
+        }
+    }
+
+    fn new_run(&self, id: RunId, counts: Counts) -> Run {
+        Run {
+            id,
+            hop: self.tables.dataset.name.clone(),
+            kind: RunKind::Replay,
+            outcome: Outcome::Running,
+            trigger: "replay".to_owned(),
+            inputs: vec![InputRange { input: "quarantine".to_owned(), from: 0, to: counts.read as i64 }],
+            counts,
+            started_at: self.context.clock.now(),
+            finished_at: None,
+            attempts: 1,
+            commit: None,
+            error: None,
+            trace_id: None,
+        }
+    }
+
+    /// Replays some records in one run.
+    async fn replay(&mut self, selected: Selected) -> Result<Run, LandError> {
+        let id = RunId::generate();
+        let mut counts = Counts { read: selected.count(), bytes_read: selected.bytes(), ..Counts::default() };
+        let mut gone: Vec<Replayed> = Vec::new();
+        let mut rows = Vec::new();
+        let mut event_time_max = None;
+        let received_at_min =
+            selected.parcels.iter().filter_map(|(_, parcel)| parcel.received_at_min()).min();
+        for (batch, parcel) in selected.parcels {
+            let read = parcel.count();
+            let settled = self.settle(id, parcel.clone()).await?;
+            counts.duplicate += settled.duplicates.len() as u64;
+            counts.written += settled.places.len() as u64;
+            counts.quarantined += settled.rejected.as_ref().map_or(0, |rejected| rejected.num_rows() as u64);
+            event_time_max = event_time_max.max(settled.event_time_max);
+            let offsets: HashSet<u64> = settled
+                .places
+                .iter()
+                .chain(&settled.duplicates)
+                .map(|place| offset(&parcel, *place))
+                .collect();
+            debug_assert!(offsets.len() as u64 <= read);
+            if !offsets.is_empty() {
+                let mut offsets: Vec<i64> = offsets.into_iter().map(|offset| offset as i64).collect();
+                offsets.sort_unstable();
+                gone.push(Replayed {
+                    batch,
+                    source: parcel.source.to_string(),
+                    partition: parcel.partition,
+                    offsets,
+                });
+            }
+            rows.extend(settled.rows);
+        }
+        let run = self.new_run(id, counts);
+        if gone.is_empty() {
+            return self.record_without_commit(run).await;
+        }
+        let flush = Flush {
+            run,
+            rows: self.stage(&rows).await?,
+            position: self.position().await?,
+            rejected: None,
+            files: Vec::new(),
+            replayed: gone,
+            findings: Vec::new(),
+            event_time_max,
+            received_at_min,
+        };
+        let run = commit::commit(self.context, &self.tables.data, &self.tables.quarantine, &flush).await?;
+        meter::committed(&run);
+        Ok(run)
+    }
+
+    async fn settle(&mut self, run: RunId, parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+        let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
+        let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
+        let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));
+        let work = tokio::task::spawn_blocking(move || {
+            let examined = examine(&contract, parcel);
+            let settled = settle(&dataset, examined, &mut keys, &stamp, &mut Findings::default());
+            (settled, keys)
+        });
+        let (settled, keys) = work.await.map_err(|error| failed(&error))?;
+        self.keys = Some(keys);
+        settled.map_err(|error| failed(&error))
+    }
+
+    async fn stage(&self, rows: &[arrow::array::RecordBatch]) -> Result<StagedFiles, LandError> {
+        if rows.is_empty() {
+            return Ok(StagedFiles::none());
+        }
+        let mut writer = self.tables.data_writer().await?;
+        for batch in rows {
+            writer.write(batch).await?;
+        }
+        Ok(writer.finish().await?)
+    }
+
+    /// Replays are numbered; the number of the one before is what both tables have.
+    async fn position(&self) -> Result<Transaction, LandError> {
+        let app_id = take_out::app_id(&self.tables);
+        let committed = self.tables.data.transaction_version(&app_id).await?;
+        Ok(Transaction { app_id, committed, next: committed.unwrap_or(0) + 1 })
+    }
+
+    /// A run that changes no table is a run nevertheless.
+    async fn record_without_commit(&self, mut run: Run) -> Result<Run, LandError> {
+        run.outcome = Outcome::Succeeded;
+        run.finished_at = Some(self.context.clock.now());
+        self.context.ledger.record_run(&run, &[], &[]).await?;
+        Ok(run)
+    }
 }

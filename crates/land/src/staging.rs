@@ -171,6 +171,7 @@ impl Staging {
             position,
             rejected,
             files: sealing.files,
+            replayed: Vec::new(),
             findings,
             event_time_max: self.event_time_max,
             received_at_min: self.received_at_min,

@@ -6,5 +6,6 @@ mod crashes;
 mod faults;
 mod files;
 mod keys;
+mod replay;
 mod tables;
 mod world;

@@ -1,0 +1,148 @@
+//! Records that leave the quarantine.
+
+use std::sync::Arc;
+
+use flowline_land::{ReplaySelection, replay_quarantine};
+use flowline_model::{Balance, ColumnType, Dataset, RunKind};
+
+use crate::world::{World, orders};
+
+/// Two records that fit once `amount` is text, one that never will, one whose key is there already.
+async fn quarantined() -> World {
+    let mut dataset = orders();
+    dataset.key = vec!["id".into()];
+    let world = World::new(dataset).await;
+    world
+        .post_lines(&[
+            r#"{"id":"a","amount":"x"}"#,
+            r#"{"id":"b","amount":"1"}"#,
+            r#"{"id":"b","amount":"y"}"#,
+            "broken",
+            r#"{"id":"c","amount":"z"}"#,
+        ])
+        .await;
+    world.post("text/csv", "id,amount\nd,\"a,b\"\n").await;
+    world.land().await;
+    world
+}
+
+fn as_text(dataset: &Dataset) -> Dataset {
+    let mut dataset = dataset.clone();
+    // The table has its type; the text is kept beside it.
+    dataset.columns[1].field = Some("amount_was".into());
+    dataset.columns.push(flowline_model::Column::new("note", ColumnType::String));
+    dataset.columns[3].field = Some("amount".into());
+    dataset
+}
+
+async fn replay(world: &World, selection: ReplaySelection) -> flowline_model::Run {
+    replay_quarantine(&world.context, &world.dataset, &selection).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fits_now_moves_to_the_table_and_the_rest_stays() {
+    let mut world = quarantined().await;
+    world.dataset = Arc::new(as_text(&world.dataset));
+    let run = replay(&world, ReplaySelection::default()).await;
+    let counts = run.counts;
+    assert_eq!((counts.read, counts.written, counts.duplicate, counts.quarantined), (5, 3, 1, 1));
+    assert_eq!((run.kind, counts.balance()), (RunKind::Replay, Balance::Balanced));
+    assert_eq!(
+        world.query("select id, note, _offset, _source from t order by id").await,
+        ["a|x|0|http", "b|-|1|http", "c|z|4|http", "d|a,b|5|http"]
+    );
+    assert_eq!(world.query("select _record, _offset from q").await, ["broken|3"]);
+    let totals = world.context.ledger.totals().await.unwrap().remove(0);
+    assert_eq!((totals.quarantined_now(), totals.gap(), totals.counts.balance()), (1, 0, Balance::Balanced));
+    // Again: nothing but the one that stays.
+    let counts = replay(&world, ReplaySelection::default()).await.counts;
+    assert_eq!((counts.read, counts.written, counts.quarantined), (1, 0, 1));
+    let totals = world.context.ledger.totals().await.unwrap().remove(0);
+    assert_eq!((totals.quarantined_now(), totals.gap()), (1, 0));
+    assert_eq!(world.query("select count(*) from q").await, ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_selected_is_replayed() {
+    let mut world = quarantined().await;
+    world.dataset = Arc::new(as_text(&world.dataset));
+    let unparsable = ReplaySelection { reason: Some("unparsable".into()), column: None };
+    assert_eq!(replay(&world, unparsable).await.counts.read, 1);
+    let of_amount = ReplaySelection { reason: Some("wrong-type".into()), column: Some("amount".into()) };
+    assert_eq!(replay(&world, of_amount).await.counts.read, 4);
+    let wrong = ReplaySelection { reason: Some("wrongtype".into()), column: None };
+    let error = replay_quarantine(&world.context, &world.dataset, &wrong).await.unwrap_err().to_string();
+    assert!(error.starts_with("`wrongtype` is no reason of the quarantine: use one of `missing`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dataset_without_quarantine_has_nothing_to_replay() {
+    let world = World::new(orders()).await;
+    assert_eq!(replay(&world, ReplaySelection::default()).await.counts.read, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_interrupted_is_finished_by_the_next_to_come() {
+    for landing_comes_first in [true, false] {
+        let mut world = quarantined().await;
+        world.dataset = Arc::new(as_text(&world.dataset));
+        world.restart(Some("lake.put/quarantine=error-before:1.0")).await;
+        assert!(
+            replay_quarantine(&world.context, &world.dataset, &ReplaySelection::default()).await.is_err()
+        );
+        assert_eq!(world.query("select count(*) from t").await, ["4"]);
+        assert_eq!(world.query("select count(*) from q").await, ["5"]);
+        world.restart(None).await;
+        if landing_comes_first {
+            assert!(world.land().await.is_empty());
+        } else {
+            assert_eq!(replay(&world, ReplaySelection::default()).await.counts.read, 1);
+        }
+        assert_eq!(world.query("select _record from q").await, ["broken"]);
+        assert_eq!(world.query("select id from t order by id").await, ["a", "b", "c", "d"]);
+        let totals = world.context.ledger.totals().await.unwrap().remove(0);
+        assert_eq!((totals.quarantined_now(), totals.gap()), (1, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lander_knows_the_keys_that_a_replay_wrote() {
+    let mut world = quarantined().await;
+    world.dataset = Arc::new(as_text(&world.dataset));
+    let mut lander = world.lander().await;
+    lander.land_available().await.unwrap();
+    replay(&world, ReplaySelection::default()).await;
+    world.post_lines(&[r#"{"id":"a"}"#, r#"{"id":"new"}"#]).await;
+    let counts = lander.land_available().await.unwrap()[0].counts;
+    assert_eq!((counts.written, counts.duplicate), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_are_no_text_and_arrow_rows_are_replayed_exactly() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
+    let mut world = World::new(orders()).await;
+    let rows = RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from(vec![7])) as ArrayRef),
+        ("ts", Arc::new(TimestampNanosecondArray::from(vec![1_500_000_000_123_456_000])) as ArrayRef),
+    ])
+    .unwrap();
+    let mut writer = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), rows.schema_ref()).unwrap();
+    writer.write(&rows).unwrap();
+    world.post("application/vnd.apache.arrow.stream", writer.into_inner().unwrap()).await;
+    world.post("application/x-ndjson", &b"{\"id\":\"\xff\"}"[..]).await;
+    world.land().await;
+    assert_eq!(
+        world.query("select _format, _record, _record_base64 is not null from q order by _offset").await,
+        [r#"arrow|{"id":7,"ts":"2017-07-14T02:40:00.123456"}|true"#, "json|{\"id\":\"\u{fffd}\"}|true"]
+    );
+    let mut dataset = orders();
+    dataset.columns[0].field = Some("other".into());
+    dataset.columns[0].required = false;
+    dataset.columns.push(flowline_model::Column::new("number", ColumnType::Int64));
+    dataset.columns[3].field = Some("id".into());
+    world.dataset = Arc::new(dataset);
+    let counts = replay(&world, ReplaySelection::default()).await.counts;
+    assert_eq!((counts.written, counts.quarantined), (1, 1));
+    assert_eq!(world.query("select number, ts from t").await, ["7|2017-07-14T02:40:00.123456Z"]);
+    assert_eq!(world.query("select _record_base64 from q").await, ["eyJpZCI6Iv8ifQ=="]);
+}
