@@ -1,8 +1,8 @@
-//! How fast the log acknowledges, reads and opens on this machine's disk: records of 200 bytes in batches of 1,000 from
-//! 8 appenders, beside what the disk itself does with writes of the same size.
+//! How fast the log acknowledges, reads and opens on this machine's disk: records of 200 bytes, in batches of 1,000 from
+//! 8 appenders unless told otherwise, beside what the disk itself does with synced writes.
 //!
 //! ```text
-//! cargo run --release -p flowline-log --example append_speed -- [seconds] [folder]
+//! cargo run --release -p flowline-log --example append_speed -- [seconds] [folder] [appenders] [records in a batch]
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails should say where")]
@@ -19,20 +19,28 @@ use flowline_base::system_clock;
 use flowline_log::{Batch, EventLog, SegmentLog, SegmentLogOptions, StdDisk, contract};
 use flowline_model::LogSettings;
 
-const APPENDERS: usize = 8;
-const RECORDS: usize = 1_000;
 const RECORD_BYTES: usize = 200;
+
+#[derive(Clone, Copy)]
+struct Load {
+    seconds: u64,
+    appenders: usize,
+    records: usize,
+}
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let seconds: u64 = args.next().map_or(5, |text| text.parse().unwrap());
     let root = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let appenders = args.next().map_or(8, |text| text.parse().unwrap());
+    let records = args.next().map_or(1_000, |text| text.parse().unwrap());
+    let load = Load { seconds, appenders, records };
     let dir = root.join("flowline-append-speed");
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
 
-    for group in [1, 4, 8] {
-        let bytes = group * RECORDS * (RECORD_BYTES + 3);
+    for group in [1, appenders / 2, appenders] {
+        let bytes = group * records * (RECORD_BYTES + 3);
         println!("disk: {:.0} MB/s in synced writes of {bytes} bytes", disk_speed(&dir.join("raw"), bytes));
     }
     for (name, sync_window) in [("no window", Duration::ZERO), ("a window of 1 ms", Duration::from_millis(1))]
@@ -41,7 +49,7 @@ fn main() {
         let _ = std::fs::remove_dir_all(&log_dir);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let log = open(&log_dir, sync_window);
-        println!("{name}: {}", runtime.block_on(append_speed(&log, seconds)));
+        println!("{name}: {}", runtime.block_on(append_speed(&log, load)));
         drop(log);
         drop(runtime);
     }
@@ -75,16 +83,16 @@ fn disk_speed(path: &Path, bytes: usize) -> f64 {
     speed
 }
 
-async fn append_speed(log: &Arc<SegmentLog>, seconds: u64) -> String {
+async fn append_speed(log: &Arc<SegmentLog>, load: Load) -> String {
     let record = format!("{{\"x\":\"{}\"}}", "y".repeat(RECORD_BYTES - 8));
-    let batch = contract::batch(&vec![record.as_str(); RECORDS]);
+    let batch = contract::batch(&vec![record.as_str(); load.records]);
     let (began, cpu) = (Instant::now(), cpu_seconds());
-    let tasks: Vec<_> = (0..APPENDERS)
+    let tasks: Vec<_> = (0..load.appenders)
         .map(|appender| {
             let (log, batch) = (Arc::clone(log), batch.clone());
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
-                while began.elapsed() < Duration::from_secs(seconds) {
+                while began.elapsed() < Duration::from_secs(load.seconds) {
                     let key = Some(format!("{appender}/{}", latencies.len()));
                     let (batch, asked) = (Batch { idempotency_key: key, ..batch.clone() }, Instant::now());
                     log.append(&contract::partition(0), batch).await.unwrap();
@@ -100,7 +108,7 @@ async fn append_speed(log: &Arc<SegmentLog>, seconds: u64) -> String {
     }
     let elapsed = began.elapsed().as_secs_f64();
     latencies.sort();
-    let records = (latencies.len() * RECORDS) as f64 / elapsed;
+    let records = (latencies.len() * load.records) as f64 / elapsed;
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
     format!(
         "{:.2} million records/s, {:.0} MB/s, p50 {:?}, p99 {:?}, max {:?}, {:.2} cores",
