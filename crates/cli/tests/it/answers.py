@@ -40,6 +40,6 @@ answers = {name: db.sql(sql).df().to_dict("records") for name, sql in QUESTIONS.
 rows = {}
 for table in ["raw/air/flights", "raw/air/flights_200k", "clean/air/airports", "clean/air/birdstrikes"]:
     delta = deltalake.DeltaTable(f"{lake}/{table}")
-    counted = db.sql(f"SELECT count(*) FROM read_parquet({[str(uri) for uri in delta.file_uris()]!r})").fetchone()[0]
+    counted = db.sql(f"SELECT count(*) FROM read_parquet({[str(uri) for uri in delta.file_uris()]!r})").fetchall()[0][0]
     rows[table] = {"delta_rs": delta.to_pyarrow_dataset().count_rows(), "duckdb": counted}
 print(json.dumps({"answers": answers, "rows": rows}, default=float))
