@@ -65,7 +65,8 @@ assert table.to_pyarrow_dataset().count_rows() == 104
 files = [str(uri) for uri in table.file_uris()]
 assert duckdb.sql(f"select sum(price) from read_parquet({files!r})").fetchall()[0][0] == decimal.Decimal("5001.75")
 for content_type, body, status in [
-    ("application/json", b"{}", 200), ("application/pdf", b"x", 415), ("application/json", b"", 400),
+    ("application/json", b"{}", 200), ("application/pdf", b"x", 415),
+    ("application/vnd.apache.arrow.stream", b"not arrow", 400),
 ]:
     response = requests.post(records, data=body, headers={"content-type": content_type})
     assert response.status_code == status, (content_type, response.status_code, response.text)
