@@ -6,6 +6,7 @@
 //! (`flowline-log`), the HTTP server itself (`flowline-serve`).
 
 pub mod arrow_ipc;
+#[cfg(feature = "files")]
 pub mod files;
 pub mod http;
 pub mod split;
