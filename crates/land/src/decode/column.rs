@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use flowline_lake::arrow_types;
 use flowline_model::ColumnType;
 
+use super::number::Digits;
 use super::time::TimeFormat;
 
 /// Builds the array of one column, or of what is nested in one.
@@ -26,7 +27,7 @@ pub(crate) enum ColumnBuilder {
     Int64(Int64Builder),
     Float32(Float32Builder),
     Float64(Float64Builder),
-    Decimal { builder: Decimal128Builder, precision: u8, scale: u8 },
+    Decimal(Decimal128Builder, Digits),
     Date(Date32Builder, Arc<TimeFormat>),
     Timestamp(TimestampMicrosecondBuilder, Arc<TimeFormat>),
     Binary(BinaryBuilder),
@@ -65,11 +66,10 @@ impl ColumnBuilder {
             ColumnType::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
             ColumnType::Float32 => Self::Float32(Float32Builder::with_capacity(rows)),
             ColumnType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
-            ColumnType::Decimal { precision, scale } => Self::Decimal {
-                builder: Decimal128Builder::with_capacity(rows).with_data_type(arrow_types::data_type(kind)),
-                precision: *precision,
-                scale: *scale,
-            },
+            ColumnType::Decimal { precision, scale } => Self::Decimal(
+                Decimal128Builder::with_capacity(rows).with_data_type(arrow_types::data_type(kind)),
+                Digits::new(*precision, *scale),
+            ),
             ColumnType::Date => Self::Date(Date32Builder::with_capacity(rows), Arc::clone(format)),
             ColumnType::Timestamp => Self::Timestamp(
                 TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(arrow_types::timestamp()),
@@ -105,7 +105,7 @@ impl ColumnBuilder {
             Self::Int64(builder) => builder.append_null(),
             Self::Float32(builder) => builder.append_null(),
             Self::Float64(builder) => builder.append_null(),
-            Self::Decimal { builder, .. } => builder.append_null(),
+            Self::Decimal(builder, _) => builder.append_null(),
             Self::Date(builder, _) => builder.append_null(),
             Self::Timestamp(builder, _) => builder.append_null(),
             Self::Binary(builder) => builder.append_null(),
@@ -130,7 +130,7 @@ impl ColumnBuilder {
             Self::Int64(mut builder) => Arc::new(builder.finish()),
             Self::Float32(mut builder) => Arc::new(builder.finish()),
             Self::Float64(mut builder) => Arc::new(builder.finish()),
-            Self::Decimal { mut builder, .. } => Arc::new(builder.finish()),
+            Self::Decimal(mut builder, _) => Arc::new(builder.finish()),
             Self::Date(mut builder, _) => Arc::new(builder.finish()),
             Self::Timestamp(mut builder, _) => Arc::new(builder.finish()),
             Self::Binary(mut builder) => Arc::new(builder.finish()),

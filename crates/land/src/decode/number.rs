@@ -42,11 +42,67 @@ where
     T::try_from(scaled(text, 0, Excess::Refuse)?).map_err(|_| NumberError::Range)
 }
 
-/// The value of a text times ten to the power of `scale`, in at most `precision` digits.
-pub(crate) fn decimal(text: &str, precision: u8, scale: u8) -> Result<i128, NumberError> {
-    let value = scaled(text, i32::from(scale), Excess::Refuse)?;
-    let limit = 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
-    if value.checked_abs().is_some_and(|size| size < limit) { Ok(value) } else { Err(NumberError::Range) }
+/// The digits that a decimal column keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digits {
+    scale: u8,
+    /// Values are below it and above its negative.
+    limit: i128,
+}
+
+impl Digits {
+    /// So many digits in all, so many of them behind the point.
+    pub(crate) fn new(precision: u8, scale: u8) -> Self {
+        Self { scale, limit: 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX) }
+    }
+
+    /// The value of a text as a whole number of its last digit.
+    pub(crate) fn parse(self, text: &str) -> Result<i128, NumberError> {
+        let value = match short(text, self.scale) {
+            Some(value) => i128::from(value),
+            None => scaled(text, i32::from(self.scale), Excess::Refuse)?,
+        };
+        if value.checked_abs().is_some_and(|size| size < self.limit) {
+            Ok(value)
+        } else {
+            Err(NumberError::Range)
+        }
+    }
+}
+
+/// The common case of [`scaled`], several times as fast: up to 18 digits, zeros to the scale included, no exponent and
+/// nothing to cut off. None for anything else, right or wrong.
+fn short(text: &str, scale: u8) -> Option<i64> {
+    const DIGITS_MAX: usize = 18;
+    let bytes = text.as_bytes();
+    let (negative, bytes) = match bytes.split_first()? {
+        (b'-', rest) => (true, rest),
+        _ => (false, bytes),
+    };
+    if bytes.is_empty() || bytes.len() > DIGITS_MAX {
+        return None;
+    }
+    let (mut value, mut behind) = (0i64, None);
+    for byte in bytes {
+        match (byte, &mut behind) {
+            (b'0'..=b'9', behind) => {
+                value = value * 10 + i64::from(byte - b'0');
+                if let Some(count) = behind {
+                    *count += 1;
+                }
+            }
+            (b'.', None) => behind = Some(0usize),
+            _ => return None,
+        }
+    }
+    // `.` and `-` alone have no digits; `1.` and `.5` have.
+    let behind = behind.unwrap_or(0);
+    let zeros = usize::from(scale).checked_sub(behind)?;
+    if bytes == b"." || bytes.len() + zeros > DIGITS_MAX {
+        return None;
+    }
+    value = value.checked_mul(10i64.checked_pow(u32::try_from(zeros).ok()?)?)?;
+    Some(if negative { -value } else { value })
 }
 
 /// The nearest float. Words for what is not finite (`NaN`, `inf`) are taken, digits that exceed the range are not.
@@ -129,5 +185,21 @@ impl<'a> Parts<'a> {
         }
         let size = digits.parse::<i32>().unwrap_or(i32::MAX);
         Some(if text.starts_with('-') { -size } else { size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Excess, scaled, short};
+
+    proptest! {
+        #[test]
+        fn the_short_way_and_the_long_way_agree(text in "-?[0-9]{0,12}[.]?[0-9]{0,8}", scale in 0u8..12) {
+            if let Some(value) = short(&text, scale) {
+                prop_assert_eq!(scaled(&text, i32::from(scale), Excess::Refuse), Ok(i128::from(value)));
+            }
+        }
     }
 }

@@ -188,9 +188,7 @@ impl ColumnBuilder {
             Self::Int64(builder) => builder.append_value(number::integer(text).map_err(number)?),
             Self::Float32(builder) => builder.append_value(number::float32(text).map_err(number)?),
             Self::Float64(builder) => builder.append_value(number::float64(text).map_err(number)?),
-            Self::Decimal { builder, precision, scale } => {
-                builder.append_value(number::decimal(text, *precision, *scale).map_err(number)?);
-            }
+            Self::Decimal(builder, digits) => builder.append_value(digits.parse(text).map_err(number)?),
             Self::Date(builder, format) => {
                 builder.append_value(
                     format.date(text).ok_or_else(|| format!("{} is not a date", quoted(text)))?,
@@ -255,7 +253,7 @@ impl ColumnBuilder {
             Self::Int32(_) => "a whole number of 32 bits",
             Self::Int64(_) => "a whole number of 64 bits",
             Self::Float32(_) | Self::Float64(_) => "a number",
-            Self::Decimal { .. } => "a decimal number",
+            Self::Decimal(..) => "a decimal number",
             Self::Date(..) => "a date",
             Self::Timestamp(..) => "a timestamp",
             Self::Binary(_) => "base64",

@@ -6,6 +6,7 @@ mod crashes;
 mod faults;
 mod files;
 mod keys;
+mod real_data;
 mod replay;
 mod tables;
 mod world;
