@@ -218,7 +218,8 @@ pub struct Column {
     /// A record without it goes to quarantine.
     #[serde(default)]
     pub required: bool,
-    /// No two rows share a value.
+    /// No two rows that were landed within the dataset's `dedupe_horizon` share a value: a record whose key is new and
+    /// whose value here is not goes to quarantine. Where it is the only column of the key, the key says it already.
     #[serde(default)]
     pub unique: bool,
     /// The class of personal data (`email`, `name` …), for masks.
@@ -227,7 +228,8 @@ pub struct Column {
     /// A SQL expression that must not be false for any row; rows for which it is go to quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
-    /// How a date or timestamp is written in the record, in `strftime` terms; ISO 8601 when absent.
+    /// How a date or timestamp is written in the record: in `strftime` terms, or `epoch_s`, `epoch_ms`, `epoch_us`,
+    /// `epoch_ns` for numbers since the epoch; ISO 8601 when absent. Without a zone, UTC is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// For people.
