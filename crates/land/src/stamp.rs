@@ -12,6 +12,8 @@ use flowline_model::{Dataset, PartitionTransform};
 use crate::decode::Place;
 use crate::parcel::Parcel;
 
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// The stamps that all rows of a step share.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamp {
@@ -75,7 +77,6 @@ pub(crate) fn partition_columns(dataset: &Dataset, contract: &[ArrayRef]) -> Vec
 
 /// The first day of the day, month or year of each value; null where it is no date or time.
 fn days(column: &ArrayRef, transform: PartitionTransform) -> ArrayRef {
-    const DAY_MICROS: i64 = 86_400_000_000;
     let truncate = |day: i32| truncated(day, transform);
     if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
         let day = |micros: i64| i32::try_from(micros.div_euclid(DAY_MICROS)).ok().and_then(truncate);
@@ -101,6 +102,10 @@ fn truncated(day: i32, transform: PartitionTransform) -> Option<i32> {
 pub(crate) fn event_time_max(dataset: &Dataset, contract: &[ArrayRef]) -> Option<i64> {
     let event_time = dataset.event_time.as_ref()?;
     let place = dataset.columns.iter().position(|column| column.name == event_time.column)?;
-    let times = contract.get(place)?.as_primitive_opt::<TimestampMicrosecondType>()?;
-    arrow::compute::max(times)
+    let column = contract.get(place)?;
+    match column.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => arrow::compute::max(times),
+        None => arrow::compute::max(column.as_primitive_opt::<Date32Type>()?)
+            .map(|day| i64::from(day) * DAY_MICROS),
+    }
 }

@@ -50,8 +50,10 @@ impl Keys {
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(failed)?;
             self.remember(dataset, &places, &batch).map_err(|error| failed(error.into()))?;
+            for (constraint, keys) in self.tidy(u32::try_from(now.timestamp()).unwrap_or(0)) {
+                tracing::warn!(dataset = %dataset.name, constraint, keys, "there are more keys within the horizon than are remembered");
+            }
         }
-        self.tidy(u32::try_from(now.timestamp()).unwrap_or(0));
         Ok(())
     }
 
