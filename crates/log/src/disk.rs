@@ -111,8 +111,6 @@ pub struct DirEntry {
     pub name: String,
     /// Whether it is a folder itself.
     pub folder: bool,
-    /// Its length, for files.
-    pub bytes: u64,
 }
 
 /// The machine's file system.
@@ -128,9 +126,9 @@ impl Disk for StdDisk {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let folder = entry.file_type()?.is_dir();
             if let Ok(name) = entry.file_name().into_string() {
-                entries.push(DirEntry { name, folder: metadata.is_dir(), bytes: metadata.len() });
+                entries.push(DirEntry { name, folder });
             }
         }
         Ok(entries)

@@ -162,9 +162,9 @@ impl Disk for SimDisk {
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
         let inside = |path: &&PathBuf| path.parent() == Some(dir);
         let files = sim.names.keys().filter(inside);
-        let files = files.map(|path| DirEntry { name: name(path), folder: false, bytes: 0 });
+        let files = files.map(|path| DirEntry { name: name(path), folder: false });
         let folders = sim.folders.iter().filter(inside);
-        let folders = folders.map(|path| DirEntry { name: name(path), folder: true, bytes: 0 });
+        let folders = folders.map(|path| DirEntry { name: name(path), folder: true });
         Ok(files.chain(folders).collect())
     }
 
