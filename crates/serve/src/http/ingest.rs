@@ -71,13 +71,13 @@ pub(crate) struct AppendAnswer {
     ),
     request_body(description = "The records.", content(
         (serde_json::Value = "application/json", example = json!([{"order_id": "o-1", "amount": "12.50"}])),
-        (String = "application/x-ndjson", example = "{\"order_id\":\"o-1\"}\n{\"order_id\":\"o-2\"}\n"),
-        (String = "text/csv", example = "order_id,amount\no-1,12.50\n"),
-        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        ("application/x-ndjson", example = "{\"order_id\":\"o-1\"}\n{\"order_id\":\"o-2\"}\n"),
+        ("text/csv", example = "order_id,amount\no-1,12.50\n"),
+        ("application/vnd.apache.arrow.stream"),
         (serde_json::Value = "application/cloudevents+json", example = json!({
             "specversion": "1.0", "id": "1", "source": "/shop", "type": "org.example.order", "data": {"order_id": "o-1"}
         })),
-        (Vec<serde_json::Value> = "application/cloudevents-batch+json", example = json!([{
+        (serde_json::Value = "application/cloudevents-batch+json", example = json!([{
             "specversion": "1.0", "id": "1", "source": "/shop", "type": "org.example.order", "data": {"order_id": "o-1"}
         }])),
     )),
@@ -111,6 +111,11 @@ pub(crate) async fn append(
         ce_headers: ce_headers(&parts.headers)?,
         bytes: body.bytes.clone(),
     };
+    if request_body.ce_headers.is_empty() && lacks_json(&request_body) {
+        return Err(Problem::bad_request(
+            "the body is empty, and that is not JSON; an empty list of records is `[]`",
+        ));
+    }
     let received = split(request_body, context.plan.environment.body_bytes_max).await?;
     if origin.validation == Validation::AtGateway {
         api.gateways.check(dataset, &received).await?;
@@ -128,6 +133,12 @@ pub(crate) async fn append(
     metrics::counter!("flowline_serve_received_records_total", &labels).increment(answer.accepted);
     metrics::counter!("flowline_serve_received_bytes_total", &labels).increment(bytes);
     Ok(Json(answer).into_response())
+}
+
+/// Says that it is JSON, and is nothing. (Of the other media types nothing is a list of no records.)
+fn lacks_json(body: &HttpBody) -> bool {
+    let media_type = body.content_type.as_deref().unwrap_or_default().to_ascii_lowercase();
+    media_type.starts_with("application/json") && body.bytes.trim_ascii().is_empty()
 }
 
 async fn split(body: HttpBody, bytes_max: u64) -> Result<Received, Problem> {

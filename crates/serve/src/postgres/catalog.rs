@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::functions::{constants, current_setting};
+use super::functions::{constants, current_setting, set_config};
 use super::settings::Settings;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -56,6 +56,7 @@ impl Catalog {
             session.register_udf(function.clone());
         }
         session.register_udf(current_setting(settings));
+        session.register_udf(set_config());
         session.register_udtf("pg_get_keywords", self.tables.pg_get_keywords.clone());
         let state = session.state_ref();
         let with_types = SessionStateBuilder::new_from_existing(session.state())

@@ -14,6 +14,7 @@ mod plan;
 mod session;
 mod settings;
 mod simple;
+mod simplify;
 mod startup;
 mod statement;
 

@@ -195,6 +195,11 @@ impl Settings {
     }
 }
 
+/// Whether a setting is one that has nothing to act on here.
+pub(super) fn without_effect(name: &str) -> bool {
+    name.starts_with("enable_") || WITHOUT_EFFECT.contains(&name)
+}
+
 fn canonical(name: &str) -> String {
     let lower = name.trim().trim_matches('"').to_ascii_lowercase();
     match lower.as_str() {

@@ -8,12 +8,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::error::PgError;
+use super::simplify::simplify;
 
 /// How deep expressions and subqueries may be nested.
 const DEPTH_MAX: usize = 64;
 
 /// Words of a text that asks for what only PostgreSQL's own catalog has, in its own dialect.
-const CATALOG_WORDS: [&str; 14] = [
+const CATALOG_WORDS: [&str; 16] = [
     "pg_",
     "information_schema",
     "regclass",
@@ -25,6 +26,8 @@ const CATALOG_WORDS: [&str; 14] = [
     "current_schema",
     "current_setting",
     "session_user",
+    "set_config",
+    "to_regtype",
     "_description(",
     "version()",
     "abort",
@@ -86,11 +89,11 @@ pub(super) fn parse(
         .and_then(|mut parser| parser.parse_statements());
     let lower = text.to_ascii_lowercase();
     let about_catalog = CATALOG_WORDS.iter().any(|word| lower.contains(word));
-    let statements = match (about_catalog, plain) {
-        (true, _) => compatibility.parse(text),
-        (false, plain) => plain,
-    };
-    let statements = statements.map_err(|error| PgError::syntax(&error))?;
+    let parsed = if about_catalog { compatibility.parse(text) } else { plain };
+    let mut statements = parsed.map_err(|error| PgError::syntax(&error))?;
+    if about_catalog {
+        statements.iter_mut().for_each(simplify);
+    }
     statements
         .into_iter()
         .map(|statement| Ok(Statement { request: request(statement)?, about_catalog }))

@@ -216,6 +216,8 @@ async fn what_is_not_understood_is_told() {
     assert_eq!(problem(node.post("/v1/sources/shop.orders/records").body("{}")).await, unsupported);
     let arrow = node.send("shop.orders", "application/vnd.apache.arrow.stream", "not arrow");
     assert_eq!(problem(arrow).await, (400, "bad-request".to_owned()));
+    let nothing = node.send("shop.orders", "application/json", " \n");
+    assert_eq!(problem(nothing).await, (400, "bad-request".to_owned()));
     let (status, accepted) = answer(node.send("shop.orders", NDJSON, "")).await;
     assert_eq!((status, accepted), (200, json!({"accepted": 0, "positions": []})));
 }
