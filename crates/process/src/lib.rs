@@ -19,7 +19,7 @@ pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, Sess
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};
 pub use problem::{Place, SqlProblem};
-pub use sql::nearest;
+pub use sql::{OnLargeStack, bounded_words, nearest, on_large_stack};
 pub use transform::{HopFacts, Transformer};
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use flowline_model::{Column, DatasetName, Plan};
 /// Every problem of the SQL of a plan, sorted by file and place.
 pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
     let (graph, mut problems) = graph::explore(plan);
-    problems.extend(infer::infer(plan, &graph).await.problems);
+    problems.extend(sql::on_large_stack(infer::infer(plan, &graph, true)).await.problems);
     problems.sort();
     problems.dedup();
     problems
@@ -39,5 +39,5 @@ pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
 /// and that declare none are missing.
 pub async fn columns_of(plan: &Plan) -> BTreeMap<DatasetName, Vec<Column>> {
     let (graph, _) = graph::explore(plan);
-    infer::infer(plan, &graph).await.columns
+    sql::on_large_stack(infer::infer(plan, &graph, false)).await.columns
 }

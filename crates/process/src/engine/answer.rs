@@ -8,19 +8,16 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::sql::parser::Statement;
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Pins, QueryEngine, QueryOptions, ReadVersion, Resolver, read_only};
-use crate::infer::{Unplanned, plan_statement};
-use crate::problem::Fault;
-use crate::sql::Reference;
-use crate::{CATALOG, ProcessError, graph};
+use crate::ProcessError;
+use crate::sql::on_large_stack;
 
 /// The answer to a query, as a stream.
 pub struct QueryAnswer {
@@ -47,67 +44,17 @@ impl QueryEngine {
         let resolver = Resolver::new(self.clone(), pins);
         let state = self.state_with(&resolver);
         let prepared = async {
-            let statement = read_only::parse_one(sql)?;
-            read_only::refuse_others(&statement)?;
-            self.verify_names(&state, &statement)?;
-            let plan = plan_of(&state, statement).await?;
-            read_only::verify(&plan)?;
+            let plan = self.plan_in(&state, read_only::parse_one(sql)?).await?;
             let plan = with_limit(plan, options.rows_max)?;
             let physical = state.create_physical_plan(&plan).await?;
             Ok::<_, ProcessError>(execute_stream(physical, state.task_ctx())?)
         };
-        let stream = within(limit, prepared).await??;
+        let stream = within(limit, on_large_stack(prepared)).await??;
         let truncated = Arc::new(AtomicBool::new(false));
         let stream = limited(stream, options.rows_max, limit, Arc::clone(&truncated));
         let took = self.clock().instant().saturating_duration_since(started.into_std());
         metrics::histogram!("flowline_process_query_start_seconds").record(took.as_secs_f64());
         Ok(QueryAnswer { schema: stream.schema(), stream, reads: resolver.reads(), truncated })
-    }
-
-    /// Tells names that stand for nothing before the planner stumbles over them, with the nearest right one.
-    fn verify_names(&self, state: &SessionState, statement: &Statement) -> Result<(), ProcessError> {
-        for reference in read_only::tables_named(statement) {
-            if !self.is_table(state, &reference) {
-                return Err(self.unknown(&reference).into());
-            }
-        }
-        Ok(())
-    }
-
-    fn is_table(&self, state: &SessionState, reference: &Reference) -> bool {
-        let parts: Vec<&str> = reference.parts.iter().map(String::as_str).collect();
-        let (schema, table) = match parts.as_slice() {
-            [table] => (super::base::DEFAULT_SCHEMA, *table),
-            [schema, table] => (*schema, *table),
-            [CATALOG, schema, table] => (*schema, *table),
-            _ => return false,
-        };
-        if schema == "information_schema" {
-            return true;
-        }
-        let catalog = state.catalog_list().catalog(CATALOG);
-        catalog.and_then(|catalog| catalog.schema(schema)).is_some_and(|schema| schema.table_exist(table))
-    }
-
-    fn unknown(&self, reference: &Reference) -> Fault {
-        let extra = self.inner.extra.read();
-        let schema = reference.parts.iter().rev().nth(1).and_then(|schema| extra.get(schema));
-        let (Some(schema), Some(table)) = (schema, reference.parts.last()) else {
-            return graph::unknown(self.plan(), reference);
-        };
-        let names = schema.table_names();
-        let fault = Fault::new(reference.place, format!("there is no table `{}`", reference.name()));
-        match crate::sql::nearest(table, names.iter().map(String::as_str)) {
-            Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
-            None => fault.hint(format!("there are {}", names.join(", "))),
-        }
-    }
-}
-
-async fn plan_of(state: &SessionState, statement: Statement) -> Result<LogicalPlan, ProcessError> {
-    match read_only::plain(&statement) {
-        Some(query) => plan_statement(state, query).await.map_err(Unplanned::of_query),
-        None => Ok(state.statement_to_plan(statement).await?),
     }
 }
 

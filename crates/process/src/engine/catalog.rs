@@ -17,7 +17,7 @@ use crate::CATALOG;
 /// The catalogs of one session: ours alone.
 pub(super) fn catalogs(engine: &QueryEngine, resolver: &Arc<Resolver>) -> Arc<dyn CatalogProviderList> {
     let mut schemas: BTreeMap<String, Arc<dyn SchemaProvider>> = BTreeMap::new();
-    let names = engine.plan().datasets.iter().map(|dataset| dataset.name.domain());
+    let names = engine.project().datasets.iter().map(|dataset| dataset.name.domain());
     for domain in names.chain([DEFAULT_SCHEMA]) {
         let schema = Domain { domain: domain.to_owned(), resolver: Arc::clone(resolver) };
         schemas.entry(domain.to_owned()).or_insert_with(|| Arc::new(schema));

@@ -6,6 +6,7 @@
 mod answer;
 pub(crate) mod base;
 mod catalog;
+mod planning;
 mod read_only;
 mod resolve;
 
@@ -29,6 +30,7 @@ use tokio::sync::OnceCell;
 
 use crate::infer::{Inferred, infer};
 use crate::problem::SqlProblem;
+use crate::sql::on_large_stack;
 use crate::{Graph, ProcessError, graph};
 
 pub use answer::QueryAnswer;
@@ -105,7 +107,8 @@ impl QueryEngine {
         let mut state = base::base_state(runtime(&plan.environment)?);
         let sorting = &mut state.config_mut().options_mut().execution.sort_spill_reservation_bytes;
         // Kept back for merging what was spilled; of little memory not most of it.
-        *sorting = (*sorting).min(usize::try_from(plan.environment.query_memory_bytes / 16).unwrap_or(usize::MAX));
+        *sorting =
+            (*sorting).min(usize::try_from(plan.environment.query_memory_bytes / 16).unwrap_or(usize::MAX));
         let (inferred, extra) = (OnceCell::new(), RwLock::default());
         Ok(Self { inner: Arc::new(Inner { plan, graph, problems, lake, clock, state, inferred, extra }) })
     }
@@ -134,7 +137,7 @@ impl QueryEngine {
         &self.inferred().await.columns
     }
 
-    pub(crate) fn plan(&self) -> &Arc<Plan> {
+    pub(crate) fn project(&self) -> &Arc<Plan> {
         &self.inner.plan
     }
 
@@ -147,7 +150,10 @@ impl QueryEngine {
     }
 
     pub(crate) async fn inferred(&self) -> &Inferred {
-        self.inner.inferred.get_or_init(|| infer(&self.inner.plan, &self.inner.graph)).await
+        self.inner
+            .inferred
+            .get_or_init(|| on_large_stack(infer(&self.inner.plan, &self.inner.graph, false)))
+            .await
     }
 
     /// What is wrong with the SQL of a dataset.

@@ -7,22 +7,23 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use crate::ProcessError;
 use crate::problem::{Fault, Place};
-use crate::sql::{DIALECT, Reference, references_of_statement, syntax_fault};
+use crate::sql::{
+    DEPTH_MAX, DIALECT, Reference, bounded_depth, references_of_statement, syntax_fault, tokens,
+};
 
 /// Parses the text of a query: exactly one statement.
 pub(super) fn parse_one(sql: &str) -> Result<Statement, ProcessError> {
     use datafusion::error::DataFusionError;
-    let parsed = DFParserBuilder::new(sql)
-        .with_dialect(&DIALECT)
-        .build()
-        .and_then(|mut parser| parser.parse_statements());
+    let parser =
+        DFParserBuilder::new(tokens(sql)?).with_dialect(&DIALECT).with_recursion_limit(DEPTH_MAX).build();
+    let parsed = parser.and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|error| match error.find_root() {
         DataFusionError::SQL(error, _) => ProcessError::from(syntax_fault(error)),
         other => ProcessError::from(Fault::new(Place::START, crate::error::words(other))),
     })?;
     match (statements.pop_front(), statements.len()) {
         (None, _) => Err(Fault::new(Place::START, "there is no SQL here").hint("write one SELECT").into()),
-        (Some(statement), 0) => Ok(statement),
+        (Some(statement), 0) => bounded(statement),
         (Some(_), more) => {
             let message = format!("one statement at a time; here are {}", more + 1);
             Err(Fault::new(Place::START, message).hint("send them one by one").into())
@@ -30,10 +31,26 @@ pub(super) fn parse_one(sql: &str) -> Result<Statement, ProcessError> {
     }
 }
 
+/// The statement, when it is not nested too deeply.
+pub(super) fn bounded(statement: Statement) -> Result<Statement, ProcessError> {
+    let mut inner = &statement;
+    while let Statement::Explain(explain) = inner {
+        inner = &explain.statement;
+    }
+    if let Statement::Statement(inner) = inner {
+        bounded_depth(inner)?;
+    }
+    Ok(statement)
+}
+
 /// Refuses what is not a question. The plan is looked at as well, see [`verify`]: this is for the words of the answer.
 pub(super) fn refuse_others(statement: &Statement) -> Result<(), ProcessError> {
-    match statement {
-        Statement::Statement(inner) => match inner.as_ref() {
+    let mut inner = statement;
+    while let Statement::Explain(explain) = inner {
+        inner = &explain.statement;
+    }
+    match inner {
+        Statement::Statement(inner) => match explained(inner) {
             SqlStatement::Query(_)
             | SqlStatement::ExplainTable { .. }
             | SqlStatement::ShowTables { .. }
@@ -43,13 +60,21 @@ pub(super) fn refuse_others(statement: &Statement) -> Result<(), ProcessError> {
             | SqlStatement::ShowVariable { .. } => Ok(()),
             other => Err(ProcessError::NotReadOnly(first_words(&other.to_string()))),
         },
-        Statement::Explain(explain) => refuse_others(&explain.statement),
+        Statement::Explain(_) => Ok(()),
         Statement::CreateExternalTable(_) => {
             Err(ProcessError::NotReadOnly("`CREATE EXTERNAL TABLE`".to_owned()))
         }
         Statement::CopyTo(_) => Err(ProcessError::NotReadOnly("`COPY`".to_owned())),
         Statement::Reset(_) => Err(ProcessError::NotReadOnly("`RESET`".to_owned())),
     }
+}
+
+/// What is explained, when it is an EXPLAIN.
+fn explained(mut statement: &SqlStatement) -> &SqlStatement {
+    while let SqlStatement::Explain { statement: inner, .. } = statement {
+        statement = inner;
+    }
+    statement
 }
 
 /// The keywords that a statement begins with, at most two.

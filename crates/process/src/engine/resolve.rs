@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::{AsOf, QueryEngine, ReadVersion};
 use crate::ProcessError;
-use crate::infer::{plan_statement, table_schema};
+use crate::infer::{as_declared, plan_statement, table_schema};
 use crate::problem::SqlProblem;
 use crate::sql::parse_query;
 
@@ -29,11 +29,14 @@ pub(crate) enum Pins {
     Versions(BTreeMap<DatasetName, Option<i64>>),
 }
 
+/// A table that is found when it is first asked for.
+type Found = Arc<OnceCell<Arc<dyn TableProvider>>>;
+
 /// Finds the tables of one session, each once.
 pub(crate) struct Resolver {
     engine: QueryEngine,
     pins: Pins,
-    tables: Mutex<HashMap<DatasetName, Arc<OnceCell<Arc<dyn TableProvider>>>>>,
+    tables: Mutex<HashMap<DatasetName, Found>>,
     reads: Mutex<BTreeMap<DatasetName, ReadVersion>>,
 }
 
@@ -43,7 +46,7 @@ impl Resolver {
     }
 
     pub fn plan(&self) -> &Plan {
-        self.engine.plan()
+        self.engine.project()
     }
 
     /// The versions that were resolved so far.
@@ -144,6 +147,7 @@ impl Resolver {
         // Views in views: the future of this one holds that of the next, so it is put on the heap.
         let planned = Box::pin(plan_statement(&state, Statement::Query(query))).await;
         let plan = planned.map_err(|unplanned| unplanned.of_dataset(dataset, sql))?;
+        let plan = as_declared(plan, dataset)?;
         Ok(Arc::new(ViewTable::new(plan, Some(sql.text.clone()))))
     }
 }

@@ -22,19 +22,25 @@ use crate::sql::{nearest, place_of};
 /// Columns that are missing in one text and are still looked for; the planner runs once for each.
 const MISSING_MAX: usize = 50;
 
-/// Plans a query as far as running it over no rows would, so that what can fail on any rows fails here.
+/// Plans a query; `thoroughly` as far as running it over no rows would, so that what can fail on any rows fails here.
 ///
 /// # Errors
 /// Every column that does not exist, or else the first other reason.
-pub(super) async fn plan_query(state: &SessionState, query: Box<Query>) -> Result<LogicalPlan, Vec<Fault>> {
+pub(super) async fn plan_query(
+    state: &SessionState,
+    query: Box<Query>,
+    thoroughly: bool,
+) -> Result<LogicalPlan, Vec<Fault>> {
     let statement = Statement::Query(query);
     let logical = match plan_statement(state, statement.clone()).await {
         Ok(logical) => logical,
         Err(Unplanned::Wrong(faults)) => return Err(faults),
         Err(Unplanned::Failed(error)) => return Err(vec![Fault::new(Place::START, error.to_string())]),
     };
-    let physical = state.create_physical_plan(&logical).await;
-    physical.map_err(|error| vec![other_fault(&statement, &error)])?;
+    if thoroughly {
+        let physical = state.create_physical_plan(&logical).await;
+        physical.map_err(|error| vec![other_fault(&statement, &error)])?;
+    }
     Ok(logical)
 }
 
@@ -228,15 +234,13 @@ impl VisitorMut for Blank<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let place = place_of(expr.span());
-        let named = match &*expr {
-            Expr::Identifier(ident) => self.missing.named_by(&[ident], place),
-            Expr::CompoundIdentifier(idents) => {
-                self.missing.named_by(&idents.iter().collect::<Vec<_>>(), place)
-            }
-            _ => false,
+        let idents: Vec<&Ident> = match &*expr {
+            Expr::Identifier(ident) => vec![ident],
+            Expr::CompoundIdentifier(idents) => idents.iter().collect(),
+            _ => return ControlFlow::Continue(()),
         };
-        if !named {
+        let place = place_of(expr.span());
+        if !self.missing.named_by(&idents, place) {
             return ControlFlow::Continue(());
         }
         self.place = Some(place.unwrap_or(Place::START));
@@ -283,7 +287,7 @@ fn known_fault(error: &DataFusionError, place: Place) -> Option<Fault> {
     Some(fault.hint(format!("add it to GROUP BY, or use an aggregate such as `max({name})`")))
 }
 
-fn first_cause<'a>(error: &'a DataFusionError, place: Option<Place>) -> (&'a DataFusionError, Option<Place>) {
+fn first_cause(error: &DataFusionError, place: Option<Place>) -> (&DataFusionError, Option<Place>) {
     match error {
         DataFusionError::Collection(all) => {
             all.first().map_or((error, place), |first| first_cause(first, place))

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::common::Column as ColumnRef;
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::sql::sqlparser::ast::{Query, Statement};
 use flowline_lake::arrow_types;
 use flowline_model::{Column, Dataset, DatasetName, Origin, Plan, SqlOrigin};
 
@@ -42,10 +44,10 @@ pub(crate) struct Inferred {
     pub problems: Vec<SqlProblem>,
 }
 
-/// Plans the SQL of all datasets. One that is broken hides no other: those behind it are planned over its declared
-/// columns when it has some, and left out when it has none.
-pub(crate) async fn infer(plan: &Plan, graph: &Graph) -> Inferred {
-    let tables = EmptyTables::new(plan);
+/// Plans the SQL of all datasets, `thoroughly` as far as running it would. One that is broken hides no other: those
+/// behind it are planned over its declared columns when it has some, and left out when it has none.
+pub(crate) async fn infer(plan: &Plan, graph: &Graph, thoroughly: bool) -> Inferred {
+    let tables = EmptyTables::new(plan, thoroughly);
     let mut inferred = Inferred::default();
     for name in graph.order() {
         let Some(dataset) = plan.dataset(name) else { continue };
@@ -57,11 +59,8 @@ pub(crate) async fn infer(plan: &Plan, graph: &Graph) -> Inferred {
         // A name that stands for nothing is told by the graph, and the planner could say no more than that.
         let known =
             graph.inputs(name).complete && graph.inputs(name).named.iter().all(|input| tables.has(input));
-        let planned = if known {
-            plan_dataset(plan, &tables.state, dataset, sql, &mut inferred.problems).await
-        } else {
-            None
-        };
+        let planned =
+            if known { tables.plan(plan, dataset, sql, &mut inferred.problems).await } else { None };
         let columns = match planned {
             Some((columns, logical)) => {
                 tables.add(dataset, &columns, Some(&logical));
@@ -79,43 +78,6 @@ pub(crate) async fn infer(plan: &Plan, graph: &Graph) -> Inferred {
     inferred
 }
 
-/// The columns and the plan of one dataset's SQL; none when there is none, with the problems added.
-async fn plan_dataset(
-    plan: &Plan,
-    state: &SessionState,
-    dataset: &Dataset,
-    sql: &SqlOrigin,
-    problems: &mut Vec<SqlProblem>,
-) -> Option<(Vec<Column>, LogicalPlan)> {
-    // Text that is not SQL is told by the graph.
-    let query = parse_query(&sql.text).ok()?;
-    match diagnose::plan_query(state, query.clone()).await {
-        Err(faults) => {
-            problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
-            None
-        }
-        Ok(logical) => {
-            let (columns, mut faults) = contract::columns(dataset, &query, &logical);
-            let landed = |name: &DatasetName| plan.dataset(name).is_some_and(Dataset::landed);
-            if faults.is_empty() {
-                match upkeep::decide(dataset, &logical, sql.materialization, &landed) {
-                    Ok(Err(mut refusal)) => {
-                        if let Some(name) = refusal.function.clone() {
-                            refusal =
-                                refusal.at(diagnose::place_of_function(&Statement::Query(query), &name));
-                        }
-                        faults.push(refusal.into_fault());
-                    }
-                    Err(error) => faults.push(Fault::new(Place::START, words(&error))),
-                    Ok(Ok(_)) => {}
-                }
-            }
-            problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
-            Some((columns, logical))
-        }
-    }
-}
-
 /// The columns of a dataset's table: those of the contract and what Flowline adds.
 pub(crate) fn table_schema(dataset: &Dataset, columns: &[Column]) -> SchemaRef {
     if dataset.landed() {
@@ -128,14 +90,42 @@ pub(crate) fn table_schema(dataset: &Dataset, columns: &[Column]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// A view's plan with the columns that it declares, in their order and types; as it is when it declares none.
+pub(crate) fn as_declared(plan: LogicalPlan, dataset: &Dataset) -> Result<LogicalPlan> {
+    if dataset.columns.is_empty() {
+        return Ok(plan);
+    }
+    let exprs = columns_as(&plan, &dataset.columns)?;
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// A plan's columns as those of a contract: by name, in its order and types.
+pub(crate) fn columns_as(plan: &LogicalPlan, columns: &[Column]) -> Result<Vec<Expr>> {
+    let as_column = |column: &Column| {
+        let (field, wanted) = (column_of(plan, &column.name)?, arrow_types::data_type(&column.data_type));
+        let is = field.get_type(plan.schema())?;
+        Ok(if is == wanted { field } else { cast(field, wanted) }.alias(&column.name))
+    };
+    columns.iter().map(as_column).collect()
+}
+
+/// The column of a plan with this name, whichever table it comes from.
+pub(crate) fn column_of(plan: &LogicalPlan, name: &str) -> Result<Expr> {
+    let index = plan.schema().fields().iter().position(|field| field.name() == name);
+    let index = index.ok_or_else(|| DataFusionError::Plan(format!("the SQL gives no column `{name}`")))?;
+    Ok(Expr::Column(ColumnRef::from(plan.schema().qualified_field(index))))
+}
+
 /// Tables without rows, one for each dataset, in a session of their own.
 struct EmptyTables {
     state: SessionState,
+    /// Plans are made down to what runs.
+    thoroughly: bool,
     domains: BTreeMap<String, Arc<MemorySchemaProvider>>,
 }
 
 impl EmptyTables {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, thoroughly: bool) -> Self {
         let catalog = Arc::new(MemoryCatalogProvider::new());
         let mut domains = BTreeMap::new();
         for dataset in &plan.datasets {
@@ -149,12 +139,15 @@ impl EmptyTables {
         let catalogs = empty_catalogs();
         catalogs.register_catalog(CATALOG.to_owned(), catalog);
         state.register_catalog_list(catalogs);
-        Self { state, domains }
+        Self { state, thoroughly, domains }
     }
 
     fn add(&self, dataset: &Dataset, columns: &[Column], logical: Option<&LogicalPlan>) {
         let table: Arc<dyn datafusion::catalog::TableProvider> = match logical {
-            Some(logical) if !dataset.materialized() => Arc::new(ViewTable::new(logical.clone(), None)),
+            Some(logical) if !dataset.materialized() => {
+                let logical = as_declared(logical.clone(), dataset).unwrap_or_else(|_| logical.clone());
+                Arc::new(ViewTable::new(logical, None))
+            }
             _ => Arc::new(EmptyTable::new(table_schema(dataset, columns))),
         };
         if let Some(domain) = self.domains.get(dataset.name.domain()) {
@@ -162,7 +155,52 @@ impl EmptyTables {
         }
     }
 
+    /// The columns and the plan of one dataset's SQL; none when there is none, with the problems added.
+    async fn plan(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        sql: &SqlOrigin,
+        problems: &mut Vec<SqlProblem>,
+    ) -> Option<(Vec<Column>, LogicalPlan)> {
+        // Text that is not SQL is told by the graph.
+        let query = parse_query(&sql.text).ok()?;
+        let (faults, found) = match diagnose::plan_query(&self.state, query.clone(), self.thoroughly).await {
+            Err(faults) => (faults, None),
+            Ok(logical) => {
+                let (columns, mut faults) = contract::columns(dataset, &query, &logical);
+                if faults.is_empty() {
+                    faults.extend(refused(plan, dataset, sql, query, &logical));
+                }
+                (faults, Some((columns, logical)))
+            }
+        };
+        problems.extend(faults.into_iter().map(|fault| fault.of(dataset, sql)));
+        found
+    }
+
     fn has(&self, dataset: &DatasetName) -> bool {
         self.domains.get(dataset.domain()).is_some_and(|domain| domain.table_exist(dataset.name()))
+    }
+}
+
+/// Why the materialization of a dataset does not hold for its SQL, if it does not.
+fn refused(
+    plan: &Plan,
+    dataset: &Dataset,
+    sql: &SqlOrigin,
+    query: Box<Query>,
+    logical: &LogicalPlan,
+) -> Option<Fault> {
+    let landed = |name: &DatasetName| plan.dataset(name).is_some_and(Dataset::landed);
+    match upkeep::decide(dataset, logical, sql.materialization, &landed) {
+        Ok(Ok(_)) => None,
+        Ok(Err(refusal)) => Some(match refusal.function.clone() {
+            Some(name) => {
+                refusal.at(diagnose::place_of_function(&Statement::Query(query), &name)).into_fault()
+            }
+            None => refusal.into_fault(),
+        }),
+        Err(error) => Some(Fault::new(Place::START, words(&error))),
     }
 }

@@ -85,9 +85,11 @@ fn passes_null(expr: &Expr, columns: &mut BTreeSet<Column>) {
         Expr::Cast(cast) => passes_null(&cast.expr, columns),
         Expr::Alias(alias) => passes_null(&alias.expr, columns),
         Expr::Negative(inner) | Expr::Not(inner) => passes_null(inner, columns),
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply) =>
-        {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Plus | Operator::Minus | Operator::Multiply,
+            right,
+        }) => {
             passes_null(left, columns);
             passes_null(right, columns);
         }

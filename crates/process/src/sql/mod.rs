@@ -1,14 +1,19 @@
 //! SQL as text: parsed, with the place of every word kept.
 //!
-//! Owns: the dialect, what one statement is, which names it refers to and where they stand, and nearest names.
+//! Owns: the dialect, what one statement is and how deep it may be, which names it refers to and where they stand,
+//! and nearest names.
 //! Does not own: whether those names exist (`graph`), or what the statement means (`infer`).
 
+mod depth;
 mod nearest;
 mod parse;
 mod references;
 
+pub(crate) use depth::bounded_depth;
+pub use depth::{OnLargeStack, on_large_stack};
 pub use nearest::nearest;
-pub(crate) use parse::{DIALECT, parse_query, place_of, syntax_fault};
+pub use parse::bounded_words;
+pub(crate) use parse::{DEPTH_MAX, DIALECT, parse_query, place_of, syntax_fault, tokens};
 pub(crate) use references::{Reference, references, references_of_statement};
 
 #[cfg(test)]

@@ -3,16 +3,18 @@
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::Span;
+use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan, Tokenizer};
 
+use super::depth::{bounded_depth, few_words, with_large_stack};
+use crate::ProcessError;
 use crate::error::lower_first;
 use crate::problem::{Fault, Place};
 
 /// The dialect of every SQL text in Flowline: DataFusion's own, a superset of what PostgreSQL clients send.
 pub(crate) static DIALECT: GenericDialect = GenericDialect {};
 
-/// How deep expressions and subqueries may be nested.
-const DEPTH_MAX: usize = 64;
+/// How deep parentheses, functions and subqueries may be nested.
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The place of a span of the parser; nothing where the parser keeps none.
 pub(crate) fn place_of(span: Span) -> Option<Place> {
@@ -30,11 +32,14 @@ pub(crate) fn place_of(span: Span) -> Option<Place> {
 /// # Errors
 /// The place at which it is no longer SQL, or the second statement, or the statement that is not a query.
 pub(crate) fn parse_query(text: &str) -> Result<Box<Query>, Fault> {
-    let mut statements = Parser::new(&DIALECT)
-        .with_recursion_limit(DEPTH_MAX)
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| syntax_fault(&error))?;
+    with_large_stack(|| parse_one_query(text))
+}
+
+fn parse_one_query(text: &str) -> Result<Box<Query>, Fault> {
+    let mut parser =
+        Parser::new(&DIALECT).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens(text)?);
+    let mut statements = parser.parse_statements().map_err(|error| syntax_fault(&error))?;
+    statements.iter().try_for_each(bounded_depth)?;
     let count = statements.len();
     match (statements.pop(), count) {
         (None, _) => Err(Fault::new(Place::START, "there is no SQL here").hint("write one SELECT")),
@@ -47,6 +52,20 @@ pub(crate) fn parse_query(text: &str) -> Result<Box<Query>, Fault> {
         )
         .hint("keep one; use WITH for steps before it, or a dataset for each")),
     }
+}
+
+/// Refuses a text of so many words that what it is parsed into could be too deep to be dropped: for protocols that
+/// parse by themselves, before they do. Costs splitting the text into words once more.
+pub fn bounded_words(text: &str) -> Result<(), ProcessError> {
+    tokens(text).map(drop).map_err(ProcessError::from)
+}
+
+/// The words of a text, when there are not too many.
+pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
+    let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
+    let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
+    few_words(&tokens)?;
+    Ok(tokens)
 }
 
 /// The parser's error as a fault. The parser writes the place at the end of its message.

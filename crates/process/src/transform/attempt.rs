@@ -115,7 +115,7 @@ impl Attempt<'_> {
         let query = parse_query(&self.sql.text).map_err(wrong)?;
         let planned = plan_statement(state, Statement::Query(query)).await;
         let plan = planned.map_err(|unplanned| unplanned.of_dataset(self.dataset, self.sql))?;
-        let landed = |name: &DatasetName| self.engine.plan().dataset(name).is_some_and(Dataset::landed);
+        let landed = |name: &DatasetName| self.engine.project().dataset(name).is_some_and(Dataset::landed);
         upkeep::decide(self.dataset, &plan, self.sql.materialization, &landed)?
             .map_err(|refusal| wrong(refusal.into_fault()))
     }

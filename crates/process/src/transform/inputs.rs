@@ -49,7 +49,7 @@ pub(super) async fn inputs(
 ) -> Result<Vec<Input>, ProcessError> {
     let mut inputs = Vec::new();
     for name in &engine.graph().inputs(hop).tables {
-        let Some(dataset) = engine.plan().dataset(name) else { continue };
+        let Some(dataset) = engine.project().dataset(name) else { continue };
         let table = engine.lake().table(TableId::of(dataset));
         let reading = || format!("reading the changes of `{name}`");
         let version = table.refresh().await.map_err(ProcessError::lake(reading()))?;

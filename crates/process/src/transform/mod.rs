@@ -7,6 +7,7 @@
 //! Does not own: when a run is due (`flowline-schedule`), what makes an incremental run exact (`upkeep`).
 
 mod attempt;
+mod bounds;
 mod definition;
 mod inputs;
 mod meter;
@@ -109,7 +110,7 @@ impl Transformer {
     }
 
     fn hop(&self, name: &DatasetName) -> Result<(&Dataset, &SqlOrigin), ProcessError> {
-        match self.engine().plan().dataset(name).map(|dataset| (dataset, &dataset.origin)) {
+        match self.engine().project().dataset(name).map(|dataset| (dataset, &dataset.origin)) {
             Some((dataset, Origin::Sql(sql))) if dataset.materialized() => Ok((dataset, sql)),
             _ => Err(ProcessError::NoHop(name.clone())),
         }
@@ -195,7 +196,7 @@ impl Transformer {
     }
 
     async fn version(&self, name: &DatasetName) -> Option<i64> {
-        let table: Table = self.engine().lake().table(TableId::of(self.engine().plan().dataset(name)?));
+        let table: Table = self.engine().lake().table(TableId::of(self.engine().project().dataset(name)?));
         let now = self.clock().now();
         let loaded = table.version();
         let looked_at = self.inner.looked_at.lock().get(name).copied();
@@ -212,7 +213,7 @@ impl Transformer {
     async fn definition(&self, name: &DatasetName) -> Result<String, ProcessError> {
         let engine = self.engine();
         let columns = engine.columns().await.get(name).map_or(&[][..], Vec::as_slice);
-        Ok(definition::definition(engine.plan(), engine.graph(), self.hop(name)?.0, columns))
+        Ok(definition::definition(engine.project(), engine.graph(), self.hop(name)?.0, columns))
     }
 
     /// What is known of a hop, read once.

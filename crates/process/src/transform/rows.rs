@@ -17,9 +17,10 @@ use datafusion::logical_expr::{
     TableScan, TableScanBuilder, cast, lit,
 };
 use datafusion::scalar::ScalarValue;
-use flowline_lake::arrow_types;
 use flowline_model::{Column, Dataset};
 
+use super::bounds::bounds;
+use crate::infer::{column_of, columns_as};
 use crate::upkeep::{Hop, Precedence, STAMP_COLUMNS, bind, only_branches_with, partition_term};
 
 /// Columns that a run adds for itself begin so.
@@ -80,29 +81,18 @@ pub(super) fn together(plans: Vec<LogicalPlan>) -> Result<Option<LogicalPlan>> {
 /// The query's rows as the table keeps them: the contract's columns in their types, and the partition columns that
 /// are derived from them; then the stamps, when the query has them.
 pub(super) fn output(plan: LogicalPlan, dataset: &Dataset, columns: &[Column]) -> Result<LogicalPlan> {
-    let find = |name: &str| -> Result<Expr> {
-        let index = plan.schema().fields().iter().position(|field| field.name() == name);
-        let index =
-            index.ok_or_else(|| DataFusionError::Plan(format!("the SQL gives no column `{name}`")))?;
-        Ok(Expr::Column(ColumnRef::from(plan.schema().qualified_field(index))))
-    };
-    let mut exprs = Vec::with_capacity(columns.len() + 4);
-    for column in columns {
-        let field = arrow_types::field(column);
-        let expr = find(&column.name)?;
-        let is = plan.schema().field_with_unqualified_name(&column.name)?.data_type().clone();
-        let expr = if is == *field.data_type() { expr } else { cast(expr, field.data_type().clone()) };
-        exprs.push(expr.alias(&column.name));
-    }
+    let mut exprs = columns_as(&plan, columns)?;
     for field in &dataset.partition_by {
         let name = field.partition_column();
         if !columns.iter().any(|column| column.name == name) {
-            exprs.push(cast(partition_term(field, find(&field.column)?), DataType::Date32).alias(name));
+            exprs.push(
+                cast(partition_term(field, column_of(&plan, &field.column)?), DataType::Date32).alias(name),
+            );
         }
     }
     for stamp in STAMP_COLUMNS {
-        if let Ok(stamp_column) = find(stamp) {
-            exprs.push(stamp_column.alias(stamp));
+        if let Ok(column) = column_of(&plan, stamp) {
+            exprs.push(column.alias(stamp));
         }
     }
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
@@ -270,6 +260,9 @@ pub(super) fn restricted(
                 let mut condition = one_of(terms, rows);
                 if let Some(pruned) = &pruned[number] {
                     condition = one_of(pruned, rows).and(condition);
+                }
+                if let Some(bounds) = bounds(terms, rows, scan.schema()) {
+                    condition = bounds.and(condition);
                 }
                 LogicalPlanBuilder::from(scan).filter(condition)?.build()
             }

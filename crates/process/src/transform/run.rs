@@ -15,6 +15,7 @@ use super::attempt::{Attempt, Change, Prepared};
 use super::inputs::{Input, inputs};
 use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
 use crate::ProcessError;
+use crate::sql::on_large_stack;
 
 /// A run under way.
 pub(super) struct Running<'a> {
@@ -189,7 +190,7 @@ impl Running<'_> {
             inputs: &inputs,
             rebuild: rebuild && standing.transaction.is_some(),
         };
-        let found = match attempt.prepare().await? {
+        let found = match on_large_stack(attempt.prepare()).await? {
             None => Found::Nothing(Counts::default()),
             Some(prepared) if worth_a_commit(&prepared) => Found::Prepared(Box::new(prepared)),
             Some(prepared) => Found::Nothing(prepared.counts),

@@ -49,7 +49,8 @@ pub(super) fn strategy(
         if !follows(hop, &input.dataset) {
             return rebuild(format!("rows of `{}` change rows that are there", input.dataset));
         }
-        if !input.only_grew() && !(hop.upkeep == Upkeep::Partition && partitions_known(input)) {
+        let told = input.only_grew() || hop.upkeep == Upkeep::Partition && partitions_known(input);
+        if !told {
             return rebuild(format!("rows of `{}` were removed or rewritten", input.dataset));
         }
     }

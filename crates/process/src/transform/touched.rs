@@ -26,7 +26,7 @@ pub(super) fn named(name: &str) -> Expr {
 
 /// Terms over a scan's columns as terms over its partition columns alone, when those determine them.
 pub(super) fn over_partitions(engine: &QueryEngine, scan: &DatasetName, terms: &[Expr]) -> Option<Vec<Expr>> {
-    let dataset = engine.plan().dataset(scan)?;
+    let dataset = engine.project().dataset(scan)?;
     if dataset.partition_by.is_empty() {
         return None;
     }

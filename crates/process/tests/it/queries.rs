@@ -143,3 +143,33 @@ async fn a_query_that_needs_more_memory_than_there_is_goes_to_disk_or_is_refused
     let error = collect(gathered).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
 }
+
+#[tokio::test]
+async fn sql_of_any_depth_ends_in_an_answer_or_an_error() {
+    let world = World::new(datasets()).await;
+    world.land("shop.sales", "('a', 1), ('b', 2)").await;
+    assert_eq!(
+        world.rows(&format!("select amount{} from shop.sales", " + amount".repeat(480))).await,
+        "481\n962"
+    );
+    let deep = [
+        format!("select 1{}", "+1".repeat(20_000)),
+        format!("select {}1{}", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("select {}1", "not ".repeat(20_000)),
+        format!("select {}1", "- ".repeat(20_000)),
+        format!("select 1 where {}", vec!["1 = 1"; 20_000].join(" or ")),
+        format!("select 1 in ({})", vec!["1"; 20_000].join(", ")),
+        format!("select {}1{}", "abs(".repeat(20_000), ")".repeat(20_000)),
+        format!("select 1{}", " union all select 1".repeat(3_000)),
+        format!("{}select 1{}", "select * from (".repeat(3_000), ")".repeat(3_000)),
+        format!("select case when {}", "case when ".repeat(20_000)),
+        "select * from shop.sales where ".to_owned() + &"id || ".repeat(20_000) + "id = 'a'",
+    ];
+    let options = QueryOptions { timeout: Some(Duration::from_secs(5)), ..QueryOptions::default() };
+    for sql in deep {
+        match world.query_with(&sql, &options).await {
+            Ok(_) => {}
+            Err(error) => assert!(error.to_string().len() < 100_000, "{}", &error.to_string()[..200]),
+        }
+    }
+}
