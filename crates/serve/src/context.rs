@@ -74,7 +74,7 @@ impl Default for Limits {
         Self {
             http_connections_max: 1024,
             header_bytes_max: 32 << 10,
-            header_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             body_bytes_inflight_max: 512 << 20,
             queries_max: 32,

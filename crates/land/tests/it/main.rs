@@ -8,5 +8,6 @@ mod files;
 mod keys;
 mod real_data;
 mod replay;
+mod simulated;
 mod tables;
 mod world;

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::stall::StallGuard;
 use crate::{Limits, ServeContext, ServeError};
 
-/// Bytes that a connection reads ahead: large enough that a batch of records takes few reads, small enough for a
-/// thousand connections.
-const READ_BUFFER_BYTES: usize = 128 << 10;
+/// Bytes that a connection reads at once: large enough that a usual batch of records arrives in one piece and is never
+/// copied, small enough for a thousand connections.
+const READ_BUFFER_BYTES: usize = 256 << 10;
 /// A client that takes nothing of its answer for so long is cut off.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// After a failed accept (too many open files) the next one waits, instead of spinning.

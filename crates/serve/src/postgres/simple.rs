@@ -206,11 +206,14 @@ pub(super) async fn limited<T>(
 ) -> PgWireResult<T> {
     let cancelled = session.begin();
     let timeout = settings.statement_timeout();
-    tokio::select! {
+    let ran = tokio::select! {
         biased;
         () = cancelled.cancelled() => Err(PgError::cancelled().wire(text)),
         ran = tokio::time::timeout(timeout, run) => ran.unwrap_or_else(|_| Err(PgError::timed_out(timeout).wire(text))),
-    }
+    };
+    let outcome = if ran.is_ok() { "ok" } else { "failed" };
+    metrics::counter!("flowline_serve_postgres_statements_total", "outcome" => outcome).increment(1);
+    ran
 }
 
 async fn notify<C>(client: &mut C, notice: Notice) -> PgWireResult<()>

@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_not_sql_has_its_place() {
         let error = requests("select 1,\n  from t where").unwrap_err();
-        assert_eq!((error.code, error.place), ("42601", Some((2, 15))));
+        assert_eq!((error.code, error.place), ("42601", Some((2, 8))));
         let deep = format!("select {}1{}", "(".repeat(5000), ")".repeat(5000));
         assert_eq!(words(&deep), "54001");
     }

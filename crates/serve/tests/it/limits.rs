@@ -27,6 +27,14 @@ async fn a_client_that_dawdles_is_cut_off() {
     let ended = tokio::time::timeout(Duration::from_secs(5), slow_headers.read_to_end(&mut said)).await;
     assert!(ended.is_ok(), "still open after five seconds");
 
+    for first in ["", "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
+        let mut idle = TcpStream::connect(node.http).await.unwrap();
+        idle.write_all(first.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut said)).await;
+        assert!(ended.is_ok(), "still open after five seconds, with {first:?}");
+    }
+
     let mut slow_body = TcpStream::connect(node.http).await.unwrap();
     let head = "POST /v1/sources/shop.orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: 100\r\n\r\n{}\n";
     slow_body.write_all(head.as_bytes()).await.unwrap();

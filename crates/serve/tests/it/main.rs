@@ -12,3 +12,4 @@ mod psql;
 mod query;
 mod routes;
 mod support;
+mod wire;
