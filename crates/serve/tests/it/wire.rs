@@ -82,7 +82,6 @@ async fn numbers_that_do_not_fit_are_refused() {
         (vec![parse(one), bind(&[1], &[b"1"], &[]), execute(0)], "22P02"),
         (vec![execute(0)], "26000"),
         (vec![message(b'B', b"nothing\0nothing\0\0\0\0\0\0\0")], "26000"),
-        (vec![message(b'D', b"X\0")], "08P01"),
     ] {
         stream.write_all(&refused(messages.clone())).await.unwrap();
         let (letters, found) = until_ready(&mut stream).await;
