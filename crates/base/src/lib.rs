@@ -1,7 +1,7 @@
 //! What everything stands on: clock, ids, retry and error kinds.
 //!
 //! Owns: the only reads of time and randomness in the workspace ([`clock`], [`ids`], [`random`]), the few error
-//! kinds that a caller branches on ([`ErrorKind`]), and the retry schedule ([`retry`]).
+//! kinds that a caller branches on ([`ErrorKind`]), and the retry schedule ([`mod@retry`]).
 //! Does not own: any word of the domain (those are in `flowline-model`), any I/O.
 #![allow(
     clippy::disallowed_methods,

@@ -1,7 +1,7 @@
 //! Log → raw table, contract enforcement, quarantine.
 //!
 //! Owns: what a received record becomes (a row, a rejected record with its reason, or a duplicate), and the one commit
-//! in which rows and the position they came from become visible ([`commit`], which also completes the ledger after a
+//! in which rows and the position they came from become visible (`commit`, which also completes the ledger after a
 //! crash). Does not own: how producers write (`flowline-source`), the rules of a contract (`flowline-quality`), how a
 //! commit is made (`flowline-lake`).
 
