@@ -19,7 +19,7 @@ pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, Sess
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};
 pub use problem::{Place, SqlProblem};
-pub use sql::{OnLargeStack, bounded_words, nearest, on_large_stack};
+pub use sql::{OnLargeStack, bounded_tree, bounded_words, nearest, on_large_stack};
 pub use transform::{HopFacts, Transformer};
 
 use std::collections::BTreeMap;

@@ -60,6 +60,12 @@ pub fn bounded_words(text: &str) -> Result<(), ProcessError> {
     tokens(text).map(drop).map_err(ProcessError::from)
 }
 
+/// Refuses a statement whose tree is too deep to be planned: for protocols that parse by themselves, right after they
+/// did, so that it is dropped where it was made, on a large stack.
+pub fn bounded_tree(statement: &Statement) -> Result<(), ProcessError> {
+    bounded_depth(statement).map_err(ProcessError::from)
+}
+
 /// The words of a text, when there are not too many.
 pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();

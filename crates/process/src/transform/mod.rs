@@ -13,9 +13,11 @@ mod inputs;
 mod meter;
 mod rows;
 mod run;
+mod stage;
 mod standing;
 mod strategy;
 mod touched;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use flowline_ledger::{Ledger, RunFilter};
 use flowline_model::{Dataset, DatasetName, Origin, Outcome, Run, RunKind, SqlOrigin};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{ProcessError, QueryEngine};
 use run::Running;
@@ -258,7 +261,8 @@ impl Transformer {
         let turn = Arc::clone(self.inner.turns.lock().entry(hop.clone()).or_default());
         let _turn = turn.lock().await;
         let definition = self.definition(hop).await?;
-        let ended = Running { transformer: self, dataset, sql, definition, cancel }.run(trigger).await;
+        let running = Running { transformer: self, dataset, sql, definition, cancel };
+        let ended = running.run(trigger).instrument(tracing::info_span!("transform", %hop)).await;
         let mut memory = self.inner.memory.lock();
         match ended {
             Ok(ended) => {

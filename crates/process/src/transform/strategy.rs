@@ -59,6 +59,6 @@ pub(super) fn strategy(
 
 /// Whether every mention of a dataset is followed.
 fn follows(hop: &Hop, dataset: &DatasetName) -> bool {
-    let mentions = hop.scans.iter().zip(&hop.follows).filter(|(scan, _)| scan.as_ref() == Some(dataset));
+    let mentions = hop.scans.iter().zip(&hop.follows).filter(|(scan, _)| *scan == dataset);
     mentions.into_iter().all(|(_, follow)| *follow != Follow::Rebuilds)
 }

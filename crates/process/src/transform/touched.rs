@@ -11,7 +11,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
-use flowline_lake::{PartitionValues, TableSpec};
+use flowline_lake::{PartitionValues, TableSpec, arrow_types};
 use flowline_model::{Dataset, DatasetName};
 
 use super::inputs::Input;
@@ -34,6 +34,7 @@ pub(super) fn over_partitions(engine: &QueryEngine, scan: &DatasetName, terms: &
 }
 
 fn over_partition_columns(dataset: &Dataset, term: &Expr) -> Option<Expr> {
+    let partition_columns = arrow_types::partition_columns(dataset);
     let mut known = true;
     let found = term.clone().transform_down(|expr| {
         for field in &dataset.partition_by {
@@ -43,6 +44,9 @@ fn over_partition_columns(dataset: &Dataset, term: &Expr) -> Option<Expr> {
                     return Ok(Transformed::new(Expr::Column(partition), true, TreeNodeRecursion::Jump));
                 }
             }
+        }
+        if matches!(&expr, Expr::Column(column) if partition_columns.contains(&column.name)) {
+            return Ok(Transformed::no(expr));
         }
         known &= !matches!(expr, Expr::Column(_));
         Ok(Transformed::no(expr))
@@ -54,8 +58,7 @@ fn over_partition_columns(dataset: &Dataset, term: &Expr) -> Option<Expr> {
 pub(super) fn partitions_known(engine: &QueryEngine, hop: &Hop, input: &Input) -> bool {
     let listed =
         input.changes.as_ref().is_some_and(|changes| !changes.unknown && !changes.partitions.is_empty());
-    let mut mentions =
-        hop.scans.iter().zip(&hop.follows).filter(|(scan, _)| scan.as_ref() == Some(&input.dataset));
+    let mut mentions = hop.scans.iter().zip(&hop.follows).filter(|(scan, _)| **scan == input.dataset);
     listed
         && mentions.all(|(_, follow)| match follow {
             Follow::Affects(terms) => over_partitions(engine, &input.dataset, terms).is_some(),

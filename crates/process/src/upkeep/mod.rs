@@ -60,8 +60,8 @@ pub(crate) enum Upkeep {
 pub(crate) struct Hop {
     /// The query, its scans numbered; see [`bind`].
     pub plan: LogicalPlan,
-    /// The dataset of each scan, by number; none for a scan of something else (a table function).
-    pub scans: Vec<Option<DatasetName>>,
+    /// The dataset of each scan, by number.
+    pub scans: Vec<DatasetName>,
     /// How each scan is followed, by number.
     pub follows: Vec<Follow>,
     /// What kind of work it is.
@@ -93,7 +93,7 @@ type Decided = std::result::Result<(Upkeep, Vec<Follow>), Refusal>;
 struct Question<'a> {
     dataset: &'a Dataset,
     plan: &'a LogicalPlan,
-    scans: &'a [Option<DatasetName>],
+    scans: &'a [DatasetName],
     landed: &'a dyn Fn(&DatasetName) -> bool,
 }
 

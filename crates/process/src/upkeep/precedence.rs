@@ -29,7 +29,7 @@ pub(crate) const STAMP_COLUMNS: [&str; 3] =
 pub(super) fn precedence(
     dataset: &Dataset,
     plan: &LogicalPlan,
-    scans: &[Option<DatasetName>],
+    scans: &[DatasetName],
     landed: &dyn Fn(&DatasetName) -> bool,
 ) -> std::result::Result<Precedence, Refusal> {
     if let Some(event_time) = &dataset.event_time {
@@ -42,9 +42,7 @@ pub(super) fn precedence(
         };
     }
     match scans {
-        [Some(only)] if landed(only) && matches!(with_stamps(plan.clone()), Ok(Some(_))) => {
-            Ok(Precedence::Landed)
-        }
+        [only] if landed(only) && matches!(with_stamps(plan.clone()), Ok(Some(_))) => Ok(Precedence::Landed),
         _ => Err(Refusal::no_precedence()),
     }
 }

@@ -28,13 +28,13 @@ impl TableSource for Numbered {
 }
 
 /// Numbers the scans of datasets in a plan, those of subqueries among them, and names the dataset of each.
-pub(super) fn number(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Option<DatasetName>>)> {
+pub(super) fn number(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<DatasetName>)> {
     let mut datasets = Vec::new();
     let plan = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) => match dataset_of(&scan) {
             Some(dataset) => {
                 scan.source = Arc::new(Numbered { number: datasets.len(), schema: scan.source.schema() });
-                datasets.push(Some(dataset));
+                datasets.push(dataset);
                 Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
             }
             None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),

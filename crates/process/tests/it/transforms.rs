@@ -147,6 +147,34 @@ async fn partitions_of_partitions_are_followed_without_reading_rows() {
 }
 
 #[tokio::test]
+async fn partitions_that_lost_rows_are_computed_again() {
+    use datafusion::logical_expr::{col, lit};
+    let out = sql(
+        "shop.out",
+        Partition,
+        "select ts_day as d, sum(amount) as total from shop.sales group by ts_day",
+    )
+    .with_partitions(&["d"]);
+    let world = World::new([sales().with_partitions(&["day(ts)"]), out]).await;
+    world
+        .land("shop.sales", "('a', 'x', 1, '2025-01-01', '2025-01-01T10:00:00Z'), ('b', 'y', 2, '2025-01-02', '2025-01-02T11:00:00Z'), ('c', 'y', 4, '2025-01-02', '2025-01-02T11:00:00Z'), ('d', 'y', 8, '2025-01-03', '2025-01-03T11:00:00Z')")
+        .await;
+    world.run("shop.out").await;
+    let delete = async |id: &str| {
+        let commit = flowline_lake::TableCommit::append(flowline_lake::StagedFiles::none());
+        world.table("shop.sales").delete_where(col("id").eq(lit(id)), commit).await.unwrap();
+    };
+    delete("b").await;
+    delete("d").await;
+    world.run("shop.out").await;
+    expect!["partition: d=2025-01-02, d=2025-01-03"].assert_eq(&world.how("shop.out").await);
+    expect![[r#"
+        2025-01-01 1
+        2025-01-02 4"#]]
+    .assert_eq(&world.rows("select * from shop.out").await);
+}
+
+#[tokio::test]
 async fn merge_keeps_the_latest_row_of_a_key() {
     let out = sql("shop.out", Merge, "select id, amount, ts from shop.sales where amount > 0")
         .with_key(&["id"])
