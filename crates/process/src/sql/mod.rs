@@ -12,8 +12,8 @@ mod references;
 pub(crate) use depth::bounded_depth;
 pub use depth::{OnLargeStack, on_large_stack};
 pub use nearest::nearest;
-pub use parse::{bounded_tree, bounded_words};
 pub(crate) use parse::{DEPTH_MAX, DIALECT, parse_query, place_of, syntax_fault, tokens};
+pub use parse::{bounded_tree, bounded_words};
 pub(crate) use references::{Reference, references, references_of_statement};
 
 #[cfg(test)]
