@@ -144,6 +144,7 @@ impl From<ProcessError> for PgError {
             ProcessError::NotReadOnly(_) => "25006",
             ProcessError::Memory(_) => "53200",
             ProcessError::Data(message) => data_code(message),
+            ProcessError::Sql { message, .. } => plan_code(message),
             _ => match error.kind() {
                 ErrorKind::Input => "42000",
                 ErrorKind::NotFound => "42P01",
@@ -186,23 +187,33 @@ fn code_of(error: &DataFusionError) -> Option<&'static str> {
     }
 }
 
-/// The planner tells its errors apart by their words only.
+/// What is wrong with a statement is told apart by its words only: those of the engine first, then the planner's.
 fn plan_code(message: &str) -> &'static str {
+    const WORDS: [(&str, &str); 18] = [
+        ("this is not sql", "42601"),
+        ("there is no dataset", "42P01"),
+        ("there is no table", "42P01"),
+        ("there is no column", "42703"),
+        ("there is no function", "42883"),
+        ("more than one table here", "42702"),
+        ("neither grouped by", "42803"),
+        ("stand within each other", "54001"),
+        ("are joined", "54001"),
+        ("more than the", "54000"),
+        ("invalid function", "42883"),
+        ("no function matches", "42883"),
+        ("group by", "42803"),
+        ("coerce", "42804"),
+        ("cannot cast", "42804"),
+        ("types mismatch", "42804"),
+        ("type mismatch", "42804"),
+        ("not supported", "0A000"),
+    ];
     let message = message.to_ascii_lowercase();
-    let says = |words: &str| message.contains(words);
-    if says("table") && says("not found") {
-        "42P01"
-    } else if says("invalid function") || says("no function matches") {
-        "42883"
-    } else if says("group by") {
-        "42803"
-    } else if says("coerce") || says("cannot cast") || says("types mismatch") || says("type mismatch") {
-        "42804"
-    } else if says("schema") && says("not found") {
-        "3F000"
-    } else {
-        "42000"
+    if message.contains("table") && message.contains("not found") {
+        return "42P01";
     }
+    WORDS.iter().find(|(words, _)| message.contains(words)).map_or("42000", |(_, code)| code)
 }
 
 /// The SQLSTATE of data that does not fit the SQL.

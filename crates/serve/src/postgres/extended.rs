@@ -86,7 +86,7 @@ impl QueryParser for Preparer {
 
 impl Preparer {
     async fn prepare(&self, sql: &str, settings: &Settings) -> Result<Option<Arc<Prepared>>, PgError> {
-        let mut statements = self.0.parse(sql)?;
+        let mut statements = self.0.parse(sql).await?;
         let Some(statement) = statements.pop() else { return Ok(None) };
         if !statements.is_empty() {
             return Err(PgError::new("42601", "cannot insert multiple commands into a prepared statement"));

@@ -8,13 +8,11 @@ use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as PlannedStatement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
-use flowline_process::{QueryEngine, SessionOptions};
+use flowline_process::{QueryEngine, SessionOptions, bounded_words, on_large_stack};
 use futures::{Stream, StreamExt, stream};
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
@@ -52,8 +50,9 @@ impl Planner {
     }
 
     /// The statements of a text.
-    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, PgError> {
-        statement::parse(text, &self.compatibility)
+    pub async fn parse(&self, text: &str) -> Result<Vec<Statement>, PgError> {
+        bounded_words(text)?;
+        on_large_stack(async { statement::parse(text, &self.compatibility) }).await
     }
 
     /// A session for one statement: it sees the newest versions, each table at one of them.
@@ -72,12 +71,7 @@ impl Planner {
     /// # Errors
     /// Whatever is wrong with it, at its place; and 25006 when it would change anything.
     pub async fn plan(&self, session: &SessionContext, statement: &Ast) -> Result<LogicalPlan, PgError> {
-        let statement = PlannedStatement::Statement(Box::new(statement.clone()));
-        let plan = session.state().statement_to_plan(statement).await?;
-        let read_only =
-            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        read_only.verify_plan(&plan).map_err(|_| PgError::read_only("a statement that writes"))?;
-        Ok(plan)
+        Ok(on_large_stack(async { self.engine.plan(session, statement.clone()).await }).await?)
     }
 
     /// The rows of a plan.
@@ -86,7 +80,8 @@ impl Planner {
         session: &SessionContext,
         plan: LogicalPlan,
     ) -> Result<SendableRecordBatchStream, PgError> {
-        Ok(detached(DataFrame::new(session.state(), plan).execute_stream().await?))
+        let rows = on_large_stack(DataFrame::new(session.state(), plan).execute_stream()).await;
+        Ok(detached(rows?))
     }
 }
 

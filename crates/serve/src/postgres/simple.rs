@@ -40,7 +40,7 @@ impl SimpleQueryHandler for Backend {
         client.set_state(PgWireConnectionState::QueryInProgress);
         let session = session_of(client)?;
         let text: Arc<str> = query.query.into();
-        let statements = self.planner.parse(&text).map_err(|error| error.wire(&text))?;
+        let statements = self.planner.parse(&text).await.map_err(|error| error.wire(&text))?;
         if statements.is_empty() {
             client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }

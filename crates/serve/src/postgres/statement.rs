@@ -6,12 +6,16 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use flowline_process::bounded_tree;
 
 use super::error::PgError;
 use super::simplify::simplify;
 
 /// How deep expressions and subqueries may be nested.
 const DEPTH_MAX: usize = 64;
+
+/// Bytes of a text that tools send about the catalog; a longer one is not rewritten.
+const CATALOG_BYTES_MAX: usize = 64 << 10;
 
 /// Words of a text that asks for what only PostgreSQL's own catalog has, in its own dialect.
 const CATALOG_WORDS: [&str; 16] = [
@@ -77,8 +81,10 @@ impl Request {
 /// The texts that clients send about the catalog are brought into a form that is planned here; places in them are
 /// lost on the way. All others are parsed as they are.
 ///
+/// Goes down trees of any depth and drops those that are too deep: to be called on a large stack.
+///
 /// # Errors
-/// The first place that is not SQL, or the first statement that would write.
+/// The first place that is not SQL, or the first statement that is nested too deeply or would write.
 pub(super) fn parse(
     text: &str,
     compatibility: &PostgresCompatibilityParser,
@@ -88,9 +94,11 @@ pub(super) fn parse(
         .try_with_sql(text)
         .and_then(|mut parser| parser.parse_statements());
     let lower = text.to_ascii_lowercase();
-    let about_catalog = CATALOG_WORDS.iter().any(|word| lower.contains(word));
+    let about_catalog =
+        text.len() <= CATALOG_BYTES_MAX && CATALOG_WORDS.iter().any(|word| lower.contains(word));
     let parsed = if about_catalog { compatibility.parse(text) } else { plain };
     let mut statements = parsed.map_err(|error| PgError::syntax(&error))?;
+    statements.iter().try_for_each(bounded_tree)?;
     if about_catalog {
         statements.iter_mut().for_each(simplify);
     }

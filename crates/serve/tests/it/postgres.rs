@@ -142,6 +142,7 @@ async fn errors_have_a_code_and_a_place() {
         ("set no_such_setting = 1", "42704"),
         ("set client_encoding = 'LATIN1'", "22023"),
         ("copy shop.orders to stdout", "0A000"),
+        ("select id from shop.letters, shop.letters as other where id = 1", "42702"),
     ] {
         let error = client.simple_query(sql).await.expect_err(sql);
         assert_eq!(code(&error), expected, "{sql}: {error:?}");
@@ -151,6 +152,16 @@ async fn errors_have_a_code_and_a_place() {
     let error = client.simple_query("select id,\n  nothing\nfrom shop.letters").await.unwrap_err();
     let position = error.as_db_error().unwrap().position();
     assert_eq!(position, Some(&tokio_postgres::error::ErrorPosition::Original(14)));
+    let error = client.simple_query("select leter from shop.letters").await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().hint(), Some("did you mean `letter`?"));
+    for deep in [
+        format!("select 1{}", " + 1".repeat(20_000)),
+        format!("select pg_backend_pid(){}", " + 1".repeat(10_000)),
+        format!("select 1{}", " union all select 1".repeat(5_000)),
+    ] {
+        let error = client.simple_query(&deep).await.unwrap_err();
+        assert!(code(&error).starts_with("54"), "{error:?}");
+    }
     assert_eq!(value(&client, "select 1").await, "1");
 }
 
