@@ -124,23 +124,36 @@ impl Transformer {
     }
 
     /// Completes the ledger from the tables' histories after a crash between a commit and its record. Called once
-    /// before the first run. Returns the runs that were missing.
+    /// before the first run. Returns the runs that were missing. A table that cannot be read is passed over: its own
+    /// runs will fail and tell why.
     pub async fn recover(&self) -> Result<Vec<Run>, ProcessError> {
         let mut found = Vec::new();
         for name in self.hops() {
-            let table = self.engine().lake().table(TableId::of(self.hop(name)?.0));
-            let standing = standing(&table, self.inner.ledger.as_ref(), name).await?;
-            let Some(last) = standing.run.as_ref() else { continue };
-            // A run is recorded before the next one begins, so when the last one is there, all are.
-            if self.is_recorded(last).await? {
-                continue;
-            }
-            let history = table.history(None, HISTORY_MAX).await;
-            let history = history.map_err(ProcessError::lake(format!("reading the history of `{name}`")))?;
-            for info in history.iter().rev().filter_map(|entry| info_of(entry, name)) {
-                if self.record(&info.run).await? {
-                    found.push(info.run);
+            match self.recover_hop(name).await {
+                Ok(runs) => found.extend(runs),
+                Err(error @ ProcessError::Ledger(_)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(hop = %name, error = chain(&error), "the history of a table cannot be read");
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn recover_hop(&self, name: &DatasetName) -> Result<Vec<Run>, ProcessError> {
+        let mut found = Vec::new();
+        let table = self.engine().lake().table(TableId::of(self.hop(name)?.0));
+        let standing = standing(&table, self.inner.ledger.as_ref(), name).await?;
+        // A run is recorded before the next one begins, so when the last one is there, all are.
+        let Some(last) = standing.run.as_ref() else { return Ok(found) };
+        if self.is_recorded(last).await? {
+            return Ok(found);
+        }
+        let history = table.history(None, HISTORY_MAX).await;
+        let history = history.map_err(ProcessError::lake(format!("reading the history of `{name}`")))?;
+        for info in history.iter().rev().filter_map(|entry| info_of(entry, name)) {
+            if self.record(&info.run).await? {
+                found.push(info.run);
             }
         }
         Ok(found)
@@ -203,7 +216,7 @@ impl Transformer {
         let now = self.clock().now();
         let loaded = table.version();
         let looked_at = self.inner.looked_at.lock().get(name).copied();
-        if loaded.is_some() && looked_at.is_some_and(|at| self.clock().since(at) < LOOK_EVERY) {
+        if looked_at.is_some_and(|at| self.clock().since(at) < LOOK_EVERY) {
             return loaded;
         }
         self.inner.looked_at.lock().insert(name.clone(), now);
