@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use flowline_testkit::{FlowlineOptions, FlowlineProcess};
@@ -9,8 +10,17 @@ use flowline_testkit::{FlowlineOptions, FlowlineProcess};
 /// The dataset that is loaded.
 pub const SOURCE: &str = "bench.events";
 
-/// The `flowline` binary beside this one, built first when need be.
+/// The `flowline` binary beside this one, built when it is first asked for: before anything is measured.
 pub fn binary() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(built) = BUILT.get() {
+        return Ok(built.clone());
+    }
+    let built = build()?;
+    Ok(BUILT.get_or_init(|| built).clone())
+}
+
+fn build() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let folder = here.parent().context("this program lies in no folder")?;
     let binary = folder.join("flowline");
@@ -24,8 +34,9 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
-/// A project with one empty HTTP dataset, in a new folder below `folder`.
+/// A project with one empty HTTP dataset, in a new folder below `folder`; the binary is built first.
 pub fn project(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
+    binary()?;
     let project = tempfile::tempdir_in(folder)?;
     let datasets = project.path().join("datasets/bench");
     std::fs::create_dir_all(&datasets)?;

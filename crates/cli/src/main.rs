@@ -8,6 +8,7 @@ mod commands;
 mod connection;
 mod demo;
 mod output;
+mod progress;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::args::{Colour, Global, LogFormat};
+use crate::progress;
 
 /// Installs the subscriber. A filter that cannot be read falls back to warnings and says so.
 pub fn install(global: &Global) {
@@ -11,7 +12,7 @@ pub fn install(global: &Global) {
         anstream::eprintln!("warning: `--log {}` is not a filter ({error}); warnings are logged", global.log);
         EnvFilter::new("warn")
     });
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = fmt().with_env_filter(filter).with_writer(|| progress::AboveBars);
     // A subscriber that is already there (in tests) is as good.
     let installed = match global.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -31,5 +31,5 @@ pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
 pub use error::{ContractError, LandError};
 pub use file_lander::{FileLander, FileProgress, ProgressFn};
-pub use log_lander::LogLander;
+pub use log_lander::{LogLander, release_landed};
 pub use replay::{ReplaySelection, replay_quarantine};

@@ -163,12 +163,10 @@ impl LogLander {
 
     async fn open_lane(&self, partition: PartitionId) -> Result<Lane, LandError> {
         let number = partition.partition;
-        let mut place = self.tables.place(format!("{}/log/{number}", self.tables.dataset.name)).await?;
+        let mut place = self.tables.place(app_id(&partition)).await?;
+        release(&self.context, &partition, place.data).await?;
         let bounds = self.context.log.bounds(&partition).await?;
-        let landed = place.data.map_or(bounds.start, |position| u64::try_from(position).unwrap_or(0));
-        if landed > bounds.end {
-            return Err(LandError::LogReplaced { partition: partition.to_string(), end: bounds.end, landed });
-        }
+        let landed = place.data.map_or(bounds.start, offset_of);
         if place.quarantine.is_some_and(|position| position > landed as i64) {
             let here = col(arrow_types::PARTITION).eq(lit(number as i32));
             let ahead = here.and(col(arrow_types::OFFSET).gt_eq(lit(landed as i64)));
@@ -177,9 +175,7 @@ impl LogLander {
         if landed < bounds.start {
             self.record_gap(&partition, landed, bounds.start).await?;
         }
-        let committed = landed.max(bounds.start);
-        self.context.log.release(&partition, committed).await?;
-        Ok(Lane::new(partition, place, committed))
+        Ok(Lane::new(partition, place, landed.max(bounds.start)))
     }
 
     async fn record_gap(&self, partition: &PartitionId, landed: u64, start: u64) -> Result<(), LandError> {
@@ -313,6 +309,45 @@ impl LogLander {
             tracing::warn!(dataset = %self.tables.dataset.name, error, "the last flush could not be committed; it will be landed again");
         }
     }
+}
+
+/// Tells the log which records of a dataset are in its table. Called before producers are let in: a log whose disk was
+/// replaced then gives no offset again that the table has, so that no new record is taken for a landed one.
+///
+/// # Errors
+/// [`LandError::LogReplaced`]; and what keeps the table from being read, in which case the lander does it later.
+pub async fn release_landed(context: &LandContext, dataset: &Arc<Dataset>) -> Result<(), LandError> {
+    let Origin::Http(origin) = &dataset.origin else { return Ok(()) };
+    let tables = Tables::new(context, Arc::clone(dataset));
+    for number in 0..origin.partitions {
+        let partition = PartitionId::new(dataset.name.clone(), number);
+        let landed = tables.data.transaction_version(&app_id(&partition)).await?;
+        release(context, &partition, landed).await?;
+    }
+    Ok(())
+}
+
+async fn release(
+    context: &LandContext,
+    partition: &PartitionId,
+    landed: Option<i64>,
+) -> Result<(), LandError> {
+    let Some(landed) = landed.map(offset_of) else { return Ok(()) };
+    context.log.release(partition, landed).await.map_err(|error| match error {
+        LogError::Behind { end, .. } => {
+            LandError::LogReplaced { partition: partition.to_string(), end, landed }
+        }
+        error => LandError::Log(error),
+    })
+}
+
+/// The application id under which the position in a partition is kept.
+fn app_id(partition: &PartitionId) -> String {
+    format!("{}/log/{}", partition.source, partition.partition)
+}
+
+fn offset_of(position: i64) -> u64 {
+    u64::try_from(position).unwrap_or(0)
 }
 
 /// How much longer than two flushes a lander keeps a table to itself.

@@ -17,7 +17,8 @@ mod storage;
 pub mod tasks;
 mod telemetry;
 
-pub use node::{Node, NodeOptions};
+pub use flowline_land::FileProgress;
+pub use node::{FileProgressFn, Node, NodeOptions};
 pub use node_file::NodeFile;
 pub use offline::Offline;
 pub use query::QueryRows;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use flowline_base::SharedClock;
-use flowline_land::LandContext;
+use flowline_land::{FileProgress, LandContext};
 use flowline_log::EventLog;
-use flowline_model::Plan;
+use flowline_model::{DatasetName, Plan};
 use flowline_process::{QueryOptions, Transformer};
 use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
 use flowline_view::HopRow;
@@ -25,8 +25,11 @@ use crate::tasks::Tasks;
 /// How long tasks may take to end once the node is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is called while files are landed, with the dataset; from a lander's task: it should return soon.
+pub type FileProgressFn = Arc<dyn Fn(&DatasetName, &FileProgress) + Send + Sync>;
+
 /// What a node runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NodeOptions {
     /// The project, resolved against its environment.
     pub plan: Plan,
@@ -34,6 +37,8 @@ pub struct NodeOptions {
     pub roles: Vec<Role>,
     /// Its clock.
     pub clock: SharedClock,
+    /// Who wants to know how far the landing of files is.
+    pub file_progress: Option<FileProgressFn>,
 }
 
 /// A running node.
@@ -60,7 +65,7 @@ impl Node {
     /// Opens log, ledger and lake, binds the sockets, starts the roles. When it returns, records are taken in and
     /// queries answered; landers and transforms may still be catching up.
     pub async fn start(options: NodeOptions) -> anyhow::Result<Self> {
-        let NodeOptions { plan, roles, clock } = options;
+        let NodeOptions { plan, roles, clock, file_progress } = options;
         let started_at = clock.now();
         let tokens = Tokens::new(&plan.environment.tokens)?;
         let lock = DataFolderLock::take(&plan.environment.data_dir)?;
@@ -96,7 +101,8 @@ impl Node {
             limits: Limits::default(),
         };
         let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
-        node.start_roles(&roles, listeners, &context, &land);
+        roles::release_landed_of(&node.storage.plan, &land).await;
+        node.start_roles(&roles, listeners, &context, &land, file_progress);
         node.write_file(started_at)?;
         Ok(node)
     }
@@ -107,12 +113,13 @@ impl Node {
         listeners: Listeners,
         context: &ServeContext,
         land: &LandContext,
+        file_progress: Option<FileProgressFn>,
     ) {
         let has = |role| roles.contains(&role);
         let storage = &self.storage;
         roles::start_gateway(&self.tasks, listeners, context);
         if has(Role::Lander) {
-            roles::start_landers(&self.tasks, &storage.plan, land);
+            roles::start_landers(&self.tasks, &storage.plan, land, file_progress);
         }
         if has(Role::Processor) {
             let transformer = Transformer::new(

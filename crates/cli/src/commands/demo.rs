@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use flowline_base::{SharedClock, system_clock};
 use flowline_node::{Node, NodeOptions, Role};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +14,7 @@ use super::{check, init, ledger, up};
 use crate::args::Demo;
 use crate::demo::{Traffic, TrafficCounts};
 use crate::output::{FAINT, Printer, STRONG};
+use crate::progress;
 
 /// How long the node may take to land and transform what was sent, once the customers have left.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -46,7 +46,8 @@ async fn start(demo: &Demo, folder: &Path, clock: &SharedClock, printer: &Printe
     plan.environment.http = demo.http;
     plan.environment.postgres = Some(demo.postgres);
     let started = clock.instant();
-    let node = Node::start(NodeOptions { plan, roles: Role::ALL.to_vec(), clock: clock.clone() }).await?;
+    let (roles, file_progress) = (Role::ALL.to_vec(), Some(progress::of_files(printer)));
+    let node = Node::start(NodeOptions { plan, roles, clock: clock.clone(), file_progress }).await?;
     let (http, ready) = (node.http_address(), started.elapsed().as_millis());
     printer.remark(format!(
         "{STRONG}a simulated shop is open{STRONG:#} (seed {}, ready after {ready} ms)",
@@ -68,8 +69,7 @@ async fn keep_busy(
     printer: &Printer,
 ) -> anyhow::Result<TrafficCounts> {
     let stop = CancellationToken::new();
-    let bar = if printer.json_wanted() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")?);
+    let bar = progress::spinner(printer)?;
     let running = traffic.run(demo.rate, stop.clone(), |counts| {
         bar.set_message(format!("{} visits, {} records acknowledged", counts.visits, counts.acknowledged));
         bar.tick();

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::check;
 use crate::args::Up;
 use crate::output::{BAD, FAINT, GOOD, Printer, STRONG};
+use crate::progress;
 
 /// Runs the project until SIGINT or SIGTERM.
 pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
@@ -26,7 +27,8 @@ pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
         plan.environment.postgres = Some(postgres);
     }
     let roles = if up.roles.is_empty() { Role::ALL.to_vec() } else { up.roles.clone() };
-    let node = Node::start(NodeOptions { plan, roles, clock: clock.clone() }).await?;
+    let file_progress = Some(progress::of_files(printer));
+    let node = Node::start(NodeOptions { plan, roles, clock: clock.clone(), file_progress }).await?;
     greet(&node, started.elapsed().as_millis(), printer)?;
     until_told(&node).await?;
     printer.remark(format!(

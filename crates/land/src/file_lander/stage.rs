@@ -101,13 +101,13 @@ impl FileLander {
         if entry.bytes > 0 {
             let mut reader = match self.source.read(entry).await {
                 Ok(reader) => reader,
-                Err(error) => return self.unreadable(error, false),
+                Err(error) => return self.unreadable(error, &mut progress),
             };
             loop {
                 let part = match reader.next().await {
                     Ok(Some(part)) => part,
                     Ok(None) => break,
-                    Err(error) => return self.unreadable(error, progress.records > 0),
+                    Err(error) => return self.unreadable(error, &mut progress),
                 };
                 let parcel = parcel(entry, part, &mut progress);
                 let contract = self.contract.clone();
@@ -147,8 +147,11 @@ impl FileLander {
     fn unreadable(
         &self,
         error: flowline_source::files::FileError,
-        spoilt: bool,
+        progress: &mut FileProgress,
     ) -> Result<Staged, LandError> {
+        let spoilt = progress.records > 0;
+        progress.files_done += 1;
+        self.report(progress);
         if let flowline_source::files::FileError::Storage(flowline_lake::LakeError::NotFound { .. }) = &error
             && !spoilt
         {

@@ -78,6 +78,20 @@ async fn a_log_that_ends_before_what_was_landed_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_log_goes_on_behind_what_was_landed() {
+    let mut world = World::new(orders()).await;
+    world.post_lines(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#]).await;
+    world.land().await;
+    world.context.log.close().await.unwrap();
+    std::fs::remove_dir_all(world.folder.path().join("log")).unwrap();
+    world.restart(None).await;
+    flowline_land::release_landed(&world.context, &world.dataset).await.unwrap();
+    world.post_lines(&[r#"{"id":"c"}"#, r#"{"id":"d"}"#, r#"{"id":"e"}"#]).await;
+    world.land().await;
+    assert_eq!(world.query("select id, _offset from t order by _offset").await, ["a|0", "b|1", "c|2", "d|3", "e|4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_lander_lands_nothing_twice() {
     let world = World::new(orders()).await;
     world.post_lines(&[r#"{"id":"a"}"#]).await;

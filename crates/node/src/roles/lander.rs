@@ -1,17 +1,50 @@
 //! Log and files → tables, one task a dataset.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use flowline_land::{FileLander, LandContext, LogLander};
-use flowline_model::Origin;
+use flowline_base::chain;
+use flowline_land::{FileLander, LandContext, LogLander, ProgressFn, release_landed};
+use flowline_model::{Dataset, Origin, Plan};
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
+use crate::node::FileProgressFn;
 use crate::tasks::{TaskKind, Tasks};
 
+/// How long a node that starts waits for its tables before it lets producers in regardless.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+/// Tables that are looked at together.
+const RELEASE_TOGETHER: usize = 16;
+
+/// Tells the log what is landed, before producers are let in. A table that cannot be read in time keeps no producer
+/// out: what arrives is durable, and its lander will say what is wrong.
+pub async fn release_landed_of(plan: &Plan, context: &LandContext) {
+    let datasets: Vec<_> = plan.datasets.iter().filter(|dataset| dataset.landed()).cloned().collect();
+    let released = futures::stream::iter(datasets.into_iter().map(Arc::new))
+        .map(|dataset| async move { (release_landed(context, &dataset).await, dataset.name.clone()) })
+        .buffer_unordered(RELEASE_TOGETHER)
+        .for_each(|(released, dataset)| async move {
+            if let Err(error) = released {
+                tracing::warn!(%dataset, error = chain(&error), "what is landed could not be told to the log");
+            }
+        });
+    if tokio::time::timeout(RELEASE_PATIENCE, released).await.is_err() {
+        tracing::warn!(waited = ?RELEASE_PATIENCE, "the tables could not be read in time; producers are let in");
+    }
+}
+
 /// Starts a lander for each landed dataset of the plan.
-pub fn start(tasks: &Tasks, plan: &flowline_model::Plan, context: &LandContext) {
+pub fn start(
+    tasks: &Tasks,
+    plan: &Plan,
+    context: &LandContext,
+    file_progress: Option<FileProgressFn>,
+) {
     for dataset in plan.datasets.iter().filter(|dataset| dataset.landed()) {
         let (context, subject) = (context.clone(), dataset.name.to_string());
         let dataset = Arc::new(dataset.clone());
+        let file_progress = file_progress.clone();
         match &dataset.origin {
             Origin::Http(_) => tasks.start(TaskKind::Lander, subject, move |shutdown| {
                 let (context, dataset) = (context.clone(), Arc::clone(&dataset));
@@ -19,9 +52,24 @@ pub fn start(tasks: &Tasks, plan: &flowline_model::Plan, context: &LandContext) 
             }),
             Origin::Files(_) => tasks.start(TaskKind::FileLander, subject, move |shutdown| {
                 let (context, dataset) = (context.clone(), Arc::clone(&dataset));
-                async move { Ok(FileLander::open(context, dataset).await?.run(shutdown).await?) }
+                let progress = file_progress.clone();
+                async move { land_files(context, dataset, progress, shutdown).await }
             }),
             Origin::Sql(_) => {}
         }
     }
+}
+
+async fn land_files(
+    context: LandContext,
+    dataset: Arc<Dataset>,
+    progress: Option<FileProgressFn>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let name = dataset.name.clone();
+    let mut lander = FileLander::open(context, dataset).await?;
+    if let Some(call) = progress {
+        lander = lander.with_progress(ProgressFn::new(move |progress| call(&name, progress)));
+    }
+    Ok(lander.run(shutdown).await?)
 }

@@ -16,7 +16,7 @@ pub use processor::Activity;
 
 pub(crate) use gateway::start as start_gateway;
 pub(crate) use janitor::start as start_janitor;
-pub(crate) use lander::start as start_landers;
+pub(crate) use lander::{release_landed_of, start as start_landers};
 pub(crate) use processor::start as start_processor;
 pub(crate) use watcher::start as start_watcher;
 

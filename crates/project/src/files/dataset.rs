@@ -180,7 +180,7 @@ pub(crate) struct ColumnFile {
     pub field: Option<String>,
     /// Whether a record without it goes to quarantine.
     pub required: Option<bool>,
-    /// Whether no two rows share a value.
+    /// Whether no two rows share a value within `dedupe_horizon`; a second one goes to quarantine.
     pub unique: Option<bool>,
     /// The class of personal data that it holds: `email`, `name`, `phone`, `address` …
     #[schemars(length(min = 1))]
@@ -207,16 +207,27 @@ pub(crate) struct EventTimeFile {
     pub late: Option<LateWord>,
 }
 
-/// What becomes of a late record.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+/// What becomes of a late record. Only `reopen` is kept up today: what is landed is written however late it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LateWord {
     /// What it belongs to is computed again.
     Reopen,
-    /// It goes to quarantine.
+    /// It goes to quarantine: refused, for no hop does that yet.
     Quarantine,
-    /// It is dropped.
+    /// It is dropped: refused, for no hop does that yet.
     Drop,
+}
+
+impl LateWord {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reopen => "reopen",
+            Self::Quarantine => "quarantine",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 /// What the readers of a dataset may rely on.

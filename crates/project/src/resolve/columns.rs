@@ -142,6 +142,13 @@ impl<'a> Columns<'a> {
                 Problem::error(Code::Conflict, message).hint("name a timestamp or a date"),
             );
         }
+        if let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
+            let message =
+                format!("what is landed is written however late it comes, so `{}` has no effect", word.word());
+            let problem = Problem::error(Code::Conflict, message)
+                .hint("leave `late` out, or write `reopen`; late records are landed and count as written");
+            report.at_value(self.file, "/event_time/late", problem);
+        }
         Some(EventTime {
             column: name.clone(),
             watermark: written

@@ -108,11 +108,14 @@ impl Lexical for DatePattern {
     type Meaning = String;
     const FORMAT: &'static str = "flowline-date-pattern";
     const NOUN: &'static str = "a date pattern";
-    const HOW: &'static str = "`strftime` fields: `%Y-%m-%d %H:%M:%S`, `%m/%d/%Y`";
-    const EXAMPLES: &'static [&'static str] = &["%Y-%m-%d %H:%M:%S", "%m/%d/%Y"];
+    const HOW: &'static str = "`strftime` fields: `%Y-%m-%d %H:%M:%S`, `%m/%d/%Y`; or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns` for numbers since 1970";
+    const EXAMPLES: &'static [&'static str] = &["%Y-%m-%d %H:%M:%S", "%m/%d/%Y", "epoch_ms"];
 
     fn read(text: &str) -> Result<String, Unreadable> {
         use chrono::format::{Item, StrftimeItems};
+        if ["epoch_s", "epoch_ms", "epoch_us", "epoch_ns"].contains(&text) {
+            return Ok(text.to_owned());
+        }
         let mut fields = 0;
         for item in StrftimeItems::new(text) {
             match item {

@@ -64,6 +64,20 @@ fn unknown_keys_come_with_the_nearest_right_one() {
 }
 
 #[test]
+fn a_late_policy_that_nothing_keeps_is_refused() {
+    check_dataset(
+        "\
+owner: team-shop
+zone: raw
+from: { source: http }
+columns: [{ name: ts, type: timestamp, format: epoch_ms }]
+event_time: { column: ts, late: drop }
+",
+        expect![[""]],
+    );
+}
+
+#[test]
 fn all_that_is_missing_is_said() {
     check_dataset(
         "description: nothing else\n",
@@ -666,7 +680,7 @@ columns:
   - { name: ts, type: timestamp, format: \"%m/%d/%Y\" }
 key: [order_id]
 dedupe_horizon: 1h
-event_time: { column: ts, watermark: 1m, late: drop }
+event_time: { column: ts, watermark: 1m, late: reopen }
 partition_by: [day(ts), email]
 compatibility: backward
 slo: { freshness: { within: 5m, target: 99% }, completeness: { target: 99.9% } }
@@ -727,7 +741,7 @@ landing: { flush_bytes: 1MiB, flush_after: 500ms }
               "secs": 60,
               "nanos": 0
             },
-            "late": "drop"
+            "late": "reopen"
           },
           "partition_by": [
             {
