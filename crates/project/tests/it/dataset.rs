@@ -73,7 +73,17 @@ from: { source: http }
 columns: [{ name: ts, type: timestamp, format: epoch_ms }]
 event_time: { column: ts, late: drop }
 ",
-        expect![[""]],
+        expect![[r#"
+            error[conflict]: what is landed is written however late it comes, so `drop` has no effect
+             --> datasets/shop/orders.yaml:5:33
+              |
+            5 | event_time: { column: ts, late: drop }
+              |                                 ^^^^
+              |
+              = help: leave `late` out, or write `reopen`; late records are landed and count as written
+
+            1 error
+        "#]],
     );
 }
 
@@ -351,7 +361,7 @@ key: [nothing]
             14 |   - { name: ts, type: timestamp, format: "hello" }
                |                                          ^^^^^^^^
                |
-               = help: write `strftime` fields: `%Y-%m-%d %H:%M:%S`, `%m/%d/%Y`
+               = help: write `strftime` fields: `%Y-%m-%d %H:%M:%S`, `%m/%d/%Y`; or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns` for numbers since 1970
 
             error[invalid-value]: this is empty, and an SQL expression belongs here
               --> datasets/shop/orders.yaml:15:40
