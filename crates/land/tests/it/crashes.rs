@@ -88,7 +88,10 @@ async fn an_empty_log_goes_on_behind_what_was_landed() {
     flowline_land::release_landed(&world.context, &world.dataset).await.unwrap();
     world.post_lines(&[r#"{"id":"c"}"#, r#"{"id":"d"}"#, r#"{"id":"e"}"#]).await;
     world.land().await;
-    assert_eq!(world.query("select id, _offset from t order by _offset").await, ["a|0", "b|1", "c|2", "d|3", "e|4"]);
+    assert_eq!(
+        world.query("select id, _offset from t order by _offset").await,
+        ["a|0", "b|1", "c|2", "d|3", "e|4"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,12 +35,7 @@ pub async fn release_landed_of(plan: &Plan, context: &LandContext) {
 }
 
 /// Starts a lander for each landed dataset of the plan.
-pub fn start(
-    tasks: &Tasks,
-    plan: &Plan,
-    context: &LandContext,
-    file_progress: Option<FileProgressFn>,
-) {
+pub fn start(tasks: &Tasks, plan: &Plan, context: &LandContext, file_progress: Option<FileProgressFn>) {
     for dataset in plan.datasets.iter().filter(|dataset| dataset.landed()) {
         let (context, subject) = (context.clone(), dataset.name.to_string());
         let dataset = Arc::new(dataset.clone());

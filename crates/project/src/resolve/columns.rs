@@ -143,8 +143,10 @@ impl<'a> Columns<'a> {
             );
         }
         if let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
-            let message =
-                format!("what is landed is written however late it comes, so `{}` has no effect", word.word());
+            let message = format!(
+                "what is landed is written however late it comes, so `{}` has no effect",
+                word.word()
+            );
             let problem = Problem::error(Code::Conflict, message)
                 .hint("leave `late` out, or write `reopen`; late records are landed and count as written");
             report.at_value(self.file, "/event_time/late", problem);
