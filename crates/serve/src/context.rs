@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use flowline_base::{ErrorKind, SharedClock};
 use flowline_land::ReplaySelection;
 use flowline_log::EventLog;
@@ -100,10 +101,13 @@ pub struct ReplayError {
     pub message: String,
 }
 
-/// Replays quarantined records; the node implements it.
+/// Replays quarantined records and streams; the node implements it.
 #[async_trait]
 pub trait Replay: Send + Sync + 'static {
     /// Lands the selected quarantined records of a dataset again, removes those that fit now from its quarantine, and
     /// returns the run with its counts.
     async fn replay(&self, dataset: &DatasetName, selection: &ReplaySelection) -> Result<Run, ReplayError>;
+
+    /// Computes again what a stream wrote behind a time, swaps it in with one commit, and returns the run.
+    async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> Result<Run, ReplayError>;
 }

@@ -7,7 +7,7 @@ use flowline_model::{Column, ColumnType, EventTime, LatePolicy, PartitionField, 
 use super::default_of;
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{ColumnFile, DatasetFile, LateWord};
+use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::DurationText;
@@ -132,7 +132,10 @@ impl<'a> Columns<'a> {
     pub fn event_time(&mut self, content: &DatasetFile, report: &mut Report) -> Option<EventTime> {
         let written = content.event_time.as_ref()?;
         let (name, pointer) = (&written.column.0, "/event_time/column");
-        if let Some(column) = self.find(pointer, name, report)
+        // Of a stream it is a column of the inputs, which are known when the SQL is looked at.
+        let own = content.mode != Some(ModeWord::Stream);
+        if own
+            && let Some(column) = self.find(pointer, name, report)
             && !is_temporal(&column.data_type)
         {
             let message = format!("`{name}` is {} and cannot say when a record happened", column.data_type);
@@ -142,7 +145,7 @@ impl<'a> Columns<'a> {
                 Problem::error(Code::Conflict, message).hint("name a timestamp or a date"),
             );
         }
-        if let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
+        if own && let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
             let message = format!(
                 "what is landed is written however late it comes, so `{}` has no effect",
                 word.word()
@@ -151,12 +154,18 @@ impl<'a> Columns<'a> {
                 .hint("leave `late` out, or write `reopen`; late records are landed and count as written");
             report.at_value(self.file, "/event_time/late", problem);
         }
+        if own && written.idle_after.is_some() {
+            let problem =
+                Problem::error(Code::Conflict, "`idle_after` has no meaning without `mode: stream`");
+            report.at_key(self.file, "/event_time/idle_after", problem.hint("remove it"));
+        }
         Some(EventTime {
             column: name.clone(),
             watermark: written
                 .watermark
                 .as_ref()
                 .map_or_else(|| default_of::<DurationText>(defaults::WATERMARK), |text| text.0),
+            idle_after: written.idle_after.as_ref().map(|text| text.0),
             late: match written.late.unwrap_or(LateWord::Reopen) {
                 LateWord::Reopen => LatePolicy::Reopen,
                 LateWord::Quarantine => LatePolicy::Quarantine,

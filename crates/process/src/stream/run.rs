@@ -1,0 +1,327 @@
+//! One try of a stream's run: from new rows to the windows that are written, and the state that goes with them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::execute_stream;
+use flowline_lake::{CommitMode, StagedFiles, StagedWriter, arrow_types};
+use flowline_model::{Counts, DatasetName, Emit, LatePolicy};
+use futures::StreamExt;
+
+use super::analyze::StreamQuery;
+use super::clock::{StreamState, believed_until};
+use super::clocks::patience;
+use super::closing::Closing;
+use super::observe::{Observed, Question, observe};
+use super::quarantine;
+use super::restrict::{Wanted, instant, restricted};
+use super::sessions::open_since;
+use super::step::{News, Step, told};
+use crate::ProcessError;
+use crate::engine::Resolver;
+use crate::transform::{Attempt, Change, Input, Prepared, WRITER, named, output};
+
+/// A try of a stream with its query analyzed.
+pub(crate) struct StreamRun<'a> {
+    pub attempt: &'a Attempt<'a>,
+    pub state: &'a SessionState,
+    pub resolver: &'a Arc<Resolver>,
+    pub query: &'a StreamQuery,
+    pub now: DateTime<Utc>,
+}
+
+impl StreamRun<'_> {
+    /// Reads, computes and stages; none when there is nothing to commit.
+    pub async fn prepare(&self) -> Result<Option<Prepared>, ProcessError> {
+        if let Some(why) = self.must_rebuild() {
+            return self.rebuild(why, None).await.map(Some);
+        }
+        if let Some(from) = self.attempt.replay_from {
+            return self.rebuild("it is replayed".to_owned(), Some(from)).await.map(Some);
+        }
+        let known = self.attempt.standing.stream.clone().unwrap_or_default();
+        let mut state = known.clone();
+        let news = self.observe_new(&mut state).await?;
+        state.advance(patience(self.attempt.dataset), self.now);
+        match self.step(&known, &state, &news) {
+            Step::Nothing => Ok(None),
+            Step::Rebuild(why) => self.rebuild(why, None).await.map(Some),
+            Step::Write(wanted) => self.write(wanted, &known, state, news).await.map(Some),
+        }
+    }
+
+    /// Why what was computed before does not count.
+    fn must_rebuild(&self) -> Option<String> {
+        let Attempt { standing, definition, rebuild, .. } = self.attempt;
+        if *rebuild {
+            return Some("following the changes failed".to_owned());
+        }
+        if standing.transaction.is_none() {
+            return Some("first run".to_owned());
+        }
+        if standing.definition.as_deref() != Some(*definition) {
+            return Some("its definition changed".to_owned());
+        }
+        if standing.stream.is_none() {
+            return Some("how far event time had come is no longer known".to_owned());
+        }
+        let changed = self.inputs().find(|input| input.replaced || !input.only_grew());
+        changed.map(|input| match input.replaced {
+            true => format!("the table of `{}` is another one", input.dataset),
+            false => format!("rows of `{}` were removed or rewritten", input.dataset),
+        })
+    }
+
+    /// The inputs whose rows have an event time, each once.
+    fn inputs(&self) -> impl Iterator<Item = &Input> {
+        let streams: BTreeSet<&DatasetName> =
+            self.query.scans.iter().filter(|scan| scan.closing.is_some()).map(|scan| &scan.dataset).collect();
+        self.attempt.inputs.iter().filter(move |input| streams.contains(&input.dataset))
+    }
+
+    /// What the rows of a dataset count towards, and the column that is their time.
+    fn closings(&self, dataset: &DatasetName) -> (Vec<&Closing>, &str) {
+        let mentions = self.query.scans.iter().filter(|scan| scan.dataset == *dataset);
+        let time = mentions.clone().find_map(|scan| scan.time.as_deref()).unwrap_or_default();
+        (mentions.filter_map(|scan| scan.closing.as_ref()).collect(), time)
+    }
+
+    async fn observe_new(&self, state: &mut StreamState) -> Result<News, ProcessError> {
+        let mut news = News { ends: Some(BTreeSet::new()), ..News::default() };
+        for input in self.inputs() {
+            state.input(&input.dataset, self.now);
+            let Some(changes) = input.changes.as_ref().filter(|changes| !changes.appended.is_empty()) else {
+                continue;
+            };
+            let rows = input.table.provider_of(changes).await.map_err(reading(&input.dataset))?;
+            let observed = self.observed(&input.dataset, rows, state.watermark).await?;
+            for (partition, newest) in &observed.newest {
+                state.note(&input.dataset, *partition, *newest, self.now);
+            }
+            news.add(&input.dataset, observed, state);
+        }
+        Ok(news)
+    }
+
+    async fn observed(
+        &self,
+        dataset: &DatasetName,
+        rows: Arc<dyn TableProvider>,
+        watermark: Option<i64>,
+    ) -> Result<Observed, ProcessError> {
+        let (closings, time) = self.closings(dataset);
+        let every_window = self.query.emit == Emit::OnChange;
+        let believed_until = believed_until(self.now);
+        let question = Question { closings, watermark, every_window, believed_until };
+        Ok(observe(self.state, rows, time, &question).await?)
+    }
+
+    async fn write(
+        &self,
+        wanted: Wanted,
+        before: &StreamState,
+        mut state: StreamState,
+        news: News,
+    ) -> Result<Prepared, ProcessError> {
+        let attempt = self.attempt;
+        let how = told(&wanted, self.query.emit, news.late);
+        let writer = attempt.table().writer(WRITER).await.map_err(attempt.failed("writing"))?;
+        let plans = match self.kept()? {
+            kept if kept.is_empty() => self.plans(self.query, &[&wanted]).await?,
+            kept => self.kept_plans(&kept, &wanted, before, &mut state).await?,
+        };
+        let staged = self.stage(plans, writer).await?;
+        self.move_sessions(&mut state, before.sessions_from).await?;
+        let quarantined = self.quarantine(before.watermark, &news).await?;
+        let dropped = self.query.late == LatePolicy::Drop;
+        let counts = Counts {
+            read: news.rows,
+            written: staged.rows(),
+            quarantined,
+            late: if dropped { news.late } else { 0 },
+            reshaped: true,
+            bytes_read: self.bytes_added(),
+            bytes_written: staged.bytes(),
+            ..Counts::default()
+        };
+        let change = match self.replaced(&wanted)? {
+            Some(gone) => Change::Replace(staged, gone),
+            None => Change::Files(staged, CommitMode::Append),
+        };
+        let event_time_max = state.newest().and_then(DateTime::from_timestamp_micros);
+        Ok(Prepared { change, how, counts, event_time_max, stream: Some(state) })
+    }
+
+    /// Everything that is closed, or everything at all, in one commit; only what closes behind a time where one is
+    /// given and the query says of its rows which window they are of.
+    async fn rebuild(&self, why: String, from: Option<i64>) -> Result<Prepared, ProcessError> {
+        let attempt = self.attempt;
+        let mut state = self.kept_state();
+        let from = from.filter(|_| self.query.window.is_some());
+        let from = from.map(|from| state.watermark.map_or(from, |watermark| from.min(watermark)));
+        let mut news = News::default();
+        for input in self.inputs() {
+            state.input(&input.dataset, self.now);
+            if input.version.is_none() {
+                continue;
+            }
+            let rows = self.resolver.table(&input.dataset).await?;
+            let observed = self.observed(&input.dataset, rows, None).await?;
+            state.note_all(&input.dataset, &observed.newest, self.now);
+            news.add(&input.dataset, observed, &mut state);
+        }
+        state.advance(patience(attempt.dataset), self.now);
+        let wanted = match (self.query.emit, state.watermark) {
+            (Emit::OnChange, _) => Wanted::all(from, None),
+            (Emit::OnClose, Some(watermark)) => Wanted::all(from, Some(watermark)),
+            (Emit::OnClose, None) => Wanted { between: None, ends: BTreeSet::new(), sessions_from: None },
+        };
+        let (table, spec) = (attempt.table(), attempt.spec());
+        if !table.exists().await.map_err(attempt.failed("opening"))? {
+            table.ensure(&spec).await.map_err(attempt.failed("creating"))?;
+        }
+        let gone = from.map(|from| self.behind(from)).transpose()?.flatten();
+        let writer = match gone {
+            Some(_) => table.writer(WRITER).await,
+            None => table.writer_for(&spec, WRITER).await,
+        };
+        let plans = self.plans(self.query, &[&wanted]).await?;
+        let staged = self.stage(plans, writer.map_err(attempt.failed("writing"))?).await?;
+        self.move_sessions(&mut state, None).await?;
+        self.keep_anew(&mut state).await?;
+        let counts = Counts {
+            read: news.rows,
+            written: staged.rows(),
+            reshaped: true,
+            bytes_written: staged.bytes(),
+            ..Counts::default()
+        };
+        let event_time_max = state.newest().and_then(DateTime::from_timestamp_micros);
+        let change = match gone {
+            Some(gone) => Change::Replace(staged, gone),
+            None => Change::Files(staged, CommitMode::OverwriteWith(spec)),
+        };
+        Ok(Prepared { change, how: format!("rebuild: {why}"), counts, event_time_max, stream: Some(state) })
+    }
+
+    /// The state that a rebuild goes on from: what is closed stays closed, as long as it is the same stream.
+    fn kept_state(&self) -> StreamState {
+        let standing = self.attempt.standing;
+        let same = standing.definition.as_deref() == Some(self.attempt.definition)
+            && !self.inputs().any(|input| input.replaced);
+        let known = standing.stream.clone().filter(|_| same).unwrap_or_default();
+        let (kept, stale) = (Vec::new(), Vec::new());
+        StreamState { sessions_from: None, late: 0, ahead: 0, kept, stale, ..known }
+    }
+
+    pub(super) async fn tables(&self) -> Result<Vec<Arc<dyn TableProvider>>, ProcessError> {
+        let mut tables = Vec::with_capacity(self.query.scans.len());
+        for scan in &self.query.scans {
+            tables.push(self.resolver.table(&scan.dataset).await?);
+        }
+        Ok(tables)
+    }
+
+    /// A query for each part of what is wanted that is not nothing.
+    pub(super) async fn plans(
+        &self,
+        query: &StreamQuery,
+        wanted: &[&Wanted],
+    ) -> Result<Vec<LogicalPlan>, ProcessError> {
+        let (attempt, tables) = (self.attempt, self.tables().await?);
+        let mut plans = Vec::new();
+        for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
+            let plan = restricted(query, &tables, wanted)?;
+            plans.push(output(plan, attempt.dataset, attempt.columns)?);
+        }
+        Ok(plans)
+    }
+
+    async fn stage(
+        &self,
+        plans: Vec<LogicalPlan>,
+        mut writer: StagedWriter,
+    ) -> Result<StagedFiles, ProcessError> {
+        let attempt = self.attempt;
+        for plan in plans {
+            let physical = self.state.create_physical_plan(&plan).await?;
+            let mut stream = execute_stream(physical, self.state.task_ctx())?;
+            while let Some(batch) = stream.next().await.transpose()? {
+                writer.write(&batch).await.map_err(attempt.failed("writing"))?;
+            }
+        }
+        writer.finish().await.map_err(attempt.failed("writing"))
+    }
+
+    /// Finds since when sessions are open, where the query has any.
+    async fn move_sessions(&self, state: &mut StreamState, from: Option<i64>) -> Result<(), ProcessError> {
+        let sessions = self.query.scans.iter().any(|scan| matches!(scan.closing, Some(Closing::Sessions(_))));
+        if let (true, Some(watermark)) = (sessions, state.watermark) {
+            let open = open_since(self.state, self.query, &self.tables().await?, from, watermark).await?;
+            state.sessions_from = Some(open);
+        }
+        Ok(())
+    }
+
+    /// The rows that what is written takes the place of.
+    fn replaced(&self, wanted: &Wanted) -> Result<Option<Expr>, ProcessError> {
+        let Some((column, carrier)) = self.query.window.as_ref().filter(|_| !wanted.ends.is_empty()) else {
+            return Ok(None);
+        };
+        let kind = arrow_types::timestamp();
+        let values = wanted.ends.iter().map(|end| instant(carrier.of_end(*end), &kind));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(named(column).in_list(values, false)))
+    }
+
+    /// The rows of what closes behind a time.
+    fn behind(&self, from: i64) -> Result<Option<Expr>, ProcessError> {
+        let Some((column, carrier)) = &self.query.window else { return Ok(None) };
+        let from = instant(carrier.of_end(from), &arrow_types::timestamp())?;
+        let strict = self.query.scans.iter().any(|scan| scan.closing.as_ref().is_some_and(Closing::strict));
+        Ok(Some(if strict { named(column).gt_eq(from) } else { named(column).gt(from) }))
+    }
+
+    /// Puts late rows into quarantine, where the stream says so.
+    async fn quarantine(&self, watermark: Option<i64>, news: &News) -> Result<u64, ProcessError> {
+        let (LatePolicy::Quarantine, Some(watermark)) = (self.query.late, watermark) else { return Ok(0) };
+        let mut rows = 0;
+        let mut batches = Vec::new();
+        for input in self.inputs().filter(|input| news.late_of.contains_key(&input.dataset)) {
+            let Some(changes) = &input.changes else { continue };
+            let (closings, time) = self.closings(&input.dataset);
+            let before = closings.iter().map(|closing| closing.late_before(watermark)).min();
+            let added = input.table.provider_of(changes).await.map_err(reading(&input.dataset))?;
+            let late =
+                quarantine::Late { time, before: before.unwrap_or(i64::MIN), watermark, now: self.now };
+            let found = quarantine::rows(self.state, added, &input.dataset, &late, &self.batch()).await?;
+            rows += found.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            batches.extend(found);
+        }
+        if rows > 0 {
+            let lake = self.attempt.engine.lake();
+            quarantine::commit(lake, &self.attempt.dataset.name, batches, &self.batch()).await?;
+        }
+        Ok(rows)
+    }
+
+    /// What tells the rows that this run quarantines: a try after a crash has the same, and replaces them.
+    fn batch(&self) -> String {
+        let next = self.attempt.standing.transaction.map_or(0, |transaction| transaction + 1);
+        format!("{}/{next}", self.attempt.dataset.name)
+    }
+
+    fn bytes_added(&self) -> u64 {
+        let changes = self.inputs().filter_map(|input| input.changes.as_ref());
+        changes.flat_map(|changes| &changes.appended).map(|file| file.bytes).sum()
+    }
+}
+
+/// An error of reading what is new in an input.
+pub(super) fn reading(dataset: &DatasetName) -> impl FnOnce(flowline_lake::LakeError) -> ProcessError {
+    ProcessError::lake(format!("reading the changes of `{dataset}`"))
+}
