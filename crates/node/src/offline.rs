@@ -31,7 +31,12 @@ impl Offline {
     /// Opens what the plan's environment names. Writes nothing but an empty ledger where there is none.
     pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
         let storage = Storage::open(plan, clock).await?;
-        let live = NodeStatus { plan: Arc::clone(&storage.plan), log: None, lake: storage.lake.clone() };
+        let live = NodeStatus {
+            plan: Arc::clone(&storage.plan),
+            log: None,
+            topics: Vec::new(),
+            lake: storage.lake.clone(),
+        };
         storage.register_schemas(Arc::new(live));
         if storage.ledger.deployment().await?.is_none() {
             storage.record_deployment().await?;

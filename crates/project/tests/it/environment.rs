@@ -71,7 +71,9 @@ environments:
                 bytes_max: 1073741824,
                 retain_for: 3600s,
                 retain_bytes: 0,
+                kafka: None,
             },
+            kafka: None,
             http: 0.0.0.0:80,
             postgres: None,
             tokens: [
