@@ -71,6 +71,13 @@ impl Membership {
         let _ = standing.wait_for(|now| now != from).await;
     }
 
+    /// Waits until partitions are ours, or it is known why none can be.
+    pub async fn settled(&self) {
+        let mut standing = self.standing.clone();
+        let settled = |now: &Standing| matches!(now, Standing::Assigned(_) | Standing::Failed(_));
+        let _ = standing.wait_for(settled).await;
+    }
+
     /// What was held of the partitions is committed or let go: they may be somebody else's.
     pub fn give_back(&self) {
         self.given_back.send_modify(|times| *times += 1);
@@ -152,11 +159,12 @@ impl Keeper {
         let mut heartbeats = 0u32;
         loop {
             self.pause(HEARTBEAT_EVERY).await;
-            if *self.left.borrow() || !self.member.heartbeat().await? {
+            let left = *self.left.borrow();
+            if left || !self.member.heartbeat().await? {
                 return Ok(());
             }
             heartbeats = heartbeats.wrapping_add(1);
-            if heartbeats % HEARTBEATS_A_LOOK == 0 && self.partitions().await? != partitions {
+            if heartbeats.is_multiple_of(HEARTBEATS_A_LOOK) && self.partitions().await? != partitions {
                 return Ok(());
             }
         }

@@ -66,11 +66,10 @@ impl Share {
 
     /// Waits until partitions come or go.
     pub(crate) async fn changed(&self) {
-        let known = match &self.current {
-            Some(current) => Standing::Assigned(current.clone()),
-            None => self.membership.standing(),
-        };
-        self.membership.changed(&known).await;
+        match &self.current {
+            Some(current) => self.membership.changed(&Standing::Assigned(current.clone())).await,
+            None => self.membership.settled().await,
+        }
     }
 
     /// Tells the group how far a partition is landed, for whoever watches its lag. The table is the truth.

@@ -14,9 +14,8 @@ pub mod plan;
 
 pub use column::{Column, ColumnType};
 pub use dataset::{
-    Dataset, EventTime, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
-    LandingSettings, LatePolicy, Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin,
-    Validation, Zone,
+    Dataset, EventTime, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart, LandingSettings,
+    LatePolicy, Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin, Validation, Zone,
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{

@@ -23,7 +23,7 @@ pub(crate) async fn run(shared: Arc<Shared>, partitions: Partitions) {
         tokio::time::sleep(LOOK_EVERY).await;
         looks = looks.wrapping_add(1);
         let known: Vec<Arc<Partition>> = partitions.read().values().cloned().collect();
-        let round = looks % LOOKS_A_ROUND == 0;
+        let round = looks.is_multiple_of(LOOKS_A_ROUND);
         for partition in known {
             let found = if round {
                 partition.refresh().await.map(drop)
