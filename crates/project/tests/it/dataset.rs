@@ -542,7 +542,7 @@ fn what_does_not_go_together() {
             5 | landing: { flush_after: 1s }
               | ^^^^^^^
               |
-              = help: it belongs to `source: http` and `source: files`
+              = help: it belongs to `source: http`, `source: files` and `source: kafka`
 
             error[missing-file]: there is no `datasets/shop/e.yaml` beside this query
              --> datasets/shop/e.sql:1:1

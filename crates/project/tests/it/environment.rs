@@ -313,7 +313,7 @@ fn bounds() {
             7 |     engine: ballista
               |     ^^^^^^
               |
-              = help: possible here: data_dir, lake, storage_options, ledger, log, http, postgres, tokens, limits
+              = help: possible here: data_dir, lake, storage_options, ledger, log, kafka, http, postgres, tokens, limits
 
             error[unknown-key]: unknown key `logs`
              --> flowline.yaml:8:5
