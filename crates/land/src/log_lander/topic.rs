@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use flowline_base::{Classify, RunId};
 use flowline_kafka::KafkaError;
 use flowline_log::PartitionId;
 use flowline_model::FindingKind;
@@ -75,7 +76,10 @@ impl LogLander {
     pub(super) async fn read_lanes(&mut self) -> Result<bool, LandError> {
         let (mut more, mut read, mut down) = (false, 0, Vec::new());
         let now = self.context.clock.instant();
-        let run = self.failures.run();
+        // One flush goes on under the run that failed; two of them would be one run for the ledger, which then knows of
+        // only one.
+        let taken = |run: &RunId| self.lanes.iter().flatten().any(|lane| lane.run() == Some(*run));
+        let mut run = self.failures.run().filter(|run| !taken(run));
         for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.sealed.is_none()) {
             if lane.quiet_until.is_some_and(|until| now < until) {
                 continue;
@@ -84,6 +88,7 @@ impl LogLander {
                 lane.read(&self.context, &self.feed, &self.contract, &self.tables, &mut self.keys, run).await;
             match result {
                 Ok(found) => {
+                    run = run.filter(|run| lane.run() != Some(*run));
                     (more, read) = (more | found, read + 1);
                     lane.quiet_until = None;
                 }
@@ -157,6 +162,5 @@ impl LogLander {
 
 /// Whether it may pass by itself and concerns no more than one partition, for all that is known.
 pub(super) fn passes(error: &KafkaError) -> bool {
-    use flowline_base::Classify;
     error.kind().retryable()
 }
