@@ -8,7 +8,7 @@ use flowline_kafka::{Assignment, Cluster, CommittedOffset, GroupOptions, Members
 use crate::LandError;
 
 /// A node that is silent for this long has lost its partitions.
-const SESSION: Duration = Duration::from_secs(30);
+const SESSION: Duration = Duration::from_secs(10);
 /// How long the others wait for a node that has to commit before it gives partitions back.
 const REBALANCE: Duration = Duration::from_secs(60);
 

@@ -52,7 +52,6 @@ impl KafkaBroker {
         let output = Command::new(&script)
             .arg(command)
             .env("FLOWLINE_TEST_KAFKA_DIR", &self.folder)
-            .env("FLOWLINE_TEST_KAFKA_HEAP", "256m")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
