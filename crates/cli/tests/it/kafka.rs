@@ -17,7 +17,7 @@ async fn sigkill_of_node_and_broker_loses_nothing_and_doubles_nothing_of_a_log_i
     let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
     let log = format!("{{ kafka: {{ brokers: [\"{}\"], topic_prefix: crash. }} }}", broker.address);
     let flowline = format!("{FLOWLINE}environments:\n  dev:\n    log: {log}\n");
-    Trial { rounds: 5, seed: seed(), faults: &[], flowline, broker: Some(broker) }.run().await;
+    Trial { rounds: 4, seed: seed(), faults: &[], flowline, broker: Some(broker) }.run().await;
 }
 
 const ORDERS: &str = "description: Orders that the shop writes to Kafka.

@@ -53,8 +53,11 @@ struct Inner {
     options: ClusterOptions,
     security: Security,
     metadata: Mutex<metadata::Cache>,
-    connections: Mutex<HashMap<(Node, Use), Arc<AsyncMutex<Option<Connection>>>>>,
+    connections: Mutex<HashMap<(Node, Use), Place>>,
 }
+
+/// Where a connection waits between calls; empty while one is made, or before the first.
+type Place = Arc<AsyncMutex<Option<Connection>>>;
 
 /// Whom a connection leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

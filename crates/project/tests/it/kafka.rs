@@ -97,12 +97,24 @@ fn a_password_stands_in_no_file() {
         &format!("    kafka: {{ brokers: [\"a:1\"], {sasl} }}\n"),
         ORDERS,
         expect![[r#"
-        error[invalid-value]: the password stands in the file
-         --> flowline.yaml:5:89
-          |
-        5 |     kafka: { brokers: ["a:1"], sasl: { mechanism: plain, user: shop, password: geheim } }
-          |                                                                                ^^^^^^
-    "#]],
+            warning[conflict]: `plain` sends the password as it is, and nothing encrypts it
+             --> flowline.yaml:5:51
+              |
+            5 |     kafka: { brokers: ["a:1"], sasl: { mechanism: plain, user: shop, password: geheim } }
+              |                                                   ^^^^^
+              |
+              = help: add `tls: {}`, or use `scram-sha-512`
+
+            error[invalid-value]: the password stands in the file
+             --> flowline.yaml:5:80
+              |
+            5 |     kafka: { brokers: ["a:1"], sasl: { mechanism: plain, user: shop, password: geheim } }
+              |                                                                                ^^^^^^
+              |
+              = help: take it from an environment variable: `password: "${KAFKA_PASSWORD}"`
+
+            1 error, 1 warning
+        "#]],
     );
 }
 
