@@ -1,6 +1,7 @@
 //! What can go wrong with landing.
 
 use flowline_base::{Classify, ErrorKind};
+use flowline_kafka::KafkaError;
 use flowline_lake::LakeError;
 use flowline_ledger::LedgerError;
 use flowline_log::LogError;
@@ -46,6 +47,9 @@ pub enum LandError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The topic of a source cannot be read, or its group not be joined.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
     /// The table or a source's files cannot be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
@@ -112,6 +116,7 @@ impl Classify for LandError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Log(error) => error.kind(),
+            Self::Kafka(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId};
+use flowline_kafka::KafkaError;
 use flowline_lake::LakeError;
 use flowline_log::LogError;
 use flowline_model::{Attempt, Counts, DatasetName, InputRange, Outcome, Run, RunError, RunKind};
@@ -51,6 +52,8 @@ impl Cure {
     pub(crate) fn of(error: &LandError) -> Self {
         match error {
             LandError::Lake(LakeError::Conflict { .. }) => Self::BeginAgain,
+            // Another topic has taken its place: whatever is known of the one before is worthless.
+            LandError::Kafka(KafkaError::Replaced { .. }) => Self::BeginAgain,
             LandError::Log(LogError::Closed) => Self::GiveUp,
             _ if error.kind() == ErrorKind::Fenced => Self::GiveUp,
             _ => Self::OfferAgain,

@@ -87,12 +87,15 @@ fn severity(kind: FindingKind) -> Severity {
         | FindingKind::Unparsable
         | FindingKind::EmptyFile
         | FindingKind::UnmatchedFile
-        | FindingKind::KeysForgotten => Severity::Warning,
+        | FindingKind::KeysForgotten
+        | FindingKind::TopicReplaced => Severity::Warning,
         FindingKind::UnreadableFile
         | FindingKind::Imbalance
         | FindingKind::Gap
         | FindingKind::Corruption
-        | FindingKind::CheckFailedToRun => Severity::Error,
+        | FindingKind::CheckFailedToRun
+        | FindingKind::PartitionDown
+        | FindingKind::PartitionsLost => Severity::Error,
     }
 }
 

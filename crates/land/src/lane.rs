@@ -1,6 +1,7 @@
 //! One partition of a log on its way to the table.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use flowline_base::RunId;
 use flowline_log::PartitionId;
@@ -9,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::Contract;
 use crate::examine::{Examined, examine};
+use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece};
 use crate::staging::{Sealed, Sealing, Staging, failed};
@@ -27,6 +29,8 @@ pub(crate) struct Lane {
     pub(crate) place: Place,
     /// Everything before it is in the table.
     pub(crate) committed: u64,
+    /// It cannot be read now, and is left alone until then.
+    pub(crate) quiet_until: Option<Instant>,
     /// Where to read next.
     pub(crate) next: u64,
     /// Bytes read since the last flush.
@@ -39,11 +43,11 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(partition: PartitionId, place: Place, committed: u64) -> Self {
-        let input = Arc::from(format!("log/{}", partition.partition));
+    pub(crate) fn new(partition: PartitionId, input: String, place: Place, committed: u64) -> Self {
         Self {
             partition,
-            input,
+            input: Arc::from(input),
+            quiet_until: None,
             place,
             committed,
             next: committed,
@@ -70,21 +74,28 @@ impl Lane {
     pub(crate) async fn read(
         &mut self,
         context: &LandContext,
+        feed: &Feed,
         contract: &Contract,
         tables: &Tables,
         keys: &mut Option<Keys>,
         run: Option<RunId>,
     ) -> Result<bool, LandError> {
-        let slab = context.log.read(&self.partition, self.next, READ_BYTES).await?;
+        let slab = feed.read(self.partition.partition, self.next, READ_BYTES).await?;
         let from = self.next;
         let pieces: Vec<Piece> =
             slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, from)).collect();
         if pieces.is_empty() {
+            // Offsets without records are passed, and that is committed like rows are: nobody waits for them any more.
+            let passed = slab.next > from;
+            if passed {
+                self.staging.get_or_insert_with(|| Staging::start(context, run)).leave_out(slab.tombstones);
+                self.next = slab.next;
+            }
             self.take_pending(context, tables, keys).await?;
-            return Ok(false);
+            return Ok(passed);
         }
         let parcel = Parcel {
-            source: Arc::from("http"),
+            source: Arc::from(feed.word()),
             input: Arc::clone(&self.input),
             // Partitions are few: a source declares how many it has.
             partition: self.partition.partition as i32,
@@ -92,7 +103,7 @@ impl Lane {
         };
         self.next = slab.next;
         self.bytes_read += parcel.bytes();
-        self.staging.get_or_insert_with(|| Staging::start(context, run));
+        self.staging.get_or_insert_with(|| Staging::start(context, run)).leave_out(slab.tombstones);
         let contract = contract.clone();
         let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));
         self.take_pending(context, tables, keys).await?;

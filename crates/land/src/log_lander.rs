@@ -1,25 +1,30 @@
-//! Posted records: from the log to the table.
+//! Records of a log: from there to the table. The log is ours, or a topic of Kafka that others write to.
 //!
 //! Owns: when a flush ends, the wait for more records, and what is done when something fails: it is put on record and
 //! tried again, and positions move with commits only. Does not own: what becomes of a record.
 
+mod topic;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::logical_expr::{col, lit};
+use flowline_kafka::{Cluster, ClusterOptions};
 use flowline_lake::arrow_types;
 use flowline_log::{LogError, PartitionId};
-use flowline_model::{Dataset, FindingKind, Origin, Run};
-use futures::future::select_all;
+use flowline_model::{Dataset, FindingKind, KafkaCluster, KafkaLogSettings, Origin, Run};
+use flowline_source::kafka::TopicSource;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, complete_ledger};
 use crate::failures::{Cure, Failures, Tried};
+use crate::feed::{Feed, LogFeed};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::Lane;
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
+use crate::share::Share;
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
 
@@ -30,7 +35,11 @@ pub struct LogLander {
     context: LandContext,
     contract: Contract,
     tables: Tables,
-    partitions: u32,
+    feed: Feed,
+    /// None where all partitions are ours.
+    share: Option<Share>,
+    /// Since when partitions of ours could not be begun.
+    missing_since: Option<Instant>,
     keys_max: usize,
     /// None until it was read from the table.
     keys: Option<Keys>,
@@ -51,12 +60,61 @@ impl LogLander {
             let found = dataset.origin.kind();
             return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "a log", found });
         };
+        let feed = LogFeed {
+            log: Arc::clone(&context.log),
+            source: dataset.name.clone(),
+            partitions: origin.partitions,
+        };
+        Self::new(context, dataset, Feed::Log(feed))
+    }
+
+    /// The same for a dataset whose records others write to a topic of this cluster. Several of them, on several nodes,
+    /// share its partitions.
+    ///
+    /// # Errors
+    /// [`LandError::Contract`], [`LandError::Origin`] and [`LandError::Kafka`]: mend the dataset, or the settings.
+    pub async fn open_topic(
+        context: LandContext,
+        dataset: Arc<Dataset>,
+        cluster: KafkaCluster,
+    ) -> Result<Self, LandError> {
+        let Origin::Kafka(origin) = &dataset.origin else {
+            let found = dataset.origin.kind();
+            return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "a topic", found });
+        };
+        let source = TopicSource::open(cluster, origin.clone(), context.clock.clone())?;
+        let share = Share::start(source.cluster().clone(), origin.group.clone(), origin.topic.clone());
+        let mut lander = Self::new(context, dataset, Feed::Topic { source, known: None })?;
+        lander.share = Some(share);
+        Ok(lander)
+    }
+
+    /// Shares the partitions of a log in Kafka with the landers of other nodes.
+    ///
+    /// # Errors
+    /// [`LandError::Kafka`]: mend the settings.
+    pub fn sharing(mut self, kafka: &KafkaLogSettings) -> Result<Self, LandError> {
+        let dataset = &self.tables.dataset.name;
+        let cluster = Cluster::new(ClusterOptions {
+            cluster: kafka.cluster.clone(),
+            client_id: "flowline-lander".to_owned(),
+            patience: GROUP_PATIENCE,
+            clock: self.context.clock.clone(),
+        })?;
+        let (prefix, topic) = (&kafka.topic_prefix, format!("{}{dataset}", kafka.topic_prefix));
+        self.share = Some(Share::start(cluster, format!("{prefix}land.{dataset}"), topic));
+        Ok(self)
+    }
+
+    fn new(context: LandContext, dataset: Arc<Dataset>, feed: Feed) -> Result<Self, LandError> {
         let contract = Contract::compile(Arc::clone(&dataset)).map_err(|error| LandError::Contract {
             dataset: dataset.name.clone(),
             reason: error.to_string(),
         })?;
         Ok(Self {
-            partitions: origin.partitions,
+            feed,
+            share: None,
+            missing_since: None,
             tables: Tables::new(&context, Arc::clone(&dataset)),
             failures: Failures::new(dataset.name.clone()),
             contract,
@@ -109,7 +167,11 @@ impl LogLander {
     }
 
     async fn try_land_available(&mut self) -> Result<Vec<Run>, LandError> {
-        self.begin().await?;
+        while !self.begin().await? {
+            if let Some(share) = &self.share {
+                share.changed().await;
+            }
+        }
         let mut runs = Vec::new();
         loop {
             let more = self.read().await?;
@@ -123,7 +185,13 @@ impl LogLander {
 
     /// Reads what there is, commits what is due, and waits when there was nothing.
     async fn cycle(&mut self, shutdown: &CancellationToken) -> Result<(), LandError> {
-        self.begin().await?;
+        if self.share.as_ref().is_some_and(Share::revoked) {
+            self.give_back().await?;
+        }
+        self.try_the_missing();
+        if !self.begin().await? {
+            return self.wait(shutdown).await;
+        }
         let more = self.read().await?;
         // With several partitions there may always be one whose rows are staged; now and then all are committed, so that
         // a replay gets its turn.
@@ -137,36 +205,56 @@ impl LogLander {
     }
 
     /// Fits the tables, completes the ledger, reads keys and positions: once, and again after what was staged or
-    /// remembered has become worthless.
-    async fn begin(&mut self) -> Result<(), LandError> {
+    /// remembered has become worthless. False while no partitions are ours.
+    async fn begin(&mut self) -> Result<bool, LandError> {
         if self.lanes.is_some() && self.keys.is_some() {
-            return Ok(());
+            return Ok(true);
         }
+        let ours = match &mut self.share {
+            None => None,
+            Some(share) => match share.take()? {
+                Some(ours) => Some(ours),
+                None => return Ok(false),
+            },
+        };
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
         finish_interrupted(&self.context, &self.tables).await?;
         complete_ledger(&self.context, &self.tables.data).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
-        let known = self.context.log.status();
-        let known = known.iter().map(|status| &status.partition).filter(|known| known.source == dataset.name);
-        // A source that has fewer partitions now may have left records in those it had.
-        let partitions = known.map(|known| known.partition + 1).max().unwrap_or(0).max(self.partitions);
+        self.look_at_topic().await?;
+        let partitions = ours.unwrap_or_else(|| self.feed.partitions());
         let mut lanes = Vec::new();
-        for partition in 0..partitions {
-            lanes.push(self.open_lane(PartitionId::new(dataset.name.clone(), partition)).await?);
+        for partition in partitions {
+            let partition = PartitionId::new(dataset.name.clone(), partition);
+            match self.open_lane(partition.clone()).await {
+                Ok(lane) => lanes.push(lane),
+                // One that cannot be read now holds up none of the others.
+                Err(LandError::Kafka(error)) if topic::passes(&error) => {
+                    self.record_down(&partition, &error).await?;
+                    self.missing_since = Some(self.context.clock.instant());
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.keys = Some(keys);
         self.lanes = Some(lanes);
-        Ok(())
+        Ok(true)
     }
 
     async fn open_lane(&self, partition: PartitionId) -> Result<Lane, LandError> {
         let number = partition.partition;
-        let mut place = self.tables.place(app_id(&partition)).await?;
-        release(&self.context, &partition, place.data).await?;
-        let bounds = self.context.log.bounds(&partition).await?;
-        let landed = place.data.map_or(bounds.start, offset_of);
+        let input = self.feed.input(number);
+        let mut place = self.tables.place(format!("{}/{input}", self.tables.dataset.name)).await?;
+        if let Feed::Log(_) = self.feed {
+            release(&self.context, &partition, place.data).await?;
+        }
+        let bounds = self.feed.bounds(number).await?;
+        let landed = place.data.map_or(self.feed.first(bounds), offset_of);
+        if landed > bounds.end {
+            return Err(LandError::LogReplaced { partition: partition.to_string(), end: bounds.end, landed });
+        }
         if place.quarantine.is_some_and(|position| position > landed as i64) {
             let here = col(arrow_types::PARTITION).eq(lit(number as i32));
             let ahead = here.and(col(arrow_types::OFFSET).gt_eq(lit(landed as i64)));
@@ -175,25 +263,26 @@ impl LogLander {
         if landed < bounds.start {
             self.record_gap(&partition, landed, bounds.start).await?;
         }
-        Ok(Lane::new(partition, place, landed.max(bounds.start)))
+        let committed = landed.max(bounds.start);
+        self.feed.release(number, committed).await?;
+        Ok(Lane::new(partition, input, place, committed))
     }
 
     async fn record_gap(&self, partition: &PartitionId, landed: u64, start: u64) -> Result<(), LandError> {
         let mut findings = Findings::default();
-        let input = format!("log/{}", partition.partition);
+        let input = self.feed.input(partition.partition);
         findings.add_count(FindingKind::Gap, &input, start - landed, || {
             format!("offsets {landed} to {} were removed from the log before they were landed", start - 1)
         });
-        let findings = findings.finish(&self.tables.dataset.name, None, self.context.clock.now());
-        Ok(self.context.ledger.record_findings(&findings).await?)
+        self.record(findings).await
     }
 
     /// Before records are looked at: keys that others wrote meanwhile are read.
     async fn reserve(&mut self) -> Result<(), LandError> {
         let Some(keys) = self.keys.as_mut().filter(|keys| !keys.is_empty()) else { return Ok(()) };
         let mut waiting = false;
-        for lane in self.lanes.iter().flatten() {
-            waiting |= self.context.log.bounds(&lane.partition).await?.end > lane.next;
+        for lane in self.lanes.iter().flatten().filter(|lane| lane.quiet_until.is_none()) {
+            waiting |= self.feed.bounds(lane.partition.partition).await?.end > lane.next;
         }
         if waiting && !self.reservation.take(&self.tables, &self.context.clock).await {
             // Nothing is staged while the table is not reserved, so that the table has every key there is.
@@ -206,12 +295,7 @@ impl LogLander {
     /// Reads once from each partition; false when there was nothing in any.
     async fn read(&mut self) -> Result<bool, LandError> {
         self.reserve().await?;
-        let mut more = false;
-        for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.sealed.is_none()) {
-            let run = self.failures.run();
-            more |= lane.read(&self.context, &self.contract, &self.tables, &mut self.keys, run).await?;
-        }
-        Ok(more)
+        self.read_lanes().await
     }
 
     /// Commits the flushes that are due, or all.
@@ -235,7 +319,10 @@ impl LogLander {
             lane.committed();
             self.failures.clear();
             meter::committed(&run);
-            self.context.log.release(&lane.partition, lane.committed).await?;
+            self.feed.release(lane.partition.partition, lane.committed).await?;
+            if let Some(share) = &self.share {
+                share.tell(lane.partition.partition, lane.committed).await;
+            }
             runs.push(run);
         }
         Ok(runs)
@@ -249,15 +336,19 @@ impl LogLander {
         let due = lanes.iter().filter_map(|lane| lane.staging.as_ref());
         let due =
             due.map(|staging| flush_after.saturating_sub(now.saturating_duration_since(staging.since))).min();
-        let records = lanes.iter().map(|lane| self.context.log.wait_beyond(&lane.partition, lane.next));
-        let records: Vec<_> = records.collect();
-        if records.is_empty() {
-            return Ok(());
-        }
+        let positions = self.waited_for();
+        let shared = async {
+            match &self.share {
+                Some(share) => share.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let idle = if self.may_be_down() { IDLE_TOPIC } else { IDLE };
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            () = tokio::time::sleep(due.unwrap_or(IDLE)) => Ok(()),
-            (found, _, _) = select_all(records) => Ok(found?),
+            () = tokio::time::sleep(due.unwrap_or(idle)) => Ok(()),
+            () = shared => Ok(()),
+            found = self.feed.wait_beyond(&positions) => found,
         }
     }
 
@@ -308,6 +399,9 @@ impl LogLander {
             let error = flowline_base::chain(&error);
             tracing::warn!(dataset = %self.tables.dataset.name, error, "the last flush could not be committed; it will be landed again");
         }
+        if let Some(share) = self.share.take() {
+            share.leave().await;
+        }
     }
 }
 
@@ -355,3 +449,9 @@ const RESERVED: Duration = Duration::from_secs(1);
 
 /// How long an idle lander waits for records before it looks around again.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// The same where partitions come and go.
+const IDLE_TOPIC: Duration = Duration::from_secs(5);
+
+/// How long the calls of a group's member are tried again before its lander is told.
+const GROUP_PATIENCE: Duration = Duration::from_secs(5);

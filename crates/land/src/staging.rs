@@ -54,6 +54,12 @@ impl Staging {
         }
     }
 
+    /// Counts records that are read and make no row.
+    pub(crate) fn leave_out(&mut self, records: u64) {
+        self.counts.read += records;
+        self.counts.filtered += records;
+    }
+
     /// Settles a parcel and writes what comes of it. `keys` is none afterwards only when settling itself broke down; the
     /// keys must be read back from the table then. After an error the flush cannot be committed.
     pub(crate) async fn take(

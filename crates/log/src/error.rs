@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flowline_base::{Classify, ErrorKind};
+use flowline_kafka::KafkaError;
 
 use crate::PartitionId;
 
@@ -99,6 +100,36 @@ pub enum LogError {
         /// Why not.
         reason: String,
     },
+    /// Kafka refuses, or cannot be reached.
+    #[error("the log of `{partition}`: {error}")]
+    Kafka {
+        /// Which.
+        partition: PartitionId,
+        /// What Kafka says.
+        error: KafkaError,
+    },
+    /// Kafka refuses something that concerns no single partition.
+    #[error(transparent)]
+    Cluster(#[from] KafkaError),
+    /// A topic would lose records.
+    #[error("the topic `{topic}` cannot hold a log: {reason}")]
+    Topic {
+        /// Which.
+        topic: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Records were sent, and no answer says what became of them.
+    #[error(
+        "whether the records for `{partition}` are kept is not known: {reason}; send them again with the same \
+         idempotency key, and they are kept once"
+    )]
+    Unknown {
+        /// Which.
+        partition: PartitionId,
+        /// The last failure.
+        reason: String,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -113,6 +144,9 @@ impl Classify for LogError {
             Self::Gone { .. } => ErrorKind::NotFound,
             Self::Batch { .. } => ErrorKind::Input,
             Self::Locked { .. } => ErrorKind::Fenced,
+            Self::Kafka { error, .. } | Self::Cluster(error) => error.kind(),
+            Self::Topic { .. } => ErrorKind::Input,
+            Self::Unknown { .. } => ErrorKind::Transient,
             Self::Stopped { .. } | Self::Io { .. } | Self::Closed => ErrorKind::Internal,
         }
     }

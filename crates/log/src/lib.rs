@@ -1,7 +1,7 @@
 //! The durable event log.
 //!
-//! Owns: the trait [`EventLog`], its segment implementation, the frame format, retention, and the memory of
-//! idempotency keys. The only crate that knows log formats.
+//! Owns: the trait [`EventLog`], its two implementations (segments on disk, topics of Kafka), their formats, retention,
+//! and the memory of idempotency keys. The only crate that knows log formats.
 //! Does not own: what a record means (`flowline-source` splits requests into records, `flowline-land` decodes them).
 
 mod batch;
@@ -12,6 +12,7 @@ mod event_log;
 pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
+mod kafka;
 mod segment;
 
 pub use batch::{
@@ -20,4 +21,5 @@ pub use batch::{
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, StdDisk};
 pub use error::LogError;
 pub use event_log::EventLog;
+pub use kafka::{KafkaLog, KafkaLogOptions};
 pub use segment::{SegmentLog, SegmentLogOptions};

@@ -94,6 +94,8 @@ pub enum Origin {
     Http(HttpOrigin),
     /// Files appear in a folder.
     Files(FilesOrigin),
+    /// Others write records to a Kafka topic.
+    Kafka(KafkaOrigin),
     /// A query over other datasets.
     Sql(SqlOrigin),
 }
@@ -104,6 +106,7 @@ impl Origin {
         match self {
             Self::Http(_) => "http",
             Self::Files(_) => "files",
+            Self::Kafka(_) => "kafka",
             Self::Sql(_) => "sql",
         }
     }
@@ -139,6 +142,38 @@ pub struct FilesOrigin {
     pub format: Option<FileFormat>,
     /// How often the folder is listed.
     pub poll_every: Duration,
+}
+
+/// Records that others write to a Kafka topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KafkaOrigin {
+    /// The topic.
+    pub topic: String,
+    /// The consumer group through which several nodes share the partitions of the topic. Positions are kept with the
+    /// rows, and told to the group for those who watch its lag.
+    pub group: String,
+    /// How the values of records are written.
+    pub format: KafkaFormat,
+    /// Where a partition begins that was never read.
+    pub start: KafkaStart,
+}
+
+/// How the values of records in Kafka are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KafkaFormat {
+    /// One JSON object a record.
+    Json,
+}
+
+/// Where a partition begins that was never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KafkaStart {
+    /// With the oldest record that is kept.
+    Earliest,
+    /// With the first record that comes after the first look.
+    Latest,
 }
 
 /// How a file is written.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{KafkaCluster, KafkaLogSettings};
+
 /// Where a project runs: lake, log, ledger, addresses, secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -22,6 +24,8 @@ pub struct Environment {
     pub ledger: String,
     /// The durable log.
     pub log: LogSettings,
+    /// The Kafka cluster that sources read from.
+    pub kafka: Option<KafkaCluster>,
     /// Where HTTP and the pages listen.
     pub http: SocketAddr,
     /// Where the Postgres wire listens; nowhere when absent.
@@ -34,6 +38,13 @@ pub struct Environment {
     pub concurrency: usize,
     /// Memory that queries and transforms may use together, bytes; beyond it they spill to disk.
     pub query_memory_bytes: u64,
+}
+
+impl Environment {
+    /// The Kafka cluster that sources read from: the one that is named for them, or that of the log.
+    pub fn kafka_of_sources(&self) -> Option<&KafkaCluster> {
+        self.kafka.as_ref().or_else(|| self.log.kafka.as_ref().map(|log| &log.cluster))
+    }
 }
 
 /// A bearer token, stored as a hash.
@@ -60,6 +71,8 @@ pub struct LogSettings {
     pub retain_for: Duration,
     /// Landed segments are deleted, oldest first, beyond this size of a partition even when younger, bytes.
     pub retain_bytes: u64,
+    /// Kafka, where the log is kept there; then there are no segments and no syncs of ours.
+    pub kafka: Option<KafkaLogSettings>,
 }
 
 impl Default for LogSettings {
@@ -70,6 +83,7 @@ impl Default for LogSettings {
             bytes_max: 8 << 30,
             retain_for: Duration::from_secs(24 * 3600),
             retain_bytes: 2 << 30,
+            kafka: None,
         }
     }
 }

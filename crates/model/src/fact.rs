@@ -333,6 +333,12 @@ pub enum FindingKind {
     CheckFailedToRun,
     /// Keys were forgotten before their horizon, for want of memory: duplicates of them are not found.
     KeysForgotten,
+    /// A partition of a topic cannot be read now.
+    PartitionDown,
+    /// Partitions of a topic are gone that were landed.
+    PartitionsLost,
+    /// Another topic has taken the place of the one that was landed.
+    TopicReplaced,
 }
 
 impl FindingKind {
@@ -352,6 +358,9 @@ impl FindingKind {
             Self::Corruption => "corruption",
             Self::CheckFailedToRun => "check-failed-to-run",
             Self::KeysForgotten => "keys-forgotten",
+            Self::PartitionDown => "partition-down",
+            Self::PartitionsLost => "partitions-lost",
+            Self::TopicReplaced => "topic-replaced",
         }
     }
 }

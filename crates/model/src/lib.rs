@@ -8,18 +8,21 @@ pub mod column;
 pub mod dataset;
 pub mod environment;
 pub mod fact;
+pub mod kafka;
 pub mod name;
 pub mod plan;
 
 pub use column::{Column, ColumnType};
 pub use dataset::{
-    Dataset, Emit, EventTime, FileFormat, FilesOrigin, HttpOrigin, LandingSettings, LatePolicy,
-    Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin, Validation, Zone,
+    Dataset, Emit, EventTime, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
+    LandingSettings, LatePolicy, Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin,
+    Validation, Zone,
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{
     Attempt, Balance, Commit, Counts, Deployment, Finding, FindingKind, InputRange, Outcome, Position, Run,
     RunError, RunKind, Severity, Totals,
 };
+pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
 pub use name::{DatasetName, NameError};
 pub use plan::{Plan, Team};

@@ -2,23 +2,30 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_lake::{Lake, ReadAt, TableId};
 use flowline_log::{EventLog, PartitionStatus};
-use flowline_model::{DatasetName, Plan};
+use flowline_model::{DatasetName, Origin, Plan};
 use flowline_process::StreamFacts;
+use flowline_source::kafka::{KafkaError, TopicSource, inputs_of};
 use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows, StreamClock, StreamStatus};
 
 use crate::query;
+
+/// How long a topic may take to say where it ends.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The log (when this node has one) and the lake, as the system tables ask for them.
 #[derive(Debug)]
 pub struct NodeStatus {
     pub plan: Arc<Plan>,
     pub log: Option<Arc<dyn EventLog>>,
+    /// The topics that sources read.
+    pub topics: Vec<(DatasetName, TopicSource)>,
     pub lake: Lake,
     pub clock: SharedClock,
 }
@@ -32,6 +39,7 @@ impl LiveStatus for NodeStatus {
             let oldest_waiting_at = oldest_waiting_at(log.as_ref(), &status).await;
             partitions.push(LogPartition {
                 dataset: status.partition.source,
+                input: format!("log/{}", status.partition.partition),
                 partition: status.partition.partition,
                 start: status.bounds.start,
                 end: status.bounds.end,
@@ -40,6 +48,11 @@ impl LiveStatus for NodeStatus {
                 last_received_at: status.last_received_at.and_then(DateTime::from_timestamp_micros),
                 oldest_waiting_at,
             });
+        }
+        for (dataset, topic) in &self.topics {
+            // A topic that does not answer soon is one of which nothing is known now.
+            let asked = tokio::time::timeout(TOPIC_PATIENCE, topic_partitions(dataset, topic)).await;
+            partitions.extend(asked.ok().and_then(Result::ok).unwrap_or_default());
         }
         Some(partitions)
     }
@@ -99,6 +112,42 @@ fn stream_status(facts: StreamFacts) -> StreamStatus {
         state_rows: facts.state_rows,
         state_bytes: facts.state_bytes,
     }
+}
+
+/// The topics that the sources of a plan read.
+pub fn topics(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Vec<(DatasetName, TopicSource)>> {
+    let mut topics = Vec::new();
+    for dataset in &plan.datasets {
+        if let (Origin::Kafka(origin), Some(cluster)) = (&dataset.origin, plan.environment.kafka_of_sources())
+        {
+            let source = TopicSource::open(cluster.clone(), origin.clone(), clock.clone())?;
+            topics.push((dataset.name.clone(), source));
+        }
+    }
+    Ok(topics)
+}
+
+async fn topic_partitions(
+    dataset: &DatasetName,
+    source: &TopicSource,
+) -> Result<Vec<LogPartition>, KafkaError> {
+    let topic = source.describe().await?;
+    let mut partitions = Vec::new();
+    for partition in topic.partitions.iter().filter(|partition| partition.leader.is_some()) {
+        let bounds = source.bounds(partition.number).await?;
+        partitions.push(LogPartition {
+            dataset: dataset.clone(),
+            input: format!("{}{}", inputs_of(&topic), partition.number),
+            partition: u32::try_from(partition.number).unwrap_or(0),
+            start: bounds.start,
+            end: bounds.end,
+            bytes: 0,
+            queued: 0,
+            last_received_at: None,
+            oldest_waiting_at: None,
+        });
+    }
+    Ok(partitions)
 }
 
 /// When the oldest record was received that is not landed: one frame is read, and only where something waits.

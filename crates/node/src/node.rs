@@ -14,7 +14,7 @@ use flowline_process::{QueryOptions, Transformer};
 use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
 use flowline_view::HopRow;
 
-use crate::live::NodeStatus;
+use crate::live::{self, NodeStatus};
 use crate::node_file::{DataFolderLock, NodeFile};
 use crate::query;
 use crate::replay::NodeReplay;
@@ -78,6 +78,7 @@ impl Node {
         let live = NodeStatus {
             plan: Arc::clone(&storage.plan),
             log: Some(Arc::clone(&log)),
+            topics: live::topics(&storage.plan, &clock)?,
             lake: storage.lake.clone(),
             clock: clock.clone(),
         };

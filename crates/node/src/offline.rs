@@ -36,6 +36,7 @@ impl Offline {
         let live = NodeStatus {
             plan: Arc::clone(&storage.plan),
             log: None,
+            topics: Vec::new(),
             lake: storage.lake.clone(),
             clock: storage.clock.clone(),
         };

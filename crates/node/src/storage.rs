@@ -6,8 +6,8 @@ use anyhow::Context;
 use flowline_base::SharedClock;
 use flowline_lake::{Lake, LakeSettings};
 use flowline_ledger::{CatalogDataset, Ledger};
-use flowline_log::{EventLog, SegmentLog, SegmentLogOptions};
-use flowline_model::{Deployment, Plan};
+use flowline_log::{EventLog, KafkaLog, KafkaLogOptions, SegmentLog, SegmentLogOptions};
+use flowline_model::{Deployment, KafkaLogSettings, Origin, Plan};
 use flowline_process::{QueryEngine, Transformer};
 use flowline_view::LiveStatus;
 
@@ -81,8 +81,11 @@ impl Storage {
     }
 }
 
-/// Opens the durable log of the environment; only one process can.
+/// Opens the durable log of the environment; on this machine only one process can, in Kafka several.
 pub async fn open_log(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Arc<dyn EventLog>> {
+    if let Some(kafka) = &plan.environment.log.kafka {
+        return open_kafka_log(plan, kafka.clone(), clock).await;
+    }
     let options = SegmentLogOptions {
         dir: plan.environment.data_dir.join("log"),
         settings: plan.environment.log.clone(),
@@ -90,5 +93,25 @@ pub async fn open_log(plan: &Plan, clock: &SharedClock) -> anyhow::Result<Arc<dy
         disk: flowline_log::fault::disk_from_env()?,
     };
     let log = tokio::task::spawn_blocking(move || SegmentLog::open(options)).await??;
+    Ok(log)
+}
+
+async fn open_kafka_log(
+    plan: &Plan,
+    kafka: KafkaLogSettings,
+    clock: &SharedClock,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    let sources = plan.datasets.iter().filter_map(|dataset| match &dataset.origin {
+        Origin::Http(origin) => Some((dataset.name.clone(), origin.partitions)),
+        _ => None,
+    });
+    let options = KafkaLogOptions {
+        kafka,
+        settings: plan.environment.log.clone(),
+        sources: sources.collect(),
+        batch_bytes_max: plan.environment.body_bytes_max,
+        clock: clock.clone(),
+    };
+    let log = KafkaLog::open(options).await.context("opening the log in Kafka")?;
     Ok(log)
 }

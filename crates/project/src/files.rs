@@ -8,8 +8,11 @@ mod kind;
 mod project;
 
 pub(crate) use dataset::{
-    ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, LandingFile, LateWord, MaterializeWord,
-    ModeWord, Origin, SloFile, ValidateWord, ZoneWord,
+    ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,
+    MaterializeWord, ModeWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
 };
 pub(crate) use kind::{DATASET, FileKind, PROJECT};
-pub(crate) use project::{EnvironmentFile, LimitsFile, LogFile, ProjectFile, TeamFile};
+pub(crate) use project::{
+    EnvironmentFile, KafkaFile, KafkaLogFile, LimitsFile, LogFile, ProjectFile, SaslFile, SaslWord, TeamFile,
+    TlsFile,
+};

@@ -73,6 +73,9 @@ fn datasets(
         runbooks: &folder.runbooks,
         landing: project.map_or(defaults.0, |project| project.landing),
         dedupe_horizon: project.map_or(defaults.1, |project| project.dedupe_horizon),
+        kafka: project
+            .and_then(|project| project.environment.as_ref())
+            .is_none_or(|environment| environment.kafka_of_sources().is_some()),
     };
     let mut datasets = Vec::new();
     for (name, texts) in &folder.datasets {
@@ -148,8 +151,15 @@ pub fn read_text(path: &str, text: &str) -> Vec<Diagnostic> {
     } else if let Ok(name) = DatasetName::new("domain", "name") {
         let (landing, dedupe_horizon) = resolve::standard_landing();
         let runbooks = BTreeSet::new();
-        let scope =
-            DatasetScope { dir, variables, teams: None, runbooks: &runbooks, landing, dedupe_horizon };
+        let scope = DatasetScope {
+            dir,
+            variables,
+            teams: None,
+            runbooks: &runbooks,
+            landing,
+            dedupe_horizon,
+            kafka: true,
+        };
         let texts = DatasetTexts { yaml: Some((path.to_owned(), text.to_owned())), sql: None };
         dataset(&scope, &name, &texts, &mut report);
     }

@@ -6,6 +6,7 @@
 mod columns;
 mod dataset;
 mod environment;
+mod kafka;
 mod origin;
 mod project;
 mod variables;

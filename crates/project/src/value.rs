@@ -4,6 +4,7 @@
 //! one definition. Does not own: which key takes which value (`files`).
 
 mod amounts;
+mod kafka;
 mod names;
 mod places;
 mod wrapper;
@@ -11,6 +12,7 @@ mod wrapper;
 use serde_json::Value;
 
 pub(crate) use amounts::{DurationText, ShareText, SizeText};
+pub(crate) use kafka::{BrokersText, GroupText, TopicPrefix, TopicText};
 pub(crate) use names::{
     ColumnName, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText, is_name,
 };
@@ -113,6 +115,10 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<LedgerUrl>(),
         format_of::<Sha256Text>(),
         format_of::<AnyText>(),
+        format_of::<BrokersText>(),
+        format_of::<TopicText>(),
+        format_of::<TopicPrefix>(),
+        format_of::<GroupText>(),
     ]
 }
 

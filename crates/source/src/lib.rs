@@ -1,7 +1,7 @@
 //! Connectors: how records enter.
 //!
-//! Owns: splitting what arrives over HTTP ([`http`]) or lies in a folder ([`files`]) into records, without judging
-//! them. The only crate that talks to outside systems of record.
+//! Owns: splitting what arrives over HTTP ([`http`]), lies in a folder (`files`) or in a topic (`kafka`) into records,
+//! without judging them. The only crate that talks to outside systems of record.
 //! Does not own: what a record must look like (`flowline-land` decodes and judges), where it is kept until then
 //! (`flowline-log`), the HTTP server itself (`flowline-serve`).
 
@@ -9,4 +9,6 @@ pub mod arrow_ipc;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod split;

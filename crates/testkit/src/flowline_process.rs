@@ -87,8 +87,8 @@ impl FlowlineProcess {
         let greeting: Value = serde_json::from_str(&line?)?;
         // Whatever else it prints is read away, so that it never waits for a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let address =
-            |name: &str| greeting[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}`"));
+        let said = |name: &str| greeting[name].as_str().map(str::to_owned);
+        let address = |name: &str| said(name).with_context(|| format!("no `{name}` in {greeting}"));
         let (http, postgres) = (format!("http://{}", address("http")?), address("postgres")?);
         Ok(Self { child, http, postgres, greeting })
     }

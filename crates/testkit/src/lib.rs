@@ -5,7 +5,9 @@
 
 mod datasets;
 mod flowline_process;
+mod kafka_broker;
 pub mod nexmark;
 
 pub use datasets::http_dataset;
 pub use flowline_process::{FlowlineOptions, FlowlineProcess, real_data};
+pub use kafka_broker::KafkaBroker;

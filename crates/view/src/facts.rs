@@ -6,8 +6,6 @@ use std::time::Duration;
 use flowline_ledger::Standing;
 use flowline_model::{Balance, Commit, Counts, DatasetName, RunKind, Totals};
 
-use crate::LogPartition;
-
 /// The word for a balance, and the records that are missing.
 pub(crate) fn balance(counts: &Counts) -> (String, i64) {
     let (word, missing) = match counts.balance() {
@@ -41,11 +39,6 @@ pub(crate) fn newest_commits(standings: &[Standing]) -> HashMap<DatasetName, &Co
 pub(crate) fn newest_version(standings: &[Standing], dataset: &DatasetName) -> Option<i64> {
     let of_dataset = standings.iter().filter(|standing| standing.hop == *dataset);
     of_dataset.filter_map(|standing| Some(standing.committed.as_ref()?.commit.as_ref()?.version)).max()
-}
-
-/// The name of a log partition as an input.
-pub(crate) fn log_input(partition: &LogPartition) -> String {
-    format!("log/{}", partition.partition)
 }
 
 /// Whole seconds.

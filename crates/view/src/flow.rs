@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use flowline_ledger::{CatalogDataset, Standing};
 use flowline_model::{Commit, DatasetName, Origin, Outcome, Position, Run, RunKind, Totals};
 
-use crate::facts::{balance, gap, log_input, newest_commits, newest_version, seconds};
+use crate::facts::{balance, gap, newest_commits, newest_version, seconds};
 use crate::{HopFacts, HopRow, LogPartition, hop_state};
 
 /// Everything that the flow map is drawn from, read at about the same time.
@@ -83,7 +83,7 @@ impl Flow {
         let freshness_seconds = last_committed_at.map(|at| age(self.now, at));
         let freshness_within_seconds = dataset.slo.freshness_within.map(seconds);
         let lag = match &dataset.origin {
-            Origin::Http(_) => self.lag_of_landing(&dataset.name, last_committed_at),
+            Origin::Http(_) | Origin::Kafka(_) => self.lag_of_landing(&dataset.name, last_committed_at),
             Origin::Files(_) => Lag::default(),
             Origin::Sql(_) if dataset.materialized() => self.lag_of_transform(&dataset.name, oldest_unread),
             Origin::Sql(_) => Lag::default(),
@@ -188,9 +188,8 @@ impl Flow {
         let Some(partitions) = &self.partitions else { return Lag::default() };
         let mut lag = Lag { records: Some(0), versions: None, seconds: Some(0) };
         for partition in partitions.iter().filter(|partition| partition.dataset == *hop) {
-            let next = self
-                .position(hop, &log_input(partition))
-                .and_then(|position| u64::try_from(position.next).ok());
+            let next =
+                self.position(hop, &partition.input).and_then(|position| u64::try_from(position.next).ok());
             let waiting = partition.end.saturating_sub(next.unwrap_or(partition.start));
             if waiting == 0 {
                 continue;

@@ -4,13 +4,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_model::DatasetName;
 
-/// One partition of the log of one source, as it stands now.
+/// One partition of the log of one source, or of the topic that it reads, as it stands now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPartition {
     /// The dataset that the records land in.
     pub dataset: DatasetName,
-    /// From zero; the input of the hop is called `log/<partition>`.
+    /// From zero.
     pub partition: u32,
+    /// What it is called as an input of the hop: `log/<partition>`, or `kafka/<topic id>/<partition>`.
+    pub input: String,
     /// The oldest offset that is kept.
     pub start: u64,
     /// The offset that the next record gets.

@@ -5,6 +5,7 @@
 pub const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
     ("model", 0),
+    ("kafka", 0),
     ("project", 1),
     ("ledger", 1),
     ("log", 1),
@@ -30,6 +31,8 @@ pub const TOOLS: &[&str] = &["testkit", "bench", "xtask"];
 /// Imports within one layer, each with its reason.
 pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("model", "base", "facts carry identifiers and error kinds"),
+    ("kafka", "base", "its errors say what to do, and its waits are drawn there"),
+    ("kafka", "model", "the settings of a cluster are part of an environment"),
     ("land", "source", "the lander decodes what connectors bring in"),
     ("land", "quality", "the lander holds rows against the contract"),
 ];
@@ -61,7 +64,13 @@ pub const ONLY_DEPENDENCIES: &[OnlyDependency] = &[
         crates: &["ledger"],
         reason: "write control-plane state",
     },
-    OnlyDependency { packages: &["crc32c", "rdkafka"], crates: &["log"], reason: "know log formats" },
+    // The checksum of a record batch of Kafka is the same one.
+    OnlyDependency { packages: &["crc32c"], crates: &["log", "kafka"], reason: "know log formats" },
+    OnlyDependency {
+        packages: &["kafka-protocol", "rdkafka*", "rskafka", "krafka"],
+        crates: &["kafka"],
+        reason: "speak the protocol of Kafka",
+    },
     OnlyDependency {
         packages: &["saphyr*", "serde_yaml*", "jsonschema", "schemars", "annotate-snippets"],
         crates: &["project"],
@@ -150,7 +159,8 @@ pub const ONLY_CALLS: &[OnlyCall] = &[
     OnlyCall {
         word: "spawn",
         calls: &["tokio::spawn", "task::spawn", "thread::spawn", "thread::Builder::new"],
-        crates: &["node", "serve", "log"],
+        // A member of a consumer group must be heard of while its owner is busy.
+        crates: &["node", "serve", "log", "kafka"],
         reason: "spawn long-running tasks",
         instead: "return a future and let the node run it",
         clippy: false,

@@ -127,8 +127,8 @@ fn free() { std::process::exit(0) }
             crates/lake/src/file.rs:4: `chrono::Utc::now`: to read time and randomness is for `base` only: take a `SharedClock`, or make the identifier with flowline-base, or say why on this line: `// tidy: allow(time): …` [only-call]
             crates/lake/src/file.rs:4: `println!`: to print to stdout is for `cli` only: return the text, or log it with `tracing`, or say why on this line: `// tidy: allow(print): …` [only-call]
             crates/lake/src/file.rs:5: `std::process::exit`: to exit the process is for `cli` only: return an error, or say why on this line: `// tidy: allow(exit): …` [only-call]
-            crates/lake/src/file.rs:7: `tokio::spawn`: to spawn long-running tasks is for `node`, `serve`, `log` only: return a future and let the node run it, or say why on this line: `// tidy: allow(spawn): …` [only-call]
-            crates/lake/src/file.rs:12: `tokio::spawn`: to spawn long-running tasks is for `node`, `serve`, `log` only: return a future and let the node run it, or say why on this line: `// tidy: allow(spawn): …` [only-call]
+            crates/lake/src/file.rs:7: `tokio::spawn`: to spawn long-running tasks is for `node`, `serve`, `log`, `kafka` only: return a future and let the node run it, or say why on this line: `// tidy: allow(spawn): …` [only-call]
+            crates/lake/src/file.rs:12: `tokio::spawn`: to spawn long-running tasks is for `node`, `serve`, `log`, `kafka` only: return a future and let the node run it, or say why on this line: `// tidy: allow(spawn): …` [only-call]
         "#]],
     );
     check(&workspace(vec![with_file("cli", "fn end() { println!(); std::process::exit(1) }")]), expect![""]);

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use flowline_base::{Clock, Random, SystemClock};
-use flowline_testkit::{FlowlineOptions, FlowlineProcess};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::project::{BINARY, project, start};
 
-const FLOWLINE: &str = "name: crash\nteams:\n  team-crash: { contact: team-crash@example.org }\ndefaults:\n  landing: { flush_after: 300ms }\n";
+pub const FLOWLINE: &str = "name: crash\nteams:\n  team-crash: { contact: team-crash@example.org }\ndefaults:\n  landing: { flush_after: 300ms }\n";
 
 const EVENTS: &str =
     "description: Events without a key; retries are told apart by their idempotency key alone.
@@ -140,17 +140,22 @@ impl Producer {
     }
 }
 
-struct Trial {
-    rounds: u32,
-    seed: u64,
-    faults: &'static [&'static str],
+/// Several lives of a node under load, each ended by SIGKILL.
+pub struct Trial {
+    pub rounds: u32,
+    pub seed: u64,
+    pub faults: &'static [&'static str],
+    /// What stands in flowline.yaml.
+    pub flowline: String,
+    /// The broker that keeps the log, which is killed as well in every third round.
+    pub broker: Option<KafkaBroker>,
 }
 
 impl Trial {
-    async fn run(&self) {
+    pub async fn run(mut self) {
         println!("seed {} (set FLOWLINE_TEST_SEED to repeat)", self.seed);
         let folder = project(&[
-            ("flowline.yaml", FLOWLINE),
+            ("flowline.yaml", self.flowline.as_str()),
             ("datasets/crash/events.yaml", EVENTS),
             ("datasets/crash/orders.yaml", ORDERS),
             ("datasets/crash/totals.yaml", TOTALS),
@@ -171,36 +176,43 @@ impl Trial {
                 }
                 Err(error) => panic!("round {round}: {error:#}"),
             };
-            producers = self.round(process, producers, &mut random).await;
+            let broker = self.broker.as_mut().filter(|_| round % 3 == 1);
+            producers = one_life(process, producers, &mut random, broker).await;
         }
         let process = start(folder.path());
         producers = resend(&process, producers).await;
         verify(&process, &producers).await;
     }
+}
 
-    /// One life of the node: load, then SIGKILL at a random moment.
-    async fn round(
-        &self,
-        process: FlowlineProcess,
-        producers: Vec<Producer>,
-        random: &mut Random,
-    ) -> Vec<Producer> {
-        let stop = CancellationToken::new();
-        let tasks: Vec<_> = producers
-            .into_iter()
-            .map(|producer| {
-                tokio::spawn(producer.produce(process.http.clone(), random.next_u64(), stop.clone()))
-            })
-            .collect();
-        tokio::time::sleep(Duration::from_millis(50 + random.below(1_500))).await;
-        process.kill().unwrap();
-        stop.cancel();
-        let mut producers = Vec::new();
-        for task in tasks {
-            producers.push(task.await.unwrap());
-        }
-        producers
+/// One life of the node: load, then SIGKILL at a random moment. A broker that is given is killed and started again
+/// before that, and the node has to go on with it.
+async fn one_life(
+    process: FlowlineProcess,
+    producers: Vec<Producer>,
+    random: &mut Random,
+    broker: Option<&mut KafkaBroker>,
+) -> Vec<Producer> {
+    let stop = CancellationToken::new();
+    let tasks: Vec<_> = producers
+        .into_iter()
+        .map(|producer| tokio::spawn(producer.produce(process.http.clone(), random.next_u64(), stop.clone())))
+        .collect();
+    if let Some(broker) = broker {
+        tokio::time::sleep(Duration::from_millis(random.below(1_000))).await;
+        tokio::task::block_in_place(|| {
+            broker.crash().unwrap();
+            broker.restart().unwrap();
+        });
     }
+    tokio::time::sleep(Duration::from_millis(50 + random.below(1_500))).await;
+    process.kill().unwrap();
+    stop.cancel();
+    let mut producers = Vec::new();
+    for task in tasks {
+        producers.push(task.await.unwrap());
+    }
+    producers
 }
 
 /// Sends again, with the same keys, what got no answer.
@@ -296,14 +308,15 @@ async fn all_rows(process: &FlowlineProcess, sql: &str) -> Vec<Value> {
     answer["rows"].as_array().unwrap_or_else(|| panic!("`{sql}` answered {answer}")).clone()
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let wanted = std::env::var("FLOWLINE_TEST_SEED").ok().and_then(|text| text.parse().ok());
     wanted.unwrap_or_else(|| Random::unseeded().next_u64())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigkill_at_random_moments_loses_nothing_and_doubles_nothing() {
-    Trial { rounds: 25, seed: seed(), faults: &[] }.run().await;
+    let flowline = FLOWLINE.to_owned();
+    Trial { rounds: 25, seed: seed(), faults: &[], flowline, broker: None }.run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -317,5 +330,6 @@ async fn sigkill_under_storage_faults_loses_nothing_and_doubles_nothing() {
         "log.write=short@40",
         "log.write=enospc@40",
     ];
-    Trial { rounds: 14, seed: seed(), faults }.run().await;
+    let flowline = FLOWLINE.to_owned();
+    Trial { rounds: 14, seed: seed(), faults, flowline, broker: None }.run().await;
 }

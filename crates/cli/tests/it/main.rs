@@ -4,5 +4,6 @@
 mod clients;
 mod commands;
 mod crash;
+mod kafka;
 mod project;
 mod real_data;

@@ -83,3 +83,19 @@ async fn a_lander_that_stays_refused_stands_as_failed_and_moves_nothing() {
     assert!(world.context.ledger.positions(None).await.unwrap().is_empty());
     assert_eq!(world.context.log.status()[0].released, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failure_each_partition_has_a_run_of_its_own() {
+    let mut dataset = flush_at_once();
+    if let flowline_model::Origin::Http(origin) = &mut dataset.origin {
+        origin.partitions = 3;
+    }
+    let mut world = World::new(dataset).await;
+    world.restart(Some("lake.put/raw/shop/orders=denied@1,denied@2")).await;
+    let lines: Vec<String> = (0..30).map(|id| format!("{{\"id\":\"{id}\"}}")).collect();
+    world.post_lines(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let recorded = tokio::time::timeout(std::time::Duration::from_secs(60), run_until(&world, 30)).await;
+    assert!(recorded.is_ok(), "rows that are in the table are in no run: {:?}", world.totals().await);
+    let positions = world.context.ledger.positions(None).await.unwrap();
+    assert_eq!(positions.iter().map(|position| position.next).sum::<i64>(), 30);
+}

@@ -54,8 +54,12 @@ async fn tables_are_split_by_what_is_derived_from_a_column() {
         PartitionField { column: "ts".into(), transform: PartitionTransform::Month },
         PartitionField { column: "ts".into(), transform: PartitionTransform::Day },
     ];
-    dataset.event_time =
-        Some(EventTime { column: "ts".into(), watermark: Duration::ZERO, idle_after: None, late: LatePolicy::Reopen });
+    dataset.event_time = Some(EventTime {
+        column: "ts".into(),
+        watermark: Duration::ZERO,
+        idle_after: None,
+        late: LatePolicy::Reopen,
+    });
     let world = World::new(dataset).await;
     world
         .post_lines(&[

@@ -155,7 +155,8 @@ impl Encoded {
     }
 }
 
-fn check(batch: &Batch) -> Result<(), LogError> {
+/// Refuses a batch that no log can keep.
+pub(crate) fn check(batch: &Batch) -> Result<(), LogError> {
     let refuse = |reason: String| Err(LogError::Batch { reason });
     let bytes = batch.payload.len() + batch.schema.len();
     if batch.records == 0 {

@@ -46,7 +46,8 @@ pub(crate) fn decode(mut bytes: &[u8], records: u32, payload_bytes: u32) -> Opti
     (bytes.is_empty() && end_before <= payload_bytes).then_some(spans)
 }
 
-fn put_varint(mut value: u32, out: &mut Vec<u8>) {
+/// Appends a number in as few bytes as it needs.
+pub(crate) fn put_varint(mut value: u32, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -54,7 +55,8 @@ fn put_varint(mut value: u32, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
+/// Takes a number from the front; none when the bytes end or it has more than 32 bits.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
     let mut value = 0u32;
     for shift in (0..).step_by(7).take(VARINT_BYTES_MAX) {
         let (&byte, rest) = bytes.split_first()?;

@@ -7,6 +7,7 @@ mod crash;
 mod cut;
 mod faults;
 mod flip;
+mod kafka;
 mod old_formats;
 mod retention;
 mod sim_disk;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use flowline_base::chain;
 use flowline_land::{FileLander, LandContext, LogLander, ProgressFn, release_landed};
 use flowline_model::{Dataset, Origin, Plan};
@@ -36,15 +37,36 @@ pub async fn release_landed_of(plan: &Plan, context: &LandContext) {
 
 /// Starts a lander for each landed dataset of the plan.
 pub fn start(tasks: &Tasks, plan: &Plan, context: &LandContext, file_progress: Option<FileProgressFn>) {
+    let environment = &plan.environment;
     for dataset in plan.datasets.iter().filter(|dataset| dataset.landed()) {
+        let log = environment.log.kafka.clone();
         let (context, subject) = (context.clone(), dataset.name.to_string());
         let dataset = Arc::new(dataset.clone());
         let file_progress = file_progress.clone();
         match &dataset.origin {
             Origin::Http(_) => tasks.start(TaskKind::Lander, subject, move |shutdown| {
                 let (context, dataset) = (context.clone(), Arc::clone(&dataset));
-                async move { Ok(LogLander::open(context, dataset).await?.run(shutdown).await?) }
+                let shared = log.clone();
+                async move {
+                    let lander = LogLander::open(context, dataset).await?;
+                    let lander = match &shared {
+                        Some(kafka) => lander.sharing(kafka)?,
+                        None => lander,
+                    };
+                    Ok(lander.run(shutdown).await?)
+                }
             }),
+            Origin::Kafka(_) => {
+                let cluster = environment.kafka_of_sources().cloned();
+                tasks.start(TaskKind::Lander, subject, move |shutdown| {
+                    let (context, dataset) = (context.clone(), Arc::clone(&dataset));
+                    let cluster = cluster.clone();
+                    async move {
+                        let cluster = cluster.context("the environment names no Kafka cluster")?;
+                        Ok(LogLander::open_topic(context, dataset, cluster).await?.run(shutdown).await?)
+                    }
+                });
+            }
             Origin::Files(_) => tasks.start(TaskKind::FileLander, subject, move |shutdown| {
                 let (context, dataset) = (context.clone(), Arc::clone(&dataset));
                 let progress = file_progress.clone();

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::defaults;
 use crate::value::{
-    ColumnName, DatePattern, DurationText, FilePath, GlobText, Items, LakeUrl, PartitionText, ShareText,
-    SizeText, SqlExpression, TypeText, Variable, Written,
+    ColumnName, DatePattern, DurationText, FilePath, GlobText, GroupText, Items, LakeUrl, PartitionText,
+    ShareText, SizeText, SqlExpression, TopicText, TypeText, Variable, Written,
 };
 
 /// A dataset: a table with an owner and a contract. It is named after its file: `datasets/shop/orders.yaml` declares
@@ -105,6 +105,20 @@ pub(crate) enum Origin {
         #[schemars(extend("default" = defaults::POLL_EVERY))]
         poll_every: Option<Written<DurationText>>,
     },
+    /// Others write records to a Kafka topic, in the cluster that `kafka` of the environment names.
+    Kafka {
+        /// The topic. It may refer to environment variables.
+        topic: Variable<TopicText>,
+        /// The consumer group through which several nodes share the partitions, and through which Kafka's own tools
+        /// see how far they are. `flowline.<domain>.<name>` when absent.
+        group: Option<Variable<GroupText>>,
+        /// How the values of the records are written.
+        #[schemars(extend("default" = "json"))]
+        format: Option<KafkaFormatWord>,
+        /// Where a partition begins that was never read.
+        #[schemars(extend("default" = "earliest"))]
+        start: Option<StartWord>,
+    },
     /// A query over other datasets.
     Sql {
         /// A run is given up after this long.
@@ -125,6 +139,28 @@ pub(crate) enum ValidateWord {
     /// A request with a record that does not fit is answered 422 and leaves nothing; slower, for producers that can
     /// mend their records.
     AtGateway,
+}
+
+/// How the values of records in Kafka are written.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KafkaFormatWord {
+    /// One JSON object a record.
+    Json,
+    /// Avro with the id of its schema before it; not read by this version.
+    Avro,
+    /// Protobuf with the id of its schema before it; not read by this version.
+    Protobuf,
+}
+
+/// Where a partition begins that was never read.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StartWord {
+    /// With the oldest record that is kept.
+    Earliest,
+    /// With the first record after the first look.
+    Latest,
 }
 
 /// How a file is written.

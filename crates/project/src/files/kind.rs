@@ -23,13 +23,12 @@ pub(crate) struct FileKind {
 
 /// `flowline.yaml`.
 pub(crate) static PROJECT: LazyLock<FileKind> = LazyLock::new(|| {
-    kind::<ProjectFile>(&["engine", "secrets", "kafka", "routes", "alerts", "policies", "consumers"])
+    kind::<ProjectFile>(&["engine", "secrets", "routes", "alerts", "policies", "consumers"])
 });
 
 /// `datasets/<domain>/<name>.yaml`.
-pub(crate) static DATASET: LazyLock<FileKind> = LazyLock::new(|| {
-    kind::<DatasetFile>(&["stream", "kafka", "postgres", "mqtt", "api", "policies", "consumers"])
-});
+pub(crate) static DATASET: LazyLock<FileKind> =
+    LazyLock::new(|| kind::<DatasetFile>(&["stream", "postgres", "mqtt", "api", "policies", "consumers"]));
 
 fn kind<T: JsonSchema>(later: &'static [&'static str]) -> FileKind {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);

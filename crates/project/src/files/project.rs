@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::LandingFile;
 use crate::defaults;
 use crate::value::{
-    AddressText, AnyText, DurationText, FolderText, Items, LakeUrl, LedgerUrl, ProjectName, Sha256Text,
-    SizeText, Variable, WireAddress, Written,
+    AddressText, AnyText, BrokersText, DurationText, FolderText, Items, LakeUrl, LedgerUrl, ProjectName,
+    Sha256Text, SizeText, TopicPrefix, Variable, WireAddress, Written,
 };
 
 /// The project: its name, its teams, and where it runs.
@@ -76,6 +76,8 @@ pub(crate) struct EnvironmentFile {
     pub ledger: Option<Variable<LedgerUrl>>,
     /// The durable log in which records wait to be landed.
     pub log: Option<LogFile>,
+    /// The Kafka cluster that datasets with `source: kafka` read from; that of the log when absent.
+    pub kafka: Option<KafkaFile>,
     /// Where HTTP and the pages listen. Anything but a loopback address needs `tokens`.
     #[schemars(extend("default" = defaults::HTTP))]
     pub http: Option<Variable<AddressText>>,
@@ -120,6 +122,75 @@ pub(crate) struct LogFile {
     /// The most that is kept of the landed records of one partition, even when they are younger.
     #[schemars(extend("default" = defaults::RETAIN_BYTES))]
     pub retain_bytes: Option<Written<SizeText>>,
+    /// Keeps the log in Kafka instead of on this machine, so that several nodes share it. `sync_window` and
+    /// `segment_bytes` mean nothing then; `bytes_max`, `retain_for` and `retain_bytes` hold as they do otherwise.
+    pub kafka: Option<KafkaLogFile>,
+}
+
+/// A Kafka cluster.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaFile {
+    /// The brokers that are asked first; the others are heard of from them.
+    pub brokers: Items<Variable<BrokersText>>,
+    /// Encrypts connections. `tls: {}` trusts the certificates that this machine trusts.
+    pub tls: Option<TlsFile>,
+    /// How to log in. Without it nobody is asked who we are.
+    pub sasl: Option<SaslFile>,
+}
+
+/// The log in Kafka: one topic a source, made when it is absent. What is acknowledged is on as many brokers as
+/// `min.insync.replicas` of the cluster says; on a cluster of one broker that is one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaLogFile {
+    /// The brokers that are asked first; the others are heard of from them.
+    pub brokers: Items<Variable<BrokersText>>,
+    /// What the names of the topics begin with; the name of the dataset follows. Projects that share a cluster each
+    /// have their own.
+    pub topic_prefix: Variable<TopicPrefix>,
+    /// On how many brokers each topic lies that is made; the cluster's own choice when absent.
+    #[schemars(range(min = 1, max = 32))]
+    pub replication: Option<u16>,
+    /// Encrypts connections. `tls: {}` trusts the certificates that this machine trusts.
+    pub tls: Option<TlsFile>,
+    /// How to log in. Without it nobody is asked who we are.
+    pub sasl: Option<SaslFile>,
+}
+
+/// Encrypted connections.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFile {
+    /// A file of certificates (PEM) that brokers are held against, instead of those of this machine. A relative path
+    /// begins at the folder of flowline.yaml.
+    pub ca_file: Option<Variable<FolderText>>,
+}
+
+/// A login.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaslFile {
+    /// How the password is shown to be known.
+    pub mechanism: SaslWord,
+    /// Who we are.
+    pub user: Variable<AnyText>,
+    /// The password, from an environment variable: `${KAFKA_PASSWORD}`.
+    pub password: Variable<AnyText>,
+}
+
+/// How a password is shown to be known.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SaslWord {
+    /// It is sent as it is; only with `tls`.
+    Plain,
+    /// It is never sent.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// It is never sent.
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
 }
 
 /// How much a node takes on at once.

@@ -24,6 +24,8 @@ pub(crate) struct DatasetScope<'a> {
     pub runbooks: &'a BTreeSet<String>,
     pub landing: LandingSettings,
     pub dedupe_horizon: Duration,
+    /// Whether the environment names a Kafka cluster that sources can read from; true when that is not known.
+    pub kafka: bool,
 }
 
 /// Resolves a dataset; none when what it comes from is not known.
@@ -47,7 +49,7 @@ pub(crate) fn resolve_dataset(
     let partition_by = columns.partition_by(&content, report);
     let event_time = columns.event_time(&content, report);
     let text = SqlText { beside: sql, inline: content.sql.as_deref() };
-    let origin = resolve_origin(scope, file, &content, text, report)?;
+    let origin = resolve_origin(scope, name, file, &content, text, report)?;
     let landing = landing_settings(content.landing.as_ref(), Some(scope.landing));
     if content.landing.is_some() {
         check_landing(file, "/landing", &landing, report);

@@ -24,6 +24,7 @@ pub(crate) fn standard_environment(name: &str, dir: &Path) -> Environment {
         storage_options: BTreeMap::new(),
         ledger: ledger_in(&data_dir),
         log: log_settings(None),
+        kafka: None,
         http: default_of::<AddressText>(defaults::HTTP),
         postgres: default_of::<WireAddress>(defaults::POSTGRES),
         tokens: Vec::new(),
@@ -49,7 +50,7 @@ fn sqlite_url(path: &Path) -> String {
 }
 
 /// One environment as it is being resolved.
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     file: &'a SourceFile,
     /// JSON pointer of the environment.
     pointer: String,
@@ -97,6 +98,9 @@ pub(super) fn resolve_environment(
     environment.tokens = resolver.tokens(content);
     environment.log = log_settings(content.log.as_ref());
     resolver.check_log(&environment.log);
+    let kafka_log = content.log.as_ref().and_then(|log| log.kafka.as_ref());
+    environment.log.kafka = kafka_log.and_then(|kafka| resolver.kafka_log(dir, kafka));
+    environment.kafka = content.kafka.as_ref().and_then(|kafka| resolver.kafka(dir, kafka));
     resolver.limits(content.limits.as_ref(), &mut environment);
     resolver.check_addresses(content, &environment);
     environment
@@ -122,17 +126,18 @@ fn log_settings(file: Option<&LogFile>) -> LogSettings {
         bytes_max: size(file.and_then(|log| Some(log.bytes_max.as_ref()?.0)), defaults::LOG_BYTES_MAX),
         retain_for: duration(file.and_then(|log| Some(log.retain_for.as_ref()?.0)), defaults::RETAIN_FOR),
         retain_bytes: size(file.and_then(|log| Some(log.retain_bytes.as_ref()?.0)), defaults::RETAIN_BYTES),
+        kafka: None,
     }
 }
 
 impl Resolver<'_> {
-    fn problem(&mut self, key: &str, problem: Problem) {
+    pub(super) fn problem(&mut self, key: &str, problem: Problem) {
         let pointer = format!("{}/{key}", self.pointer);
         self.report.at_value(self.file, &pointer, problem);
     }
 
     /// What a value means here; none when it is absent, wrong, or not to be known.
-    fn read<T: Lexical>(&mut self, key: &str, value: Option<&Variable<T>>) -> Option<T::Meaning> {
+    pub(super) fn read<T: Lexical>(&mut self, key: &str, value: Option<&Variable<T>>) -> Option<T::Meaning> {
         let text = &value?.text;
         if has_variable(text) && !self.selected {
             return None;

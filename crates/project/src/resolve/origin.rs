@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use flowline_model::{
-    Emit, FileFormat, FilesOrigin, HttpOrigin, Materialization, Origin, SqlOrigin, Validation,
+    DatasetName, Emit, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
+    Materialization, Origin, SqlOrigin, Validation,
 };
 
 use super::dataset::DatasetScope;
 use super::{default_of, storage_url};
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{self, DatasetFile, EmitWord, FormatWord, MaterializeWord, ModeWord, ValidateWord};
+use crate::files::{
+    self, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, MaterializeWord, ModeWord, StartWord,
+    ValidateWord,
+};
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::{DurationText, GlobText, LakeUrl, Lexical, Variable, Written};
 use crate::yaml::{Data, Place};
@@ -25,6 +29,7 @@ pub(super) struct SqlText<'a> {
 /// Resolves where the rows come from; none when that is not known.
 pub(super) fn resolve_origin(
     scope: &DatasetScope<'_>,
+    name: &DatasetName,
     file: &SourceFile,
     content: &DatasetFile,
     sql: SqlText<'_>,
@@ -54,6 +59,21 @@ pub(super) fn resolve_origin(
                 poll_every,
             }))
         }
+        files::Origin::Kafka { topic, group, format, start } => {
+            check_landed(file, content, sql, "kafka", report);
+            check_cluster(scope, file, report);
+            let format = kafka_format(file, format.unwrap_or(KafkaFormatWord::Json), report)?;
+            let topic = expanded(scope, file, "/from/topic", topic, report)?;
+            let group = match group {
+                Some(group) => expanded(scope, file, "/from/group", group, report)?,
+                None => format!("flowline.{name}"),
+            };
+            let start = match start.unwrap_or(StartWord::Earliest) {
+                StartWord::Earliest => KafkaStart::Earliest,
+                StartWord::Latest => KafkaStart::Latest,
+            };
+            Some(Origin::Kafka(KafkaOrigin { topic, group, format, start }))
+        }
         files::Origin::Sql { timeout, attempts_max } => {
             let timeout = duration(timeout.as_ref(), defaults::TIMEOUT);
             check_positive(file, "/from/timeout", timeout, report);
@@ -74,6 +94,55 @@ pub(super) fn resolve_origin(
             }))
         }
     }
+}
+
+/// Somebody must say where the topics are.
+fn check_cluster(scope: &DatasetScope<'_>, file: &SourceFile, report: &mut Report) {
+    if !scope.kafka {
+        let problem = Problem::error(Code::MissingKey, "the environment names no Kafka cluster to read from");
+        let hint = "declare `kafka: { brokers: [\"host:9092\"] }` under the environment in flowline.yaml";
+        report.at_value(file, "/from/source", problem.hint(hint));
+    }
+}
+
+/// The format, where this version reads it.
+fn kafka_format(file: &SourceFile, word: KafkaFormatWord, report: &mut Report) -> Option<KafkaFormat> {
+    let name = match word {
+        KafkaFormatWord::Json => return Some(KafkaFormat::Json),
+        KafkaFormatWord::Avro => "avro",
+        KafkaFormatWord::Protobuf => "protobuf",
+    };
+    let message = format!(
+        "`format: {name}` is not supported by this version: its records say only the number of their schema, and \
+         schema registries are not asked yet"
+    );
+    let problem = Problem::error(Code::NotSupported, message).hint("have the producer write `json`");
+    report.at_value(file, "/from/format", problem);
+    None
+}
+
+/// What a value means once its variables are replaced.
+fn expanded<T: Lexical>(
+    scope: &DatasetScope<'_>,
+    file: &SourceFile,
+    pointer: &str,
+    value: &Variable<T>,
+    report: &mut Report,
+) -> Option<T::Meaning> {
+    let text = match scope.variables.expand(&value.text) {
+        Ok(text) => text,
+        Err(problem) => {
+            report.at_value(file, pointer, problem);
+            return None;
+        }
+    };
+    let read = T::read(&text).map_err(|unreadable| unreadable.explain::<T>(&text));
+    read.map_err(|(message, hint)| {
+        let mut problem = Problem::error(Code::InvalidValue, message);
+        problem.hint = hint;
+        report.at_value(file, pointer, problem);
+    })
+    .ok()
 }
 
 fn duration(written: Option<&Written<DurationText>>, default: &str) -> Duration {
@@ -134,7 +203,11 @@ fn check_landed(
 fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     if content.landing.is_some() {
         let problem = Problem::error(Code::Conflict, "`landing` has no meaning for `source: sql`");
-        report.at_key(file, "/landing", problem.hint("it belongs to `source: http` and `source: files`"));
+        report.at_key(
+            file,
+            "/landing",
+            problem.hint("it belongs to `source: http`, `source: files` and `source: kafka`"),
+        );
     }
     if content.mode == Some(ModeWord::Stream) {
         check_stream(file, content, report);

@@ -136,7 +136,7 @@ fn all_that_is_missing_is_said() {
         3 | from: { }
           |       ^^^
           |
-          = help: possible here: http, files, sql
+          = help: possible here: http, files, kafka, sql
 
         2 errors
     "#]],
@@ -242,15 +242,15 @@ fn wrong_words_and_types() {
 #[test]
 fn what_later_versions_bring_is_told_apart_from_mistakes() {
     check_dataset(
-        "owner: team-shop\nzone: raw\nfrom: { source: kafka }\n",
+        "owner: team-shop\nzone: raw\nfrom: { source: mqtt }\n",
         expect![[r#"
-        error[not-supported]: `source: kafka` is not supported by this version
+        error[not-supported]: `source: mqtt` is not supported by this version
          --> datasets/shop/orders.yaml:3:17
           |
-        3 | from: { source: kafka }
-          |                 ^^^^^
+        3 | from: { source: mqtt }
+          |                 ^^^^
           |
-          = help: possible here: http, files, sql
+          = help: possible here: http, files, kafka, sql
 
         1 error
     "#]],
@@ -264,7 +264,7 @@ fn what_later_versions_bring_is_told_apart_from_mistakes() {
         3 | from: { source: streem }
           |                 ^^^^^^
           |
-          = help: possible here: http, files, sql
+          = help: possible here: http, files, kafka, sql
 
         1 error
     "#]],
@@ -542,7 +542,7 @@ fn what_does_not_go_together() {
             5 | landing: { flush_after: 1s }
               | ^^^^^^^
               |
-              = help: it belongs to `source: http` and `source: files`
+              = help: it belongs to `source: http`, `source: files` and `source: kafka`
 
             error[missing-file]: there is no `datasets/shop/e.yaml` beside this query
              --> datasets/shop/e.sql:1:1

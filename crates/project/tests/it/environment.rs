@@ -71,7 +71,9 @@ environments:
                 bytes_max: 1073741824,
                 retain_for: 3600s,
                 retain_bytes: 0,
+                kafka: None,
             },
+            kafka: None,
             http: 0.0.0.0:80,
             postgres: None,
             tokens: [
@@ -311,7 +313,7 @@ fn bounds() {
             7 |     engine: ballista
               |     ^^^^^^
               |
-              = help: possible here: data_dir, lake, storage_options, ledger, log, http, postgres, tokens, limits
+              = help: possible here: data_dir, lake, storage_options, ledger, log, kafka, http, postgres, tokens, limits
 
             error[unknown-key]: unknown key `logs`
              --> flowline.yaml:8:5

@@ -5,6 +5,7 @@ mod any_bytes;
 mod dataset;
 mod environment;
 mod folder;
+mod kafka;
 mod reference;
 mod support;
 mod template;

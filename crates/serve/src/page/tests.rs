@@ -22,6 +22,7 @@ fn plan() -> Plan {
             lake: "file:///tmp".to_owned(),
             storage_options: Default::default(),
             ledger: "sqlite:///tmp/ledger".to_owned(),
+            kafka: None,
             log: LogSettings::default(),
             http: "127.0.0.1:0".parse().unwrap(),
             postgres: None,

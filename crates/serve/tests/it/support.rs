@@ -259,6 +259,7 @@ fn environment(folder: &Path, setup: &Setup) -> Environment {
         lake: format!("file://{}", folder.join("lake").display()),
         storage_options: Default::default(),
         ledger: "sqlite::memory:".to_owned(),
+        kafka: None,
         log: setup.log.clone(),
         http: ([127, 0, 0, 1], 0).into(),
         postgres: None,

@@ -56,6 +56,7 @@ fn position(hop: &str, input: &str, next: i64) -> Position {
 
 fn partition(name: &str, number: u32, end: u64) -> LogPartition {
     LogPartition {
+        input: format!("log/{number}"),
         dataset: dataset(name),
         partition: number,
         start: 0,

@@ -7,7 +7,7 @@ use flowline_model::{Commit, DatasetName, Position};
 use futures::FutureExt;
 
 use crate::ViewError;
-use crate::facts::{log_input, newest_commits};
+use crate::facts::newest_commits;
 use crate::live::LogPartition;
 use crate::request::Request;
 use crate::row::system_row;
@@ -73,7 +73,7 @@ fn row(
 ) -> PositionRow {
     let partition = partitions
         .iter()
-        .find(|partition| partition.dataset == position.hop && log_input(partition) == position.input);
+        .find(|partition| partition.dataset == position.hop && partition.input == position.input);
     let table = position.input.parse().ok().and_then(|input: DatasetName| commits.get(&input));
     let newest = match position.of_log() {
         true => partition.map(|partition| partition.end as i64),

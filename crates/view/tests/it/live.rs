@@ -16,6 +16,7 @@ struct Node;
 impl LiveStatus for Node {
     async fn log_partitions(&self) -> Option<Vec<LogPartition>> {
         Some(vec![LogPartition {
+            input: "log/0".to_owned(),
             dataset: dataset("orders"),
             partition: 0,
             start: 5,

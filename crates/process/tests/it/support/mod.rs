@@ -163,6 +163,7 @@ pub fn plan_in(folder: &std::path::Path, datasets: impl IntoIterator<Item = Data
             lake: format!("file://{}", folder.join("lake").display()),
             storage_options: Default::default(),
             ledger: format!("sqlite://{}", folder.join("ledger.db").display()),
+            kafka: None,
             log: LogSettings::default(),
             http: ([127, 0, 0, 1], 0).into(),
             postgres: None,

@@ -1,0 +1,66 @@
+"""A producer that nobody here wrote. Usage: kafka_producer.py BROKER TOPIC COMMAND [ARGUMENT]...
+
+create PARTITIONS [name=value]...   makes the topic
+delete                              deletes it
+produce FIRST COUNT                 records {"id": n, "name": ...} with the key n, lz4
+tombstones FIRST COUNT              records without a value for the same keys
+transactions FIRST COUNT            batches of ten in transactions, every other one given up
+"""
+
+import json
+import sys
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+
+def producer(broker, **settings):
+    return Producer({"bootstrap.servers": broker, "compression.type": "lz4", "linger.ms": 5, **settings})
+
+
+def send(producer, topic, number, value):
+    while True:
+        try:
+            producer.produce(topic, key=str(number), value=value)
+            return
+        except BufferError:
+            producer.poll(0.1)
+
+
+def record(number):
+    return json.dumps({"id": number, "name": f"name {number}"})
+
+
+def settled(futures):
+    for future in futures.values():
+        future.result()
+
+
+def main(broker, topic, command, *arguments):
+    admin = AdminClient({"bootstrap.servers": broker})
+    if command == "create":
+        config = dict(argument.split("=", 1) for argument in arguments[1:])
+        settled(admin.create_topics([NewTopic(topic, int(arguments[0]), 1, config=config)]))
+    elif command == "delete":
+        settled(admin.delete_topics([topic]))
+    else:
+        first, count = int(arguments[0]), int(arguments[1])
+        numbers = range(first, first + count)
+        if command == "transactions":
+            writer = producer(broker, **{"transactional.id": f"{topic}-writer"})
+            writer.init_transactions()
+            for start in range(first, first + count, 10):
+                writer.begin_transaction()
+                for number in range(start, start + 10):
+                    send(writer, topic, number, record(number))
+                writer.flush()
+                writer.commit_transaction() if (start // 10) % 2 == 0 else writer.abort_transaction()
+        else:
+            writer = producer(broker)
+            for number in numbers:
+                send(writer, topic, number, None if command == "tombstones" else record(number))
+            assert writer.flush(60) == 0
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

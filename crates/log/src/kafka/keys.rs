@@ -1,0 +1,93 @@
+//! The memory of idempotency keys: read from the topic when it is first asked, and kept up with what others append.
+//!
+//! A key is found when its batch was appended before the question, by whichever process. Two processes that are asked
+//! to append the same key at the same moment may both do so: producers send a request again to the node that they
+//! sent it to, or the dataset has a key of its own.
+
+use std::collections::{HashMap, VecDeque};
+
+use flowline_kafka::records::batches;
+use flowline_kafka::{OffsetAt, code};
+
+use super::frames;
+use super::partition::Partition;
+use crate::LogError;
+use crate::segment::keys::{KeyHash, Known};
+
+/// At most so many keys of a partition are remembered (about 40 MB); the oldest are forgotten first.
+const KEYS_MAX: usize = 1 << 19;
+/// Read at once while keys are looked for.
+const READ_BYTES: usize = 4 << 20;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    known: HashMap<KeyHash, Known>,
+    order: VecDeque<KeyHash>,
+    /// Everything before it was looked at; none before the first question.
+    looked_to: Option<u64>,
+}
+
+impl Keys {
+    pub(crate) fn get(&self, hash: KeyHash) -> Option<Known> {
+        self.known.get(&hash).copied()
+    }
+
+    fn insert(&mut self, hash: KeyHash, known: Known) {
+        if self.known.insert(hash, known).is_none() {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > KEYS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+
+    /// Takes in what was just appended by ourselves.
+    pub(crate) fn appended(
+        &mut self,
+        first: u64,
+        records: u32,
+        keys: impl Iterator<Item = (KeyHash, Known)>,
+    ) {
+        keys.for_each(|(hash, known)| self.insert(hash, known));
+        // Where others have appended in between, their batches are still to be looked at.
+        if self.looked_to == Some(first) {
+            self.looked_to = Some(first + u64::from(records));
+        }
+    }
+
+    /// Looks at everything that was appended by others since the last time.
+    pub(crate) async fn catch_up(&mut self, partition: &Partition) -> Result<(), LogError> {
+        let end = partition.offset(OffsetAt::End).await?.unwrap_or(0);
+        let mut next = match self.looked_to {
+            Some(looked_to) => looked_to,
+            None => partition.offset(OffsetAt::Start).await?.unwrap_or(0),
+        };
+        while next < end {
+            let fetched = match partition.fetch(next, READ_BYTES).await {
+                Err(LogError::Kafka { error, .. }) if error.code() == Some(code::OFFSET_OUT_OF_RANGE) => {
+                    // Retention has taken what was to be looked at.
+                    next = partition.offset(OffsetAt::Start).await?.unwrap_or(end).max(next + 1);
+                    continue;
+                }
+                fetched => fetched?,
+            };
+            let found = batches(&fetched.batches).map_err(|(at, reason)| partition.damaged(at, reason))?;
+            if found.is_empty() {
+                break;
+            }
+            for batch in found.iter().filter(|batch| !batch.control()) {
+                let records =
+                    batch.records().map_err(|reason| partition.damaged(batch.first_offset, reason))?;
+                for (key, first, records) in frames::keys(&records) {
+                    self.insert(KeyHash::of(key), Known { first, records });
+                }
+                next = next.max(u64::try_from(batch.last_offset).unwrap_or(0) + 1);
+            }
+        }
+        self.looked_to = Some(next);
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The log in Kafka.
+//!
+//! ```text
+//! <prefix><domain>.<name>       one topic a source, made when it is absent; its partitions are the log's
+//!     record batch              one or several frames, stored as a whole or not at all
+//!         record                one record of a frame; the first one's headers say what the frame is
+//! group <prefix>landed          how far each partition is released, for other nodes and for whoever watches lag
+//! ```
+//! Offsets are Kafka's. A frame lies within one record batch, so that it is durable as a whole or not at all, and
+//! batches are sent by an idempotent producer, so that one that is sent again is stored once.
+//!
+//! Owns: these topics, the group's positions, and what is deleted when. Does not own: what "durable" means in the
+//! cluster: that is its replication and `min.insync.replicas`.
+
+mod frames;
+mod keys;
+mod partition;
+mod retention;
+mod shared;
+mod watch;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flowline_base::SharedClock;
+use flowline_kafka::{Cluster, ClusterOptions};
+use flowline_model::{DatasetName, KafkaLogSettings, LogSettings};
+use parking_lot::RwLock;
+use tokio::task::JoinHandle;
+
+use self::partition::Partition;
+use self::shared::Shared;
+use crate::{Appended, Batch, Bounds, EventLog, LogError, LogSlab, PartitionId, PartitionStatus, Retained};
+
+/// How long a call is tried again while leaders move and brokers restart, before its caller is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a log in Kafka is opened with.
+#[derive(Debug, Clone)]
+pub struct KafkaLogOptions {
+    /// The cluster and the names of the topics.
+    pub kafka: KafkaLogSettings,
+    /// Of the settings of every log, the limit and the retention.
+    pub settings: LogSettings,
+    /// The sources that are to have a topic, and how many partitions each.
+    pub sources: BTreeMap<DatasetName, u32>,
+    /// The largest batch that is appended; topics are made to take it.
+    pub batch_bytes_max: u64,
+    /// For ages and waits.
+    pub clock: SharedClock,
+}
+
+/// The log in Kafka. Several processes may have it open: each sees what the others append and release.
+#[derive(Debug)]
+pub struct KafkaLog {
+    shared: Arc<Shared>,
+    partitions: Partitions,
+    watch: JoinHandle<()>,
+    closed: AtomicBool,
+}
+
+/// The partitions that are known, by their names.
+pub(crate) type Partitions = Arc<RwLock<BTreeMap<PartitionId, Arc<Partition>>>>;
+
+impl KafkaLog {
+    /// Makes the topics that are absent, and reads where the partitions begin and end.
+    ///
+    /// # Errors
+    /// [`LogError::Cluster`] when the cluster refuses or cannot be reached; [`LogError::Topic`] when a topic would lose
+    /// records by its own settings.
+    pub async fn open(options: KafkaLogOptions) -> Result<Arc<Self>, LogError> {
+        let KafkaLogOptions { kafka, settings, sources, batch_bytes_max, clock } = options;
+        let cluster = Cluster::new(ClusterOptions {
+            cluster: kafka.cluster.clone(),
+            client_id: "flowline-log".to_owned(),
+            patience: PATIENCE,
+            clock: clock.clone(),
+        })?;
+        let shared = Arc::new(Shared::new(cluster, kafka, settings, batch_bytes_max, clock));
+        for (source, partitions) in &sources {
+            shared.ensure_topic(source, (*partitions).max(1)).await?;
+        }
+        let partitions = Partitions::default();
+        for (source, count) in shared.stored_topics().await? {
+            shared.check_topic(&source).await?;
+            for number in 0..count {
+                let id = PartitionId::new(source.clone(), number);
+                let partition = Arc::new(Partition::new(Arc::clone(&shared), id.clone()));
+                partition.refresh().await?;
+                partitions.write().insert(id, partition);
+            }
+        }
+        watch::refresh_released(&shared, &partitions).await?;
+        let watch = tokio::spawn(watch::run(Arc::clone(&shared), Arc::clone(&partitions)));
+        Ok(Arc::new(Self { shared, partitions, watch, closed: AtomicBool::new(false) }))
+    }
+
+    fn partition(&self, id: &PartitionId) -> Result<Arc<Partition>, LogError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(LogError::Closed);
+        }
+        if let Some(partition) = self.partitions.read().get(id) {
+            return Ok(Arc::clone(partition));
+        }
+        let mut partitions = self.partitions.write();
+        let made = || Arc::new(Partition::new(Arc::clone(&self.shared), id.clone()));
+        Ok(Arc::clone(partitions.entry(id.clone()).or_insert_with(made)))
+    }
+
+    fn all(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    async fn append(&self, partition: &PartitionId, batch: Batch) -> Result<Appended, LogError> {
+        self.partition(partition)?.append(batch).await
+    }
+
+    async fn read(&self, partition: &PartitionId, from: u64, bytes_max: usize) -> Result<LogSlab, LogError> {
+        self.partition(partition)?.read(from, bytes_max).await
+    }
+
+    async fn bounds(&self, partition: &PartitionId) -> Result<Bounds, LogError> {
+        self.partition(partition)?.refresh().await
+    }
+
+    async fn offset_at(&self, partition: &PartitionId, received_at: i64) -> Result<u64, LogError> {
+        self.partition(partition)?.offset_at(received_at).await
+    }
+
+    async fn wait_beyond(&self, partition: &PartitionId, offset: u64) -> Result<(), LogError> {
+        self.partition(partition)?.wait_beyond(offset).await
+    }
+
+    async fn release(&self, partition: &PartitionId, offset: u64) -> Result<(), LogError> {
+        self.partition(partition)?.release(offset).await
+    }
+
+    async fn enforce_retention(&self) -> Result<Retained, LogError> {
+        let mut retained = Retained::default();
+        for partition in self.all() {
+            retained.bytes += partition.enforce_retention().await?;
+        }
+        Ok(retained)
+    }
+
+    fn status(&self) -> Vec<PartitionStatus> {
+        self.all().iter().filter_map(|partition| partition.status()).collect()
+    }
+
+    async fn close(&self) -> Result<(), LogError> {
+        self.closed.store(true, Ordering::Release);
+        for partition in self.all() {
+            partition.close().await;
+        }
+        self.watch.abort();
+        Ok(())
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
