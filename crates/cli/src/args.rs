@@ -7,6 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flowline_node::Role;
 
+const QUARANTINE_EXAMPLES: &str = "Examples:
+  flowline quarantine list --project shop
+  flowline quarantine show shop.orders --project shop --limit 5
+  flowline quarantine replay shop.orders --project shop   # after the contract or the producer was mended";
+
 const EXAMPLES: &str = "Examples:
   flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
   flowline init shop                     a project to start from
@@ -98,6 +103,9 @@ pub enum Command {
     /// JSON Schemas of the project files, for editors.
     Schema(Schema),
     /// A completion script for a shell.
+    #[command(
+        after_help = "Examples:\n  flowline completions bash > /etc/bash_completion.d/flowline\n  source <(flowline completions zsh)"
+    )]
     Completions {
         /// Which shell.
         shell: Shell,
@@ -168,12 +176,18 @@ pub struct Query {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowline status --project shop\n  flowline status --project shop --output json"
+)]
 pub struct Status {
     #[command(flatten)]
     pub project: ProjectArguments,
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowline ledger --project shop\n  flowline ledger shop.orders --project shop --output json"
+)]
 pub struct Ledger {
     /// Only this dataset.
     pub dataset: Option<String>,
@@ -182,6 +196,7 @@ pub struct Ledger {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = QUARANTINE_EXAMPLES)]
 pub struct Quarantine {
     #[command(subcommand)]
     pub action: QuarantineAction,
@@ -190,11 +205,15 @@ pub struct Quarantine {
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
     /// How many records of each dataset are in quarantine, by reason.
+    #[command(after_help = QUARANTINE_EXAMPLES)]
     List {
+        /// `domain.name`; all datasets when absent.
+        dataset: Option<String>,
         #[command(flatten)]
         project: ProjectArguments,
     },
     /// The rejected records of a dataset, newest first.
+    #[command(after_help = QUARANTINE_EXAMPLES)]
     Show {
         /// `domain.name`.
         dataset: String,
@@ -205,6 +224,7 @@ pub enum QuarantineAction {
         project: ProjectArguments,
     },
     /// Hold the rejected records against the contract as it is now; those that fit are landed and leave quarantine.
+    #[command(after_help = QUARANTINE_EXAMPLES)]
     Replay {
         /// `domain.name`.
         dataset: String,
@@ -251,6 +271,7 @@ pub struct Demo {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flowline schema\n  flowline schema --folder .vscode/schemas")]
 pub struct Schema {
     /// Write the schemas into this folder instead of printing them.
     #[arg(long)]

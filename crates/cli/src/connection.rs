@@ -140,9 +140,11 @@ impl NodeClient {
 
     async fn query(&self, query: &QueryRequest) -> anyhow::Result<Answer> {
         let mut body = json!({ "sql": query.sql });
-        if let Some(as_of) = &query.as_of {
-            // A version is a number there, a time a text.
-            body["as_of"] = as_of.parse::<u64>().map_or_else(|_| json!(as_of), |version| json!(version));
+        // A version is a number there, a time a text.
+        match query.as_of.as_deref().map(as_of).transpose()? {
+            Some(AsOf::Version(version)) => body["as_of"] = json!(version),
+            Some(AsOf::Time(time)) => body["as_of"] = json!(time),
+            None => {}
         }
         if let Some(rows_max) = query.rows_max {
             body["rows_max"] = json!(rows_max);
@@ -157,7 +159,10 @@ impl NodeClient {
         if !status.is_success() {
             let answer: Value = response.json().await.unwrap_or_default();
             if status.as_u16() == 401 {
-                bail!("the node wants a token: set {TOKEN}");
+                match self.token {
+                    Some(_) => bail!("the node does not know the token in {TOKEN}"),
+                    None => bail!("the node wants a token: set {TOKEN}"),
+                }
             }
             bail!("{}", problem(&answer, status.as_u16()));
         }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::args::{Colour, Global, Output};
 
@@ -98,12 +99,22 @@ impl Printer {
                 .map(|c| ArrayFormatter::try_new(c, &options))
                 .collect::<Result<Vec<_>, _>>()?;
             for row in 0..batch.num_rows() {
-                table.add_row(columns.iter().map(|column| column.value(row).to_string()));
+                table.add_row(columns.iter().map(|column| harmless(&column.value(row).to_string())));
             }
         }
         anstream::println!("{table}");
         Ok(())
     }
+}
+
+/// The text with its control characters written out: what producers send must not steer the terminal that shows it.
+pub fn harmless(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return text.to_owned();
+    }
+    let written = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect()
 }
 
 /// A table without lines, as the other tools of the field print them.
@@ -113,8 +124,8 @@ pub fn plain_table(header: impl IntoIterator<Item = String>) -> Table {
     table
 }
 
-/// Rows as JSON objects; nulls are kept.
-pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<serde_json::Value>> {
+/// Rows as JSON objects; nulls are kept, and so is every digit of a number.
+pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<Box<RawValue>>> {
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, arrow::json::writer::JsonArray>(Vec::new());
@@ -127,4 +138,27 @@ pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<serde_json::Valu
         return Ok(Vec::new());
     }
     Ok(serde_json::from_slice(&bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Decimal128Array, RecordBatch};
+
+    use super::{harmless, json_rows};
+
+    #[test]
+    fn what_steers_a_terminal_is_written_out() {
+        assert_eq!(harmless("a\nb\tü"), "a\nb\tü");
+        assert_eq!(harmless("\u{1b}[31mred\u{7}\u{9b}é"), "\\u{1b}[31mred\\u{7}\\u{9b}é");
+    }
+
+    #[test]
+    fn decimals_keep_their_digits() {
+        let amounts = Decimal128Array::from(vec![1_234_567_890_123_456_789]).with_precision_and_scale(20, 2);
+        let batch = RecordBatch::try_from_iter([("x", Arc::new(amounts.unwrap()) as ArrayRef)]).unwrap();
+        let rows = json_rows(&[batch]).unwrap();
+        assert_eq!(rows[0].get(), r#"{"x":12345678901234567.89}"#);
+    }
 }

@@ -71,6 +71,9 @@ impl Node {
         let lock = DataFolderLock::take(&plan.environment.data_dir)?;
         let listeners = Listeners::bind(plan.environment.http, plan.environment.postgres).await?;
         let (http, postgres) = listeners.addresses()?;
+        for address in [Some(http), postgres].into_iter().flatten() {
+            tokens.check_address(address)?;
+        }
         let log = storage::open_log(&plan, &clock).await?;
         let storage = Storage::open(plan, clock.clone()).await?;
         storage.ledger.close_abandoned_runs(started_at).await?;

@@ -50,7 +50,10 @@ impl Tokens {
     }
 
     /// Refuses an address that others can reach while no token is asked for.
-    pub(crate) fn check_address(&self, address: SocketAddr) -> Result<(), ServeError> {
+    ///
+    /// # Errors
+    /// [`ServeError::Unauthenticated`].
+    pub fn check_address(&self, address: SocketAddr) -> Result<(), ServeError> {
         if self.required() || address.ip().is_loopback() {
             return Ok(());
         }

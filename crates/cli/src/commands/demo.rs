@@ -129,7 +129,7 @@ fn report(
         sent.visits, sent.acknowledged, sent.requests_repeated
     ));
     printer.line(format!(
-        "made on purpose: {} duplicate orders, {} broken, {} with an unknown field, {} late",
+        "made on purpose: {} duplicate orders, {} broken, {} with an unknown field, {} that came late (and are written)",
         sent.mistakes.duplicates, sent.mistakes.broken, sent.mistakes.unknown_fields, sent.mistakes.late
     ));
     balance.print(printer);

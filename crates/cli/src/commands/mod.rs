@@ -11,6 +11,7 @@ mod schema;
 mod status;
 mod up;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -35,8 +36,13 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Demo(demo) => demo::run(&demo, printer).await,
         Command::Schema(schema) => schema::run(&schema, printer),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "flowline", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "flowline", &mut script);
+            match std::io::stdout().write_all(&script) {
+                // Whoever reads it has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+                written => Ok(written.map(|()| ExitCode::SUCCESS)?),
+            }
         }
     }
 }

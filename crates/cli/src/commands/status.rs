@@ -7,7 +7,7 @@ use flowline_view::{HopRow, StreamRow, rows};
 use super::FOUND_WRONG;
 use crate::args::Status;
 use crate::connection::Connection;
-use crate::output::{BAD, FAINT, GOOD, Printer, WARN, plain_table};
+use crate::output::{BAD, FAINT, GOOD, Printer, WARN, harmless, plain_table};
 
 /// Prints every hop as it stands; exit code 1 when one has failed or is stale.
 pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode> {
@@ -92,7 +92,7 @@ fn print_streams(streams: &[StreamRow], printer: &Printer) {
 fn explain(hop: &HopRow, printer: &Printer) {
     let since = hop.failing_since.map(|at| format!(" since {}", at.format("%H:%M:%S"))).unwrap_or_default();
     if let Some(error) = &hop.last_error {
-        printer.line(format!("{BAD}{}{BAD:#} fails{since}: {error}", hop.dataset));
+        printer.line(format!("{BAD}{}{BAD:#} fails{since}: {}", hop.dataset, harmless(error)));
     } else if let (Some(fresh), Some(within)) = (hop.freshness_seconds, hop.freshness_within_seconds) {
         printer.line(format!(
             "{WARN}{}{WARN:#} is {} old and may be {}",

@@ -55,6 +55,12 @@ impl Media {
             other if other.ends_with("+json") => Self::Json,
             _ => return Err(unsupported(value)),
         };
+        if media == Self::Csv
+            && parameter(value, "header").is_some_and(|header| header.eq_ignore_ascii_case("absent"))
+        {
+            let reason = "CSV needs a header line that names the columns: send it, without `header=absent`";
+            return Err(ReceiveError::UnsupportedMedia(reason.to_owned()));
+        }
         match parameter(value, "charset") {
             Some(charset) if media != Self::ArrowStream && !utf8(&charset) => Err(
                 ReceiveError::UnsupportedMedia(format!("charset `{charset}` is not understood: send UTF-8")),

@@ -42,6 +42,8 @@ fn the_content_type_chooses_the_format() {
         assert_eq!((received.format, records(&received)), (format, expected), "{content_type}");
     }
     assert_eq!(post("text/csv", "a,b\n1,2\n").unwrap().schema, "a,b");
+    let without = post("text/csv; header=absent", "1,2\n").unwrap_err();
+    assert!(without.to_string().contains("needs a header line"), "{without}");
 }
 
 #[test]

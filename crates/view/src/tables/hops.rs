@@ -45,11 +45,11 @@ system_row! {
         failing_since: Option<DateTime<Utc>>,
         /// Runs that are in the counts.
         runs: u64,
-        /// Records read.
+        /// Records read; those that replays read again count once.
         read: u64,
         /// Rows written.
         written: u64,
-        /// Records sent to quarantine.
+        /// Records sent to quarantine and not taken out by a replay.
         quarantined: u64,
         /// Records that lie in quarantine now.
         quarantined_now: u64,
