@@ -106,7 +106,7 @@ pub enum LogError {
         /// Which.
         partition: PartitionId,
         /// What Kafka says.
-        error: KafkaError,
+        error: Box<KafkaError>,
     },
     /// Kafka refuses something that concerns no single partition.
     #[error(transparent)]

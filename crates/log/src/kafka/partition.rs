@@ -212,7 +212,7 @@ impl Partition {
     }
 
     pub(crate) fn failed(&self, error: KafkaError) -> LogError {
-        LogError::Kafka { partition: self.id.clone(), error }
+        LogError::Kafka { partition: self.id.clone(), error: Box::new(error) }
     }
 
     pub(crate) fn damaged(&self, offset: i64, reason: String) -> LogError {
