@@ -7,7 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
-use crate::CATALOG;
+use crate::{CATALOG, windows};
 
 /// The schema that names without a domain are looked up in; no dataset is in it. Named as PostgreSQL names it, so
 /// that its clients find what they expect.
@@ -26,12 +26,14 @@ fn config() -> SessionConfig {
 /// A session state with DataFusion's functions and rules and no catalog. Takes about a millisecond to make and less
 /// to clone: make one and clone it for each session.
 pub(crate) fn base_state(runtime: Arc<RuntimeEnv>) -> SessionState {
-    SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config())
         .with_runtime_env(runtime)
         .with_catalog_list(empty_catalogs())
         .with_default_features()
-        .build()
+        .build();
+    windows::register(&mut state);
+    state
 }
 
 /// The list of catalogs of a session that has none yet.

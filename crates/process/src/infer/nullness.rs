@@ -132,7 +132,7 @@ fn gives_value(expr: &Expr, schema: &DFSchema) -> bool {
 
 /// Functions that give a value wherever their arguments are values; the planner takes most functions for nullable.
 fn total(function: &str) -> bool {
-    const TOTAL: [&str; 40] = [
+    const TOTAL: [&str; 45] = [
         "abs",
         "ascii",
         "bit_length",
@@ -148,6 +148,11 @@ fn total(function: &str) -> bool {
         "ends_with",
         "exp",
         "floor",
+        "flowline_cumulate_ends",
+        "flowline_hop_starts",
+        "flowline_tumble_start",
+        "flowline_window_end",
+        "flowline_window_time",
         "greatest",
         "initcap",
         "least",

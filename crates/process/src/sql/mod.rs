@@ -8,12 +8,13 @@ mod depth;
 mod nearest;
 mod parse;
 mod references;
+mod windows;
 
 pub(crate) use depth::bounded_depth;
 pub use depth::{OnLargeStack, on_large_stack};
 pub use nearest::nearest;
 pub(crate) use parse::{DEPTH_MAX, DIALECT, parse_query, place_of, syntax_fault, tokens};
-pub use parse::{bounded_tree, bounded_words};
+pub use parse::{bounded_tree, bounded_words, words_of};
 pub(crate) use references::{Reference, references, references_of_statement};
 
 #[cfg(test)]

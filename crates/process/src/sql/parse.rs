@@ -1,11 +1,12 @@
 //! One text → one query, or the place at which it stops being one.
 
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan, Tokenizer};
 
 use super::depth::{bounded_depth, few_words, with_large_stack};
+use super::windows::expand;
 use crate::ProcessError;
 use crate::error::lower_first;
 use crate::problem::{Fault, Place};
@@ -66,12 +67,21 @@ pub fn bounded_tree(statement: &Statement) -> Result<(), ProcessError> {
     bounded_depth(statement).map_err(ProcessError::from)
 }
 
-/// The words of a text, when there are not too many.
+/// The words of a text, when there are not too many, with window table functions written out.
 pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
     few_words(&tokens)?;
-    Ok(tokens)
+    expand(tokens)
+}
+
+/// The words of a text in another dialect, for protocols that parse by themselves: bounded, and with the window table
+/// functions written out, which no parser knows.
+pub fn words_of(dialect: &dyn Dialect, text: &str) -> Result<Vec<TokenWithSpan>, ProcessError> {
+    let tokens = Tokenizer::new(dialect, text).tokenize_with_location();
+    let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
+    few_words(&tokens)?;
+    Ok(expand(tokens)?)
 }
 
 /// The parser's error as a fault. The parser writes the place at the end of its message.

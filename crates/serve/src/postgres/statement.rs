@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
-use flowline_process::bounded_tree;
+use flowline_process::{bounded_tree, words_of};
 
 use super::error::PgError;
 use super::simplify::simplify;
@@ -89,10 +89,11 @@ pub(super) fn parse(
     text: &str,
     compatibility: &PostgresCompatibilityParser,
 ) -> Result<Vec<Statement>, PgError> {
+    let words = words_of(&PostgreSqlDialect {}, text)?;
     let plain = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(DEPTH_MAX)
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_statements());
+        .with_tokens_with_locations(words)
+        .parse_statements();
     let lower = text.to_ascii_lowercase();
     let about_catalog =
         text.len() <= CATALOG_BYTES_MAX && CATALOG_WORDS.iter().any(|word| lower.contains(word));
