@@ -91,6 +91,8 @@ pub enum Command {
     Ledger(Ledger),
     /// Rejected records: list, show, replay.
     Quarantine(Quarantine),
+    /// Compute again what a stream wrote from a time on, and swap it in with one commit.
+    Replay(Replay),
     /// A simulated shop under way: `init`, `up` and customers, on a temporary folder.
     Demo(Demo),
     /// JSON Schemas of the project files, for editors.
@@ -209,6 +211,18 @@ pub enum QuarantineAction {
         #[command(flatten)]
         project: ProjectArguments,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flowline replay shop.revenue_by_minute --from 2026-01-05T08:00:00Z")]
+pub struct Replay {
+    /// The stream, `domain.name`.
+    pub dataset: String,
+    /// Windows that end behind this time (RFC 3339) are computed again.
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    #[command(flatten)]
+    pub project: ProjectArguments,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
@@ -16,7 +17,7 @@ use crate::delta::schema;
 use crate::delta::snapshot::Snapshot;
 use crate::lake::LakeInner;
 use crate::rewrite::StagedMerge;
-use crate::store::Store;
+use crate::store::{PutNew, Store};
 use crate::upkeep::Upkeep;
 use crate::{
     Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedFiles, StagedWriter,
@@ -330,6 +331,41 @@ impl Table {
         let snapshot = self.shared.some_version().await?;
         let files = files.iter().cloned().map(Arc::new).collect();
         Ok(Arc::new(crate::read::files_table(&self.shared, &snapshot, files)))
+    }
+
+    /// Writes a file of its writer's own beside the table's, whole or not at all. The path begins with a folder whose
+    /// name begins with `_`: such files are no rows, and `vacuum` leaves them alone.
+    ///
+    /// # Errors
+    /// [`LakeError::Input`] when there is a file of that name.
+    pub async fn put_beside(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
+        let store = &self.shared.store;
+        match store.put_new(&store.at(path), bytes).await? {
+            PutNew::Written => Ok(()),
+            PutNew::Exists => Err(self.shared.input_error(format!("there is a file `{path}` already"))),
+        }
+    }
+
+    /// A file that [`Table::put_beside`] wrote.
+    pub async fn read_beside(&self, path: &str) -> Result<Bytes, LakeError> {
+        self.shared.store.get(&self.shared.store.at(path)).await
+    }
+
+    /// The files below a folder that [`Table::put_beside`] wrote, as paths below the table's. Lists the folder.
+    pub async fn list_beside(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        let store = &self.shared.store;
+        let found = store.list(&store.at(folder)).await?;
+        let below = |path: &object_store::path::Path| {
+            let parts = path.prefix_match(store.folder())?;
+            Some(parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+        };
+        Ok(found.iter().filter_map(|object| below(&object.location)).collect())
+    }
+
+    /// Deletes files that [`Table::put_beside`] wrote.
+    pub async fn delete_beside(&self, paths: &[String]) -> Result<(), LakeError> {
+        let store = &self.shared.store;
+        store.delete(paths.iter().map(|path| store.at(path)).collect()).await.map(drop)
     }
 
     /// How the table stands, from its log alone.

@@ -47,6 +47,11 @@ impl Dataset {
         !matches!(&self.origin, Origin::Sql(sql) if sql.materialization == Materialization::View)
     }
 
+    /// Whether it follows event time.
+    pub fn streams(&self) -> bool {
+        matches!(&self.origin, Origin::Sql(sql) if sql.materialization == Materialization::Stream)
+    }
+
     /// Whether its rows come from outside (and so pass the contract at landing) and not from other datasets.
     pub fn landed(&self) -> bool {
         !matches!(self.origin, Origin::Sql(_))
@@ -166,6 +171,9 @@ pub struct SqlOrigin {
     pub indent: u32,
     /// How the table follows the query.
     pub materialization: Materialization,
+    /// For [`Materialization::Stream`]: when the rows of a window are written.
+    #[serde(default)]
+    pub emit: Emit,
     /// A run is given up after this long.
     pub timeout: Duration,
     /// Attempts of a run in all.
@@ -186,6 +194,8 @@ pub enum Materialization {
     Partition,
     /// Keys that new input touches are updated or inserted.
     Merge,
+    /// Rows are written as event time goes by: those of a window when it closes, or whenever they change.
+    Stream,
 }
 
 impl Materialization {
@@ -197,6 +207,28 @@ impl Materialization {
             Self::Append => "append",
             Self::Partition => "partition",
             Self::Merge => "merge",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// When a stream writes the rows of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Emit {
+    /// Once, when the watermark has passed its end.
+    #[default]
+    OnClose,
+    /// Each time that rows of it arrive; what was written of it before is replaced.
+    OnChange,
+}
+
+impl Emit {
+    /// The word in files and facts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnClose => "on_close",
+            Self::OnChange => "on_change",
         }
     }
 }
@@ -208,6 +240,9 @@ pub struct EventTime {
     pub column: String,
     /// How much disorder is waited for.
     pub watermark: Duration,
+    /// A partition without new records for this long holds the watermark back no longer; never when absent.
+    #[serde(default)]
+    pub idle_after: Option<Duration>,
     /// What becomes of a record behind the watermark.
     pub late: LatePolicy,
 }

@@ -13,8 +13,8 @@ pub mod plan;
 
 pub use column::{Column, ColumnType};
 pub use dataset::{
-    Dataset, EventTime, FileFormat, FilesOrigin, HttpOrigin, LandingSettings, LatePolicy, Materialization,
-    Origin, PartitionField, PartitionTransform, Slo, SqlOrigin, Validation, Zone,
+    Dataset, Emit, EventTime, FileFormat, FilesOrigin, HttpOrigin, LandingSettings, LatePolicy,
+    Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin, Validation, Zone,
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use flowline_base::SharedClock;
 use flowline_lake::{Lake, ReadAt, TableId};
 use flowline_log::{EventLog, PartitionStatus};
 use flowline_model::{DatasetName, Plan};
-use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
+use flowline_process::StreamFacts;
+use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows, StreamClock, StreamStatus};
 
 use crate::query;
 
@@ -18,6 +20,7 @@ pub struct NodeStatus {
     pub plan: Arc<Plan>,
     pub log: Option<Arc<dyn EventLog>>,
     pub lake: Lake,
+    pub clock: SharedClock,
 }
 
 #[async_trait]
@@ -67,6 +70,34 @@ impl LiveStatus for NodeStatus {
         let provider = table.provider(ReadAt::Latest).await.ok()?;
         let counts: HashMap<String, u64> = query::count_by(provider, "_reason").await.ok()?;
         Some(counts.into_iter().map(|(reason, rows)| QuarantinedRows { reason, rows }).collect())
+    }
+
+    async fn streams(&self, only: Option<&DatasetName>) -> Option<Vec<StreamStatus>> {
+        let facts =
+            flowline_process::stream_facts(&self.plan, &self.lake, only, self.clock.now()).await.ok()?;
+        Some(facts.into_iter().map(stream_status).collect())
+    }
+}
+
+fn stream_status(facts: StreamFacts) -> StreamStatus {
+    let clocks = facts.clocks.into_iter().map(|clock| StreamClock {
+        input: clock.input,
+        partition: clock.partition,
+        newest_at: clock.newest_at,
+        seen_at: clock.seen_at,
+        idle: clock.idle,
+    });
+    StreamStatus {
+        dataset: facts.dataset,
+        watermark: facts.watermark,
+        held_by: facts.held_by,
+        clocks: clocks.collect(),
+        lag_records: facts.lag_records,
+        late: facts.late,
+        ahead: facts.ahead,
+        open_since: facts.open_since,
+        state_rows: facts.state_rows,
+        state_bytes: facts.state_bytes,
     }
 }
 

@@ -79,6 +79,7 @@ impl Node {
             plan: Arc::clone(&storage.plan),
             log: Some(Arc::clone(&log)),
             lake: storage.lake.clone(),
+            clock: clock.clone(),
         };
         storage.register_schemas(Arc::new(live));
         let tasks = Tasks::new(clock.clone());
@@ -89,11 +90,12 @@ impl Node {
             ledger: Arc::clone(&storage.ledger),
             clock: clock.clone(),
         };
+        let transformer = storage.transformer();
         let context = ServeContext {
             plan: Arc::clone(&storage.plan),
             log: Arc::clone(&log),
             engine: storage.engine.clone(),
-            replay: Arc::new(NodeReplay::new(storage.clone(), land.clone())),
+            replay: Arc::new(NodeReplay::new(storage.clone(), land.clone(), transformer.clone())),
             tokens,
             readiness,
             metrics: crate::telemetry::recorder(&tasks)?,
@@ -102,7 +104,7 @@ impl Node {
         };
         let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
         roles::release_landed_of(&node.storage.plan, &land).await;
-        node.start_roles(&roles, listeners, &context, &land, file_progress);
+        node.start_roles(&roles, listeners, &context, &land, transformer, file_progress);
         node.write_file(started_at)?;
         Ok(node)
     }
@@ -113,6 +115,7 @@ impl Node {
         listeners: Listeners,
         context: &ServeContext,
         land: &LandContext,
+        transformer: Transformer,
         file_progress: Option<FileProgressFn>,
     ) {
         let has = |role| roles.contains(&role);
@@ -122,12 +125,6 @@ impl Node {
             roles::start_landers(&self.tasks, &storage.plan, land, file_progress);
         }
         if has(Role::Processor) {
-            let transformer = Transformer::new(
-                storage.engine.clone(),
-                storage.lake.clone(),
-                Arc::clone(&storage.ledger),
-                storage.clock.clone(),
-            );
             let concurrency = storage.plan.environment.concurrency;
             let clock = storage.clock.clone();
             self.activity = Some(roles::start_processor(&self.tasks, transformer, concurrency, clock));

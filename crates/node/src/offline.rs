@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_land::{LandContext, ReplaySelection};
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::{AsOf, QueryOptions};
 use flowline_serve::Replay;
+use tokio_util::sync::CancellationToken;
 
 use crate::live::NodeStatus;
 use crate::node_file::DataFolderLock;
@@ -31,7 +33,12 @@ impl Offline {
     /// Opens what the plan's environment names. Writes nothing but an empty ledger where there is none.
     pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
         let storage = Storage::open(plan, clock).await?;
-        let live = NodeStatus { plan: Arc::clone(&storage.plan), log: None, lake: storage.lake.clone() };
+        let live = NodeStatus {
+            plan: Arc::clone(&storage.plan),
+            log: None,
+            lake: storage.lake.clone(),
+            clock: storage.clock.clone(),
+        };
         storage.register_schemas(Arc::new(live));
         if storage.ledger.deployment().await?.is_none() {
             storage.record_deployment().await?;
@@ -51,6 +58,19 @@ impl Offline {
         Ok(query::collect(&self.storage.engine, sql, &options).await?)
     }
 
+    /// Computes again what a stream wrote behind a time. Takes the data folder's lock, so that no node writes at the
+    /// same time.
+    pub async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> anyhow::Result<Run> {
+        let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
+        let transformer = self.storage.transformer();
+        transformer.recover().await?;
+        let run = transformer.replay(dataset, from, &CancellationToken::new()).await?;
+        if let Some(error) = &run.error {
+            bail!("{}", error.message);
+        }
+        Ok(run)
+    }
+
     /// Replays the quarantine of a dataset. Takes the data folder's lock, so that no node writes at the same time.
     pub async fn replay(&self, dataset: &DatasetName) -> anyhow::Result<Run> {
         let Some(known) = self.storage.plan.dataset(dataset) else {
@@ -64,7 +84,7 @@ impl Offline {
             ledger: Arc::clone(&self.storage.ledger),
             clock: self.storage.clock.clone(),
         };
-        let replay = NodeReplay::new(self.storage.clone(), context);
+        let replay = NodeReplay::new(self.storage.clone(), context, self.storage.transformer());
         let run = replay.replay(&known.name, &ReplaySelection::default()).await;
         log.close().await?;
         Ok(run?)

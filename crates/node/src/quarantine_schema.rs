@@ -1,4 +1,5 @@
-//! The schema `quarantine`: the rejected records of each landed dataset, as the table `"domain.name"`.
+//! The schema `quarantine`: the rejected records of each landed dataset and the late rows of each stream, as the table
+//! `"domain.name"`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ pub struct QuarantineSchema {
 }
 
 impl QuarantineSchema {
-    /// The quarantine of every dataset of the plan that is landed.
+    /// The quarantine of every dataset of the plan that has one.
     pub fn new(plan: &Plan, lake: Lake) -> Self {
-        let landed = plan.datasets.iter().filter(|dataset| dataset.landed());
+        let landed = plan.datasets.iter().filter(|dataset| dataset.landed() || dataset.streams());
         Self { datasets: landed.map(|dataset| dataset.name.clone()).collect(), lake }
     }
 

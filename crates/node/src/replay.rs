@@ -1,24 +1,29 @@
-//! Replaying quarantined records, for the servers and for the command line.
+//! Replaying quarantined records and streams, for the servers and for the command line.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use flowline_base::{Classify, ErrorKind};
 use flowline_land::{LandContext, ReplaySelection};
 use flowline_model::{DatasetName, Run};
+use flowline_process::Transformer;
 use flowline_serve::{Replay, ReplayError};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::storage::Storage;
 
-/// Hands a replay to `flowline-land`.
+/// Hands a replay to `flowline-land`, or to `flowline-process` for a stream.
 #[derive(Clone)]
 pub struct NodeReplay {
     storage: Storage,
     context: LandContext,
+    transformer: Transformer,
 }
 
 impl NodeReplay {
     /// Replays within this context.
-    pub fn new(storage: Storage, context: LandContext) -> Self {
-        Self { storage, context }
+    pub fn new(storage: Storage, context: LandContext, transformer: Transformer) -> Self {
+        Self { storage, context, transformer }
     }
 }
 
@@ -32,5 +37,15 @@ impl Replay for NodeReplay {
         flowline_land::replay_quarantine(&self.context, known, selection)
             .await
             .map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
+    }
+
+    async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> Result<Run, ReplayError> {
+        let run = self.transformer.replay(dataset, from, &CancellationToken::new()).await;
+        let run =
+            run.map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })?;
+        match run.error {
+            Some(error) => Err(ReplayError { kind: error.kind, message: error.message }),
+            None => Ok(run),
+        }
     }
 }

@@ -8,7 +8,7 @@ use flowline_lake::{Lake, LakeSettings};
 use flowline_ledger::{CatalogDataset, Ledger};
 use flowline_log::{EventLog, SegmentLog, SegmentLogOptions};
 use flowline_model::{Deployment, Plan};
-use flowline_process::QueryEngine;
+use flowline_process::{QueryEngine, Transformer};
 use flowline_view::LiveStatus;
 
 use crate::quarantine_schema::QuarantineSchema;
@@ -40,6 +40,12 @@ impl Storage {
         let plan = Arc::new(plan);
         let engine = QueryEngine::new(Arc::clone(&plan), lake.clone(), clock.clone())?;
         Ok(Self { plan, ledger, lake, engine, clock })
+    }
+
+    /// What runs the transforms of the plan; one for each process, so that no hop runs twice at once.
+    pub fn transformer(&self) -> Transformer {
+        let (engine, lake, ledger) = (self.engine.clone(), self.lake.clone(), Arc::clone(&self.ledger));
+        Transformer::new(engine, lake, ledger, self.clock.clone())
     }
 
     /// Adds the schemas that are not domains: `system` and `quarantine`.

@@ -35,6 +35,9 @@ pub enum ProcessError {
     /// There is no such hop.
     #[error("`{0}` is not written by SQL, so there is nothing to run")]
     NoHop(DatasetName),
+    /// There is no such stream.
+    #[error("`{0}` is no stream; only a dataset with `mode: stream` can be replayed")]
+    NoStream(DatasetName),
     /// The time for it is over.
     #[error("given up after {0:?}; raise the timeout, or read less")]
     Timeout(Duration),
@@ -192,7 +195,7 @@ impl Classify for ProcessError {
         match self {
             Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) => ErrorKind::Input,
             Self::NotReadOnly(_) => ErrorKind::Denied,
-            Self::NoHop(_) => ErrorKind::NotFound,
+            Self::NoHop(_) | Self::NoStream(_) => ErrorKind::NotFound,
             Self::Timeout(_) | Self::Transient(_) | Self::Cancelled => ErrorKind::Transient,
             Self::Memory(_) => ErrorKind::Overloaded,
             Self::Lake { source, .. } => source.kind(),

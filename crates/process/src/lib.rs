@@ -12,14 +12,17 @@ mod graph;
 mod infer;
 mod problem;
 mod sql;
+mod stream;
 pub mod transform;
 mod upkeep;
+mod windows;
 
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};
 pub use problem::{Place, SqlProblem};
-pub use sql::{OnLargeStack, bounded_tree, bounded_words, nearest, on_large_stack};
+pub use sql::{OnLargeStack, bounded_tree, bounded_words, nearest, on_large_stack, words_of};
+pub use stream::{ClockFacts, StreamFacts, stream_facts};
 pub use transform::{HopFacts, Transformer};
 
 use std::collections::BTreeMap;

@@ -8,8 +8,8 @@ mod kind;
 mod project;
 
 pub(crate) use dataset::{
-    ColumnFile, CompatibilityWord, DatasetFile, FormatWord, LandingFile, LateWord, MaterializeWord, Origin,
-    SloFile, ValidateWord, ZoneWord,
+    ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, LandingFile, LateWord, MaterializeWord,
+    ModeWord, Origin, SloFile, ValidateWord, ZoneWord,
 };
 pub(crate) use kind::{DATASET, FileKind, PROJECT};
 pub(crate) use project::{EnvironmentFile, LimitsFile, LogFile, ProjectFile, TeamFile};

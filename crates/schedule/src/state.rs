@@ -35,6 +35,8 @@ pub struct HopState {
     pub first_run: bool,
     /// Its definition is not the one of its last commit.
     pub definition_changed: bool,
+    /// It is a stream, and event time moves on although nothing new came: an input has been idle for long enough.
+    pub time_passed: bool,
     /// A run of it is under way.
     pub running: bool,
     /// Runs that failed since the last one that did not.
@@ -58,7 +60,10 @@ impl HopState {
         if self.definition_changed {
             return Some(Trigger::SqlChanged);
         }
-        self.inputs.iter().any(InputState::is_new).then_some(Trigger::NewVersion)
+        if self.inputs.iter().any(InputState::is_new) {
+            return Some(Trigger::NewVersion);
+        }
+        self.time_passed.then_some(Trigger::TimePassed)
     }
 }
 
@@ -71,6 +76,8 @@ pub enum Trigger {
     SqlChanged,
     /// An input has a version that it has not read.
     NewVersion,
+    /// Event time moves on although nothing new came.
+    TimePassed,
 }
 
 impl Trigger {
@@ -80,6 +87,7 @@ impl Trigger {
             Self::FirstRun => "first-run",
             Self::SqlChanged => "sql-changed",
             Self::NewVersion => "new-version",
+            Self::TimePassed => "time-passed",
         }
     }
 }

@@ -100,10 +100,13 @@ pub struct ReplayError {
     pub message: String,
 }
 
-/// Replays quarantined records; the node implements it.
+/// Replays quarantined records and streams; the node implements it.
 #[async_trait]
 pub trait Replay: Send + Sync + 'static {
     /// Lands the selected quarantined records of a dataset again, removes those that fit now from its quarantine, and
     /// returns the run with its counts.
     async fn replay(&self, dataset: &DatasetName, selection: &ReplaySelection) -> Result<Run, ReplayError>;
+
+    /// Computes again what a stream wrote behind a time, swaps it in with one commit, and returns the run.
+    async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> Result<Run, ReplayError>;
 }

@@ -5,6 +5,7 @@
 
 mod datasets;
 mod flowline_process;
+pub mod nexmark;
 
 pub use datasets::http_dataset;
 pub use flowline_process::{FlowlineOptions, FlowlineProcess, real_data};

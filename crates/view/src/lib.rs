@@ -21,7 +21,9 @@ mod schema;
 mod table;
 
 pub use error::ViewError;
-pub use live::{LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows};
+pub use live::{
+    LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows, StreamClock, StreamStatus,
+};
 pub use row::{SystemRow, rows};
 pub use schema::system_schema;
 pub use state::{HopFacts, HopState, WAITING_AFTER_SECONDS, hop_state};
@@ -35,3 +37,5 @@ pub use tables::hops::HopRow;
 pub use tables::positions::PositionRow;
 pub use tables::quarantine::QuarantineRow;
 pub use tables::runs::RunRow;
+pub use tables::state::StateRow;
+pub use tables::streams::StreamRow;

@@ -50,6 +50,46 @@ pub struct QuarantinedRows {
     pub rows: u64,
 }
 
+/// A stream, as its table says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// The dataset that it writes.
+    pub dataset: DatasetName,
+    /// Windows that end before this are closed.
+    pub watermark: Option<DateTime<Utc>>,
+    /// The input, and its partition unless it has no rows yet, that keeps the watermark from being further.
+    pub held_by: Option<(DatasetName, Option<i32>)>,
+    /// Event time in each partition of each input.
+    pub clocks: Vec<StreamClock>,
+    /// Rows of the inputs that are not read yet.
+    pub lag_records: Option<u64>,
+    /// Rows that came behind the watermark.
+    pub late: u64,
+    /// Rows whose time was too far ahead of the clock to be believed.
+    pub ahead: u64,
+    /// The start of the oldest session that is open.
+    pub open_since: Option<DateTime<Utc>>,
+    /// Partial results of windows that are open.
+    pub state_rows: u64,
+    /// Bytes of what it remembers.
+    pub state_bytes: u64,
+}
+
+/// Event time in one partition of an input of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamClock {
+    /// The input.
+    pub input: DatasetName,
+    /// The partition.
+    pub partition: i32,
+    /// The newest event time.
+    pub newest_at: DateTime<Utc>,
+    /// When rows of it came last.
+    pub seen_at: DateTime<Utc>,
+    /// It is no longer waited for.
+    pub idle: bool,
+}
+
 /// What the ledger cannot know, asked of whoever can. Every answer may be absent, and then the system tables say
 /// null: none of them fails because a log or a table cannot be read right now.
 #[async_trait]
@@ -63,6 +103,12 @@ pub trait LiveStatus: Send + Sync + std::fmt::Debug {
 
     /// What lies in the quarantine of this dataset, by reason. Asked for by `quarantine` only; may scan that table.
     async fn quarantined(&self, dataset: &DatasetName) -> Option<Vec<QuarantinedRows>>;
+
+    /// The streams that have run, or this one only. Asked for by `streams` and `state` only; reads a few small files
+    /// for each.
+    async fn streams(&self, _only: Option<&DatasetName>) -> Option<Vec<StreamStatus>> {
+        None
+    }
 }
 
 /// Where no node runs: nothing is known beyond the ledger.

@@ -20,6 +20,8 @@ use crate::tables::hops::Hops;
 use crate::tables::positions::Positions;
 use crate::tables::quarantine::Quarantine;
 use crate::tables::runs::Runs;
+use crate::tables::state::State;
+use crate::tables::streams::Streams;
 
 /// Where the system tables read from.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub fn system_schema(
         table::<Findings>(&sources),
         table::<Quarantine>(&sources),
         table::<Commits>(&sources),
+        table::<Streams>(&sources),
+        table::<State>(&sources),
     ];
     Arc::new(SystemSchema { tables })
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use flowline_view::{HopRow, rows};
+use flowline_view::{HopRow, StreamRow, rows};
 
 use super::FOUND_WRONG;
 use crate::args::Status;
@@ -14,9 +14,12 @@ pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode>
     let connection = Connection::open(&status.project).await?;
     let hops: Vec<HopRow> =
         rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
+    let streams: Vec<StreamRow> =
+        rows(&connection.rows("SELECT * FROM system.streams ORDER BY dataset").await?)?;
     printer.json(&hops)?;
     if !printer.json_wanted() {
         print(&hops, matches!(connection, Connection::Node(_)), printer);
+        print_streams(&streams, printer);
     }
     let wrong = hops.iter().any(|hop| matches!(hop.state.as_str(), "failed" | "stale") || hop.missing != 0);
     Ok(if wrong { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })
@@ -53,6 +56,37 @@ fn print(hops: &[HopRow], running: bool, printer: &Printer) {
     if !running {
         printer.remark(format!("{FAINT}no node runs this project: lag in the log is unknown{FAINT:#}"));
     }
+}
+
+/// The streams: how far event time is, what holds it back, what waits.
+fn print_streams(streams: &[StreamRow], printer: &Printer) {
+    if streams.is_empty() {
+        return;
+    }
+    let header = ["stream", "watermark", "behind", "held back by", "waiting", "late", "state"];
+    let mut table = plain_table(header.map(str::to_owned));
+    let unknown = || "–".to_owned();
+    for stream in streams {
+        let held =
+            stream.held_by_input.as_ref().map_or_else(unknown, |input| match stream.held_by_partition {
+                Some(partition) => format!("{input}/{partition}"),
+                None => format!("{input} (no rows yet)"),
+            });
+        let late = match stream.ahead {
+            0 => stream.late.to_string(),
+            ahead => format!("{} ({ahead} ahead of the clock)", stream.late),
+        };
+        table.add_row([
+            stream.dataset.clone(),
+            stream.watermark.map_or_else(unknown, |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
+            stream.watermark_lag_seconds.map_or_else(unknown, age),
+            held,
+            stream.lag_records.map_or_else(unknown, |records| format!("{records} records")),
+            late,
+            format!("{} rows, {} bytes", stream.state_rows, stream.state_bytes),
+        ]);
+    }
+    printer.line(table);
 }
 
 fn explain(hop: &HopRow, printer: &Printer) {

@@ -55,7 +55,7 @@ async fn tables_are_split_by_what_is_derived_from_a_column() {
         PartitionField { column: "ts".into(), transform: PartitionTransform::Day },
     ];
     dataset.event_time =
-        Some(EventTime { column: "ts".into(), watermark: Duration::ZERO, late: LatePolicy::Reopen });
+        Some(EventTime { column: "ts".into(), watermark: Duration::ZERO, idle_after: None, late: LatePolicy::Reopen });
     let world = World::new(dataset).await;
     world
         .post_lines(&[

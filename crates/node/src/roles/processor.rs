@@ -113,6 +113,7 @@ impl Processor {
             hop: facts.hop,
             first_run: facts.first_run,
             definition_changed: facts.definition_changed,
+            time_passed: facts.wake_at.is_some_and(|at| at <= self.clock.now()),
             running,
             failures: facts.failures,
             finished_at: facts.finished_at,

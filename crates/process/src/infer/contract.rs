@@ -43,7 +43,9 @@ pub(super) fn columns(dataset: &Dataset, query: &Query, plan: &LogicalPlan) -> (
 fn named_columns(dataset: &Dataset, columns: &[Column]) -> Vec<Fault> {
     let key = dataset.key.iter().map(|name| ("key", name));
     let partitions = dataset.partition_by.iter().map(|field| ("partition_by", &field.column));
-    let event_time = dataset.event_time.iter().map(|event_time| ("event_time", &event_time.column));
+    // Of a stream it is a column of the inputs.
+    let own_time = dataset.event_time.as_ref().filter(|_| !dataset.streams());
+    let event_time = own_time.iter().map(|event_time| ("event_time", &event_time.column));
     let mut faults = Vec::new();
     for (setting, name) in key.chain(partitions).chain(event_time) {
         if columns.iter().any(|column| column.name == *name) {

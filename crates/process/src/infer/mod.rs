@@ -21,7 +21,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use flowline_lake::arrow_types;
-use flowline_model::{Column, Dataset, DatasetName, Origin, Plan, SqlOrigin};
+use flowline_model::{Column, Dataset, DatasetName, Materialization, Origin, Plan, SqlOrigin};
 
 use crate::CATALOG;
 use crate::engine::base::{base_state, empty_catalogs};
@@ -29,7 +29,7 @@ use crate::error::words;
 use crate::graph::Graph;
 use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::parse_query;
-use crate::upkeep;
+use crate::{stream, upkeep};
 
 pub(crate) use diagnose::{Unplanned, plan_statement};
 
@@ -193,8 +193,14 @@ fn refused(
     logical: &LogicalPlan,
 ) -> Option<Fault> {
     let landed = |name: &DatasetName| plan.dataset(name).is_some_and(Dataset::landed);
-    match upkeep::decide(dataset, logical, sql.materialization, &landed) {
-        Ok(Ok(_)) => None,
+    let decided = match sql.materialization {
+        Materialization::Stream => {
+            stream::decide(dataset, sql, logical, &|name| plan.dataset(name)).map(|decided| decided.map(drop))
+        }
+        mode => upkeep::decide(dataset, logical, mode, &landed).map(|decided| decided.map(drop)),
+    };
+    match decided {
+        Ok(Ok(())) => None,
         Ok(Err(refusal)) => Some(match refusal.function.clone() {
             Some(name) => {
                 refusal.at(diagnose::place_of_function(&Statement::Query(query), &name)).into_fault()

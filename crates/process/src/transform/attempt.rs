@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::Statement;
 use flowline_lake::{
     CommitMode, LakeError, StagedFiles, StagedMerge, Table, TableId, TableSpec, arrow_types,
 };
-use flowline_model::{Column, Counts, Dataset, DatasetName, SqlOrigin};
+use flowline_model::{Column, Counts, Dataset, DatasetName, Materialization, SqlOrigin};
 
 use super::inputs::Input;
 use super::standing::Standing;
@@ -23,11 +23,12 @@ use crate::engine::{Pins, Resolver};
 use crate::infer::{plan_statement, table_schema};
 use crate::problem::Fault;
 use crate::sql::parse_query;
+use crate::stream::{self, StreamPlan, StreamRun, StreamState};
 use crate::upkeep::{self, Hop};
 use crate::{ProcessError, QueryEngine};
 
 /// What a try works on.
-pub(super) struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     pub engine: &'a QueryEngine,
     pub dataset: &'a Dataset,
     pub sql: &'a SqlOrigin,
@@ -37,10 +38,12 @@ pub(super) struct Attempt<'a> {
     pub inputs: &'a [Input],
     /// Compute everything, since following the changes failed for good (files that are gone).
     pub rebuild: bool,
+    /// Compute what closes behind this time again, microseconds: a stream is replayed.
+    pub replay_from: Option<i64>,
 }
 
 /// Rows that wait for their commit.
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     /// What the commit does.
     pub change: Change,
     /// In which way the table is brought up, and why.
@@ -49,10 +52,12 @@ pub(super) struct Prepared {
     pub counts: Counts,
     /// The newest event time among the rows.
     pub event_time_max: Option<DateTime<Utc>>,
+    /// For a stream: how far event time has come with these rows.
+    pub stream: Option<StreamState>,
 }
 
 /// What a commit does to the table.
-pub(super) enum Change {
+pub(crate) enum Change {
     /// The rows meet those that are there in this mode.
     Files(StagedFiles, CommitMode),
     /// The rows replace those with the same key.
@@ -67,15 +72,53 @@ impl Attempt<'_> {
         let versions = self.inputs.iter().map(|input| (input.dataset.clone(), input.version)).collect();
         let resolver = Resolver::new(self.engine.clone(), Pins::Versions(versions));
         let state = self.engine.state_with(&resolver);
-        let hop = self.hop(&state).await?;
-        let known = |input: &Input| touched::partitions_known(self.engine, &hop, input);
+        let plan = self.plan(&state).await?;
+        if self.sql.materialization == Materialization::Stream {
+            return self.stream(&state, &resolver, &plan).await;
+        }
+        let landed = |name: &DatasetName| self.declared(name).is_some_and(Dataset::landed);
+        let hop = upkeep::decide(self.dataset, &plan, self.sql.materialization, &landed)?;
+        let hop = hop.map_err(|refusal| self.wrong(refusal.into_fault()))?;
+        self.follow(&state, &resolver, &hop).await
+    }
+
+    async fn stream(
+        &self,
+        state: &SessionState,
+        resolver: &Arc<Resolver>,
+        plan: &LogicalPlan,
+    ) -> Result<Option<Prepared>, ProcessError> {
+        let now = self.engine.clock().now();
+        let decided = stream::decide(self.dataset, self.sql, plan, &|name| self.declared(name))?;
+        match decided.map_err(|refusal| self.wrong(refusal.into_fault()))? {
+            StreamPlan::Windows(query) => {
+                StreamRun { attempt: self, state, resolver, query: &query, now }.prepare().await
+            }
+            StreamPlan::Followed(hop) => {
+                let Some(mut prepared) = self.follow(state, resolver, &hop).await? else { return Ok(None) };
+                prepared.stream = Some(stream::clocks_of(self, state, now).await?);
+                Ok(Some(prepared))
+            }
+        }
+    }
+
+    /// Follows the changes of the inputs, row by row, key by key or partition by partition, or computes everything.
+    async fn follow(
+        &self,
+        state: &SessionState,
+        resolver: &Arc<Resolver>,
+        hop: &Hop,
+    ) -> Result<Option<Prepared>, ProcessError> {
+        let known = |input: &Input| touched::partitions_known(self.engine, hop, input);
         let decided = if self.rebuild {
             Strategy::Rebuild("following the changes failed".to_owned())
+        } else if self.replay_from.is_some() {
+            Strategy::Rebuild("it is replayed".to_owned())
         } else {
-            strategy(&hop, self.definition, self.standing, self.inputs, &known)
+            strategy(hop, self.definition, self.standing, self.inputs, &known)
         };
         let meters: Vec<_> = hop.scans.iter().map(|_| Arc::default()).collect();
-        let work = Work { attempt: self, state: &state, resolver: &resolver, hop: &hop, meters: &meters };
+        let work = Work { attempt: self, state, resolver, hop, meters: &meters };
         match decided {
             Strategy::Nothing => Ok(None),
             Strategy::Rebuild(why) => work.rebuild(why).await.map(Some),
@@ -86,24 +129,28 @@ impl Attempt<'_> {
         }
     }
 
-    /// The query planned over the inputs at the versions of this run, and how its table is kept up.
-    async fn hop(&self, state: &SessionState) -> Result<Hop, ProcessError> {
-        let wrong = |fault: Fault| ProcessError::Project(vec![fault.of(self.dataset, self.sql)]);
-        let query = parse_query(&self.sql.text).map_err(wrong)?;
+    /// The query planned over the inputs at the versions of this run.
+    async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, ProcessError> {
+        let query = parse_query(&self.sql.text).map_err(|fault| self.wrong(fault))?;
         let planned = plan_statement(state, Statement::Query(query)).await;
-        let plan = planned.map_err(|unplanned| unplanned.of_dataset(self.dataset, self.sql))?;
-        let landed = |name: &DatasetName| self.engine.project().dataset(name).is_some_and(Dataset::landed);
-        upkeep::decide(self.dataset, &plan, self.sql.materialization, &landed)?
-            .map_err(|refusal| wrong(refusal.into_fault()))
+        planned.map_err(|unplanned| unplanned.of_dataset(self.dataset, self.sql))
+    }
+
+    fn wrong(&self, fault: Fault) -> ProcessError {
+        ProcessError::Project(vec![fault.of(self.dataset, self.sql)])
+    }
+
+    fn declared(&self, name: &DatasetName) -> Option<&Dataset> {
+        self.engine.project().dataset(name)
     }
 
     /// The table that is brought up.
-    pub(super) fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table {
         self.engine.lake().table(TableId::of(self.dataset))
     }
 
     /// What it should look like.
-    pub(super) fn spec(&self) -> TableSpec {
+    pub(crate) fn spec(&self) -> TableSpec {
         TableSpec {
             schema: table_schema(self.dataset, self.columns),
             partition_columns: arrow_types::partition_columns(self.dataset),
@@ -112,12 +159,12 @@ impl Attempt<'_> {
     }
 
     /// An error of the lake while something was done with the table.
-    pub(super) fn failed(&self, doing: &str) -> impl FnOnce(LakeError) -> ProcessError {
+    pub(crate) fn failed(&self, doing: &str) -> impl FnOnce(LakeError) -> ProcessError {
         ProcessError::lake(format!("{doing} `{}`", self.dataset.name))
     }
 
     /// The input of this name.
-    pub(super) fn input(&self, dataset: &DatasetName) -> Option<&Input> {
+    pub(crate) fn input(&self, dataset: &DatasetName) -> Option<&Input> {
         self.inputs.iter().find(|input| input.dataset == *dataset)
     }
 }

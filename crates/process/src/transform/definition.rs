@@ -1,6 +1,6 @@
 //! What a transform is, in one short text: when it is another, what was computed before no longer counts.
 
-use flowline_model::{Column, Dataset, DatasetName, Origin, Plan};
+use flowline_model::{Column, Dataset, DatasetName, Materialization, Origin, Plan};
 use sha2::{Digest, Sha256};
 
 use crate::Graph;
@@ -21,6 +21,9 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
     if let Origin::Sql(sql) = &dataset.origin {
         add("sql", &sql.text);
         add("materialization", sql.materialization.as_str());
+        if sql.materialization == Materialization::Stream {
+            add("emit", sql.emit.as_str());
+        }
     }
     for view in
         graph.upstream(&dataset.name).iter().filter_map(|name| in_between(plan, graph, &dataset.name, name))

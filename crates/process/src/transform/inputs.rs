@@ -8,7 +8,7 @@ use crate::{ProcessError, QueryEngine};
 
 /// One input of a run.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// The dataset.
     pub dataset: DatasetName,
     /// Its table.

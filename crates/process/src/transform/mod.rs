@@ -32,9 +32,17 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::stream::patience;
 use crate::{ProcessError, QueryEngine};
 use run::Running;
 use standing::{Standing, info_of, standing};
+
+pub(crate) use attempt::{Attempt, Change, Prepared};
+pub(crate) use inputs::Input;
+pub(crate) use rows::output;
+pub(crate) use standing::last_standing;
+pub(crate) use touched::named;
+pub(crate) use work::WRITER;
 
 /// One input of a hop, and how far the hop has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +70,8 @@ pub struct HopFacts {
     pub finished_at: Option<DateTime<Utc>>,
     /// Runs that failed since the last one that did not.
     pub failures: u32,
+    /// For a stream: when event time moves on although nothing new comes, since an input is idle.
+    pub wake_at: Option<DateTime<Utc>>,
 }
 
 /// Runs transforms. Cheap to clone.
@@ -199,7 +209,10 @@ impl Transformer {
                 let consumed = memory.standing.consumed.get(input).copied();
                 inputs.push(InputFacts { dataset: input.clone(), version, consumed });
             }
+            let dataset = self.hop(name)?.0;
+            let stream = memory.standing.stream.as_ref();
             facts.push(HopFacts {
+                wake_at: stream.and_then(|stream| stream.wake_at(patience(dataset))),
                 hop: name.clone(),
                 inputs,
                 first_run: memory.standing.transaction.is_none(),
@@ -270,11 +283,39 @@ impl Transformer {
         trigger: &str,
         cancel: &CancellationToken,
     ) -> Result<Run, ProcessError> {
+        self.run_from(hop, trigger, None, cancel).await
+    }
+
+    /// Computes again what a stream wrote behind a time, from the rows that its inputs hold now, and puts it in the
+    /// place of what is there in one commit. Where the query does not say of its rows which window they are of, the
+    /// whole table is computed again. The returned run is as that of [`Transformer::run`].
+    ///
+    /// # Errors
+    /// [`ProcessError::NoStream`] for a dataset that is none.
+    pub async fn replay(
+        &self,
+        stream: &DatasetName,
+        from: DateTime<Utc>,
+        cancel: &CancellationToken,
+    ) -> Result<Run, ProcessError> {
+        if !self.engine().project().dataset(stream).is_some_and(Dataset::streams) {
+            return Err(ProcessError::NoStream(stream.clone()));
+        }
+        self.run_from(stream, "replay", Some(from.timestamp_micros()), cancel).await
+    }
+
+    async fn run_from(
+        &self,
+        hop: &DatasetName,
+        trigger: &str,
+        replay_from: Option<i64>,
+        cancel: &CancellationToken,
+    ) -> Result<Run, ProcessError> {
         let (dataset, sql) = self.hop(hop)?;
         let turn = Arc::clone(self.inner.turns.lock().entry(hop.clone()).or_default());
         let _turn = turn.lock().await;
         let definition = self.definition(hop).await?;
-        let running = Running { transformer: self, dataset, sql, definition, cancel };
+        let running = Running { transformer: self, dataset, sql, definition, cancel, replay_from };
         let ended = running.run(trigger).instrument(tracing::info_span!("transform", %hop)).await;
         let mut memory = self.inner.memory.lock();
         match ended {

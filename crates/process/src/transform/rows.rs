@@ -80,7 +80,7 @@ pub(super) fn together(plans: Vec<LogicalPlan>) -> Result<Option<LogicalPlan>> {
 
 /// The query's rows as the table keeps them: the contract's columns in their types, and the partition columns that
 /// are derived from them; then the stamps, when the query has them.
-pub(super) fn output(plan: LogicalPlan, dataset: &Dataset, columns: &[Column]) -> Result<LogicalPlan> {
+pub(crate) fn output(plan: LogicalPlan, dataset: &Dataset, columns: &[Column]) -> Result<LogicalPlan> {
     let mut exprs = columns_as(&plan, columns)?;
     for field in &dataset.partition_by {
         let name = field.partition_column();

@@ -24,6 +24,8 @@ pub(super) struct Running<'a> {
     pub sql: &'a SqlOrigin,
     pub definition: String,
     pub cancel: &'a CancellationToken,
+    /// What closes behind this time is computed again, microseconds: a stream is replayed.
+    pub replay_from: Option<i64>,
 }
 
 /// A run that is over, and where it leaves the table.
@@ -155,8 +157,10 @@ impl Running<'_> {
             }
             Found::Prepared(prepared) => {
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
+                let stream = prepared.stream.clone();
                 let transaction = self.commit(&mut run, &standing, *prepared).await?;
                 let mut standing = advanced(standing, &inputs);
+                standing.stream = stream;
                 standing.transaction = Some(transaction);
                 standing.definition = Some(self.definition.clone());
                 standing.run = Some(run.clone());
@@ -189,6 +193,7 @@ impl Running<'_> {
             standing: &standing,
             inputs: &inputs,
             rebuild: rebuild && standing.transaction.is_some(),
+            replay_from: self.replay_from,
         };
         let found = match on_large_stack(attempt.prepare()).await? {
             None => Found::Nothing(Counts::default()),
@@ -206,11 +211,11 @@ impl Running<'_> {
         prepared: Prepared,
     ) -> Result<i64, ProcessError> {
         let clock = self.transformer.clock();
-        let Prepared { change, how, counts, event_time_max } = prepared;
+        let Prepared { change, how, counts, event_time_max, stream } = prepared;
         run.counts = counts;
         run.finished_at = Some(clock.now());
         let transaction = standing.transaction.map_or(0, |transaction| transaction + 1);
-        let info = CommitInfo { run: run.clone(), definition: self.definition.clone(), how };
+        let info = CommitInfo { run: run.clone(), definition: self.definition.clone(), how, stream };
         let table = self.transformer.engine().lake().table(TableId::of(self.dataset));
         let commit = |staged, mode, operation| {
             Ok::<_, ProcessError>(TableCommit {
@@ -273,8 +278,12 @@ enum Found {
 }
 
 /// A commit that adds no row and changes none only moves a position, which the ledger does as well. But a table that
-/// is computed as a whole is committed even when it has no rows: so it comes to be, and loses the rows it had.
+/// is computed as a whole is committed even when it has no rows: so it comes to be, and loses the rows it had. And how
+/// far event time has come stands in the commits of a stream alone.
 fn worth_a_commit(prepared: &Prepared) -> bool {
+    if prepared.stream.is_some() {
+        return true;
+    }
     match &prepared.change {
         Change::Files(staged, flowline_lake::CommitMode::Append) => !staged.is_empty(),
         Change::Merge(merge) => merge.rows() > 0,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ProcessError;
+use crate::stream::StreamState;
 
 /// The application id under which a transform commits.
 pub(super) fn app_id(dataset: &DatasetName) -> String {
@@ -26,11 +27,14 @@ pub(super) struct CommitInfo {
     pub definition: String,
     /// In which way the table was brought up, and why.
     pub how: String,
+    /// For a stream: how far event time has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamState>,
 }
 
 /// How far a transform's table is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// The version of the transform's transactions; none before its first commit.
     pub transaction: Option<i64>,
     /// The fingerprint that the table was computed with.
@@ -39,6 +43,8 @@ pub(super) struct Standing {
     pub consumed: BTreeMap<DatasetName, i64>,
     /// The last run that committed.
     pub run: Option<Run>,
+    /// For a stream: how far event time has come.
+    pub stream: Option<StreamState>,
 }
 
 /// Commits of others (compaction) that are looked through for the last one of the transform.
@@ -65,6 +71,7 @@ pub(super) async fn standing(
     standing.consumed = consumed(&info.run);
     standing.definition = Some(info.definition);
     standing.run = Some(info.run);
+    standing.stream = info.stream;
     if ledger_is_ours(ledger, hop, version).await? {
         for position in ledger.positions(Some(hop)).await? {
             if let Ok(input) = position.input.parse() {
@@ -74,6 +81,18 @@ pub(super) async fn standing(
         }
     }
     Ok(standing)
+}
+
+/// The versions that a table has read and how far event time has come in it, from its own commits alone.
+pub(crate) async fn last_standing(
+    table: &Table,
+    hop: &DatasetName,
+) -> Result<Option<(BTreeMap<DatasetName, i64>, Option<StreamState>)>, ProcessError> {
+    let version = table.refresh().await;
+    if version.map_err(ProcessError::lake(format!("reading the state of `{hop}`")))?.is_none() {
+        return Ok(None);
+    }
+    Ok(last_info(table, hop).await?.map(|info| (consumed(&info.run), info.stream)))
 }
 
 /// Whether the ledger's positions may be ahead of the table for a good reason (a run found nothing to do), and not

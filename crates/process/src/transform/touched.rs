@@ -20,7 +20,7 @@ use crate::upkeep::{Follow, Hop, partition_term};
 use crate::{ProcessError, QueryEngine};
 
 /// A column by its name alone.
-pub(super) fn named(name: &str) -> Expr {
+pub(crate) fn named(name: &str) -> Expr {
     Expr::Column(ColumnRef::new_unqualified(name))
 }
 

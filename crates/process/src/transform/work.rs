@@ -29,7 +29,8 @@ const KEYS_MAX: usize = 1_000_000;
 /// Keys of which some may have no row any more are removed by a condition that names each of them.
 const REMOVED_KEYS_MAX: usize = 1_000;
 
-const WRITER: WriterOptions = WriterOptions {
+/// How the rows of transforms are written.
+pub(crate) const WRITER: WriterOptions = WriterOptions {
     target_file_bytes: 128 << 20,
     open_files_max: 32,
     memory_bytes_max: 96 << 20,
@@ -87,7 +88,13 @@ impl Work<'_> {
         let mut counts = self.counts(&ran, staged.rows(), staged.bytes(), self.hop.reshapes);
         counts.bytes_read = self.bytes_of_inputs().await;
         let change = Change::Files(staged, CommitMode::OverwriteWith(spec));
-        Ok(Prepared { change, how: format!("rebuild: {why}"), counts, event_time_max: ran.event_time_max })
+        Ok(Prepared {
+            change,
+            how: format!("rebuild: {why}"),
+            counts,
+            event_time_max: ran.event_time_max,
+            stream: None,
+        })
     }
 
     /// Only what changed, and what it affects.
@@ -109,7 +116,13 @@ impl Work<'_> {
         let counts = self.counts_of_added(&ran, staged.rows(), staged.bytes());
         let how = "append".to_owned();
         let change = Change::Files(staged, CommitMode::Append);
-        Ok(Followed::prepared(Prepared { change, how, counts, event_time_max: ran.event_time_max }))
+        Ok(Followed::prepared(Prepared {
+            change,
+            how,
+            counts,
+            event_time_max: ran.event_time_max,
+            stream: None,
+        }))
     }
 
     async fn merge_new(&self, precedence: &Precedence) -> Result<Followed, ProcessError> {
@@ -128,6 +141,7 @@ impl Work<'_> {
             how,
             counts,
             event_time_max: ran.event_time_max,
+            stream: None,
         }))
     }
 
@@ -148,7 +162,13 @@ impl Work<'_> {
         counts.bytes_read = self.bytes_added();
         let how = format!("partition: {}", shown(&partitions));
         let change = Change::Files(staged, CommitMode::ReplacePartitions(partitions));
-        Ok(Followed::prepared(Prepared { change, how, counts, event_time_max: ran.event_time_max }))
+        Ok(Followed::prepared(Prepared {
+            change,
+            how,
+            counts,
+            event_time_max: ran.event_time_max,
+            stream: None,
+        }))
     }
 
     async fn merge_affected(&self, vanishes: bool) -> Result<Followed, ProcessError> {
@@ -177,7 +197,13 @@ impl Work<'_> {
         };
         let mut counts = self.counts(&ran, rows, bytes, true);
         counts.bytes_read = self.bytes_added();
-        Ok(Followed::prepared(Prepared { change, how, counts, event_time_max: ran.event_time_max }))
+        Ok(Followed::prepared(Prepared {
+            change,
+            how,
+            counts,
+            event_time_max: ran.event_time_max,
+            stream: None,
+        }))
     }
 
     /// The query, with the columns that its order of precedence needs.

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use super::refuse::Refusal;
 
 /// Refuses functions whose value depends on when or how they are called.
-pub(super) fn same_every_time(plan: &LogicalPlan) -> Result<(), Refusal> {
+pub(crate) fn same_every_time(plan: &LogicalPlan) -> Result<(), Refusal> {
     let mut found = None;
     let _ = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {

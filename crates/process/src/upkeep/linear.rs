@@ -71,7 +71,7 @@ fn subqueries(plan: &LogicalPlan, obstacle: Option<Obstacle>, found: &mut [Optio
 }
 
 /// What a node is called in a message.
-pub(super) fn name(plan: &LogicalPlan) -> &'static str {
+pub(crate) fn name(plan: &LogicalPlan) -> &'static str {
     match plan {
         LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.is_empty() => "DISTINCT or GROUP BY",
         LogicalPlan::Aggregate(_) => "an aggregate",

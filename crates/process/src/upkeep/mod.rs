@@ -22,9 +22,12 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use flowline_model::{Dataset, DatasetName, Materialization, PartitionField, PartitionTransform};
 
+pub(crate) use fixed::same_every_time;
+pub(crate) use linear::name;
 pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
-pub(crate) use refuse::Refusal;
-pub(crate) use scans::{bind, only_branches_with};
+pub(crate) use refuse::{Obstacle, Refusal, no_sort_or_limit};
+pub(crate) use scans::{bind, number, number_of, only_branches_with, scans_below};
+pub(crate) use trace::{equal_pairs, not_unnested};
 
 /// How one mention of a dataset in a query is followed when the dataset grows.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +103,7 @@ struct Question<'a> {
 impl Question<'_> {
     fn decide(&self, mode: Materialization) -> Decided {
         match mode {
-            Materialization::View | Materialization::Full => {
+            Materialization::View | Materialization::Full | Materialization::Stream => {
                 Ok((Upkeep::Full, vec![Follow::Rebuilds; self.scans.len()]))
             }
             Materialization::Append => self.append(),

@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
 
 /// What in a query keeps the rows of a scan from being followed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Obstacle {
+pub(crate) struct Obstacle {
     /// `an aggregate (GROUP BY)`.
     pub what: &'static str,
     /// Where it is written, as far as the planner tells.
@@ -51,7 +51,7 @@ fn place_of_exprs(exprs: &[Expr]) -> Option<Place> {
 }
 
 impl Refusal {
-    fn new(message: String) -> Self {
+    pub(crate) fn new(message: String) -> Self {
         Self { message, hint: None, place: None, function: None }
     }
 
@@ -60,7 +60,13 @@ impl Refusal {
         self
     }
 
-    pub(super) fn or_hint(mut self, hint: String) -> Self {
+    /// The same refusal with another hint.
+    pub(crate) fn instead(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
+    pub(crate) fn or_hint(mut self, hint: String) -> Self {
         self.hint.get_or_insert(hint);
         self
     }
@@ -138,7 +144,7 @@ impl Refusal {
 }
 
 /// Refuses what picks from all rows or sorts them.
-pub(super) fn no_sort_or_limit(plan: &LogicalPlan) -> Result<(), Refusal> {
+pub(crate) fn no_sort_or_limit(plan: &LogicalPlan) -> Result<(), Refusal> {
     let mut refusal = None;
     let _ = plan.apply_with_subqueries(|node| {
         let what = match node {

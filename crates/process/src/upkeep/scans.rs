@@ -28,7 +28,7 @@ impl TableSource for Numbered {
 }
 
 /// Numbers the scans of datasets in a plan, those of subqueries among them, and names the dataset of each.
-pub(super) fn number(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<DatasetName>)> {
+pub(crate) fn number(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<DatasetName>)> {
     let mut datasets = Vec::new();
     let plan = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) => match dataset_of(&scan) {
@@ -49,7 +49,7 @@ fn dataset_of(scan: &TableScan) -> Option<DatasetName> {
 }
 
 /// The number of a scan; none for a scan of something that is no dataset.
-pub(super) fn number_of(scan: &TableScan) -> Option<usize> {
+pub(crate) fn number_of(scan: &TableScan) -> Option<usize> {
     scan.source.downcast_ref::<Numbered>().map(|source| source.number)
 }
 

@@ -144,7 +144,7 @@ fn through_window(window: &Window, terms: &[Expr]) -> Option<Vec<Expr>> {
     partitioned.then_some(terms)
 }
 
-fn not_unnested(unnest: &Unnest, index: usize) -> Option<Expr> {
+pub(crate) fn not_unnested(unnest: &Unnest, index: usize) -> Option<Expr> {
     let from = *unnest.dependency_indices.get(index)?;
     let taken_apart = unnest.list_type_columns.iter().any(|(list, _)| *list == from)
         || unnest.struct_type_columns.contains(&from);
@@ -185,7 +185,7 @@ fn through_join(join: &Join, terms: &[Expr], obstacle: &Obstacle) -> (Terms, Ter
 }
 
 /// The expressions that the join makes equal, of one type on both sides: left, right.
-fn equal_pairs(join: &Join) -> Vec<(Expr, Expr)> {
+pub(crate) fn equal_pairs(join: &Join) -> Vec<(Expr, Expr)> {
     let (left, right) = (join.left.schema(), join.right.schema());
     let mut pairs = join.on.clone();
     for part in join.filter.iter().flat_map(utils::split_conjunction) {

@@ -6,6 +6,8 @@ mod differential;
 mod exactly_once;
 mod queries;
 mod slt;
+mod stream;
 mod support;
 mod transforms;
 mod upkeep;
+mod windows;

@@ -29,6 +29,13 @@ pub(crate) struct DatasetFile {
     /// For `source: sql`: how the table follows the query.
     #[schemars(extend("default" = "view"))]
     pub materialize: Option<MaterializeWord>,
+    /// For `source: sql`: `stream` follows event time: the rows of a window are written when the watermark has passed
+    /// its end. Needs `event_time`; `materialize` has no meaning then.
+    #[schemars(extend("default" = "batch"))]
+    pub mode: Option<ModeWord>,
+    /// For `mode: stream`: when the rows of a window are written.
+    #[schemars(extend("default" = "on_close"))]
+    pub emit: Option<EmitWord>,
     /// For `source: sql`: the query, unless it stands in a file of the same name that ends in `.sql`.
     pub sql: Option<String>,
     /// The contract: the columns in order. A received field that is not among them is kept in `_extra`. With
@@ -152,6 +159,26 @@ pub(crate) enum MaterializeWord {
     Merge,
 }
 
+/// Whether a query follows versions of its inputs or the time of their records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ModeWord {
+    /// The table follows the inputs as `materialize` says.
+    Batch,
+    /// The table follows event time.
+    Stream,
+}
+
+/// When a stream writes the rows of a window.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EmitWord {
+    /// Once, when the watermark has passed its end.
+    OnClose,
+    /// Each time that rows of it arrive; what was written of it before is replaced.
+    OnChange,
+}
+
 /// The rule that changes of the columns must follow.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -197,11 +224,14 @@ pub(crate) struct ColumnFile {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventTimeFile {
-    /// The column that says when: a timestamp or a date.
+    /// The column that says when: a timestamp or a date. With `mode: stream`, a column of the inputs.
     pub column: Written<ColumnName>,
     /// How much disorder is waited for.
     #[schemars(extend("default" = defaults::WATERMARK))]
     pub watermark: Option<Written<DurationText>>,
+    /// For `mode: stream`: a partition of an input without new records for this long holds the watermark back no
+    /// longer. Without it, one producer that stops keeps every window open.
+    pub idle_after: Option<Written<DurationText>>,
     /// What becomes of a record that comes later than that; each is counted.
     #[schemars(extend("default" = "reopen"))]
     pub late: Option<LateWord>,

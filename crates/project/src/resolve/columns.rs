@@ -7,7 +7,7 @@ use flowline_model::{Column, ColumnType, EventTime, LatePolicy, PartitionField, 
 use super::default_of;
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{ColumnFile, DatasetFile, LateWord};
+use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::DurationText;
@@ -132,7 +132,10 @@ impl<'a> Columns<'a> {
     pub fn event_time(&mut self, content: &DatasetFile, report: &mut Report) -> Option<EventTime> {
         let written = content.event_time.as_ref()?;
         let (name, pointer) = (&written.column.0, "/event_time/column");
-        if let Some(column) = self.find(pointer, name, report)
+        // Of a stream it is a column of the inputs, which are known when the SQL is looked at.
+        let own = content.mode != Some(ModeWord::Stream);
+        if own
+            && let Some(column) = self.find(pointer, name, report)
             && !is_temporal(&column.data_type)
         {
             let message = format!("`{name}` is {} and cannot say when a record happened", column.data_type);
@@ -157,6 +160,7 @@ impl<'a> Columns<'a> {
                 .watermark
                 .as_ref()
                 .map_or_else(|| default_of::<DurationText>(defaults::WATERMARK), |text| text.0),
+            idle_after: written.idle_after.as_ref().map(|text| text.0),
             late: match written.late.unwrap_or(LateWord::Reopen) {
                 LateWord::Reopen => LatePolicy::Reopen,
                 LateWord::Quarantine => LatePolicy::Quarantine,

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use flowline_model::{FileFormat, FilesOrigin, HttpOrigin, Materialization, Origin, SqlOrigin, Validation};
+use flowline_model::{
+    Emit, FileFormat, FilesOrigin, HttpOrigin, Materialization, Origin, SqlOrigin, Validation,
+};
 
 use super::dataset::DatasetScope;
 use super::{default_of, storage_url};
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{self, DatasetFile, FormatWord, MaterializeWord, ValidateWord};
+use crate::files::{self, DatasetFile, EmitWord, FormatWord, MaterializeWord, ModeWord, ValidateWord};
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::{DurationText, GlobText, LakeUrl, Lexical, Variable, Written};
 use crate::yaml::{Data, Place};
@@ -63,6 +65,10 @@ pub(super) fn resolve_origin(
                 line,
                 indent,
                 materialization: materialization(content),
+                emit: match content.emit {
+                    Some(EmitWord::OnChange) => Emit::OnChange,
+                    Some(EmitWord::OnClose) | None => Emit::OnClose,
+                },
                 timeout,
                 attempts_max: attempts_max.unwrap_or(defaults::ATTEMPTS_MAX),
             }))
@@ -103,6 +109,13 @@ fn check_landed(
             Problem::error(Code::Conflict, format!("`materialize` has no meaning for `source: {source}`"));
         report.at_key(file, "/materialize", problem.hint(for_sql));
     }
+    for (key, given) in [("mode", content.mode.is_some()), ("emit", content.emit.is_some())] {
+        if given {
+            let message = format!("`{key}` has no meaning for `source: {source}`");
+            let problem = Problem::error(Code::Conflict, message);
+            report.at_key(file, &format!("/{key}"), problem.hint(for_sql));
+        }
+    }
     if sql.inline.is_some() {
         let problem = Problem::error(Code::Conflict, format!("`sql` has no meaning for `source: {source}`"));
         report.at_key(file, "/sql", problem.hint(for_sql));
@@ -122,6 +135,14 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     if content.landing.is_some() {
         let problem = Problem::error(Code::Conflict, "`landing` has no meaning for `source: sql`");
         report.at_key(file, "/landing", problem.hint("it belongs to `source: http` and `source: files`"));
+    }
+    if content.mode == Some(ModeWord::Stream) {
+        check_stream(file, content, report);
+        return;
+    }
+    if content.emit.is_some() {
+        let problem = Problem::error(Code::Conflict, "`emit` has no meaning without `mode: stream`");
+        report.at_key(file, "/emit", problem.hint("remove it, or add `mode: stream`"));
     }
     match content.materialize.unwrap_or(MaterializeWord::View) {
         MaterializeWord::Merge if content.key.0.is_empty() => {
@@ -149,6 +170,24 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
             );
         }
         _ => {}
+    }
+}
+
+/// What goes with a stream.
+fn check_stream(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
+    if content.materialize.is_some() {
+        let problem = Problem::error(Code::Conflict, "`materialize` has no meaning for `mode: stream`");
+        report.at_key(file, "/materialize", problem.hint("remove it: a stream writes rows as `emit` says"));
+    }
+    if content.event_time.is_none() {
+        let problem = Problem::error(Code::MissingKey, "`mode: stream` needs `event_time`");
+        report.at_value(
+            file,
+            "/mode",
+            problem.hint(
+                "say which column of the inputs is the time: `event_time: { column: ts, watermark: 10s }`",
+            ),
+        );
     }
 }
 
@@ -211,6 +250,9 @@ fn inline_place(file: &SourceFile, text: &str, source: &str) -> (u32, u32) {
 /// How the table follows the query. What lacks its key or partition was reported; it counts as `full`, so that whoever
 /// looks at the SQL does not find it again.
 fn materialization(content: &DatasetFile) -> Materialization {
+    if content.mode == Some(ModeWord::Stream) {
+        return Materialization::Stream;
+    }
     match content.materialize.unwrap_or(MaterializeWord::View) {
         MaterializeWord::View => Materialization::View,
         MaterializeWord::Append => Materialization::Append,

@@ -30,6 +30,7 @@ pub fn hop(of: &str, inputs: &[(&str, Option<i64>, Option<i64>)]) -> HopState {
         inputs: inputs.iter().map(input).collect(),
         first_run: false,
         definition_changed: false,
+        time_passed: false,
         running: false,
         failures: 0,
         finished_at: None,

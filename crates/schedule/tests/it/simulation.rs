@@ -52,6 +52,7 @@ impl Flow {
                 inputs: inputs.into_iter().map(input).collect(),
                 first_run: true,
                 definition_changed: false,
+                time_passed: false,
                 running: false,
                 failures: 0,
                 finished_at: None,

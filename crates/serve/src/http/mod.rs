@@ -16,6 +16,7 @@ pub(crate) mod problem;
 mod query;
 mod replay;
 mod server;
+mod streams;
 pub(crate) mod trace;
 
 use std::sync::Arc;
@@ -74,6 +75,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
         .route("/v1/datasets", get(facts::datasets))
         .route("/v1/quarantine/{dataset}", get(facts::quarantine))
         .route("/v1/quarantine/{dataset}/replay", post(replay::replay))
+        .route("/v1/streams/{dataset}/replay", post(streams::replay))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -37,6 +37,24 @@ pub(crate) fn landed_dataset(
     }
 }
 
+/// The stream of this name.
+///
+/// # Errors
+/// 404 with the nearest names, or saying that a dataset of this name is no stream.
+pub(crate) fn stream(plan: &Plan, name: Result<Path<String>, PathRejection>) -> Result<&Dataset, Problem> {
+    let name = path_name(name)?;
+    match find(plan, &name) {
+        Some(dataset) if dataset.streams() => Ok(dataset),
+        Some(dataset) => {
+            let detail = format!("`{}` is no stream: it has no `mode: stream`", dataset.name);
+            Err(Problem::new(StatusCode::NOT_FOUND, "no-stream", detail))
+        }
+        None => {
+            Err(unknown("stream", "unknown-dataset", &name, plan.datasets.iter().filter(|one| one.streams())))
+        }
+    }
+}
+
 /// 404 for a dataset that is not in the project, with the nearest names.
 pub(crate) fn unknown_dataset(plan: &Plan, name: &str) -> Problem {
     unknown("dataset", "unknown-dataset", name, plan.datasets.iter())

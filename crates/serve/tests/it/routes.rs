@@ -45,6 +45,7 @@ fn the_description_is_whole() {
         "/v1/datasets",
         "/v1/quarantine/{dataset}",
         "/v1/quarantine/{dataset}/replay",
+        "/v1/streams/{dataset}/replay",
         "/healthz",
         "/readyz",
         "/metrics",

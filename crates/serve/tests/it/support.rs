@@ -304,6 +304,7 @@ fn view(text: &str) -> Origin {
         line: 1,
         indent: 0,
         materialization: Materialization::View,
+        emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 1,
     })
@@ -371,21 +372,29 @@ impl Replay for NoReplay {
             let message = "the lander has the table".to_owned();
             return Err(ReplayError { kind: ErrorKind::Transient, message });
         }
-        let now = system_clock().now();
-        Ok(Run {
-            id: RunId::generate(),
-            hop: dataset.clone(),
-            kind: RunKind::Replay,
-            outcome: Outcome::Succeeded,
-            trigger: "replay".to_owned(),
-            inputs: Vec::new(),
-            counts: Counts { read: 3, written: 2, quarantined: 1, ..Counts::default() },
-            started_at: now,
-            finished_at: Some(now),
-            attempts: 1,
-            commit: None,
-            error: None,
-            trace_id: None,
-        })
+        Ok(replayed(dataset))
+    }
+
+    async fn replay_stream(&self, dataset: &DatasetName, _from: DateTime<Utc>) -> Result<Run, ReplayError> {
+        Ok(replayed(dataset))
+    }
+}
+
+fn replayed(dataset: &DatasetName) -> Run {
+    let now = system_clock().now();
+    Run {
+        id: RunId::generate(),
+        hop: dataset.clone(),
+        kind: RunKind::Replay,
+        outcome: Outcome::Succeeded,
+        trigger: "replay".to_owned(),
+        inputs: Vec::new(),
+        counts: Counts { read: 3, written: 2, quarantined: 1, ..Counts::default() },
+        started_at: now,
+        finished_at: Some(now),
+        attempts: 1,
+        commit: None,
+        error: None,
+        trace_id: None,
     }
 }

@@ -25,6 +25,7 @@ fn sql(name: &str, materialization: Materialization, inputs: &[&str]) -> Catalog
         line: 1,
         indent: 0,
         materialization,
+        emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
     });

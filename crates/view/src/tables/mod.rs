@@ -10,3 +10,5 @@ pub(crate) mod hops;
 pub(crate) mod positions;
 pub(crate) mod quarantine;
 pub(crate) mod runs;
+pub(crate) mod state;
+pub(crate) mod streams;

@@ -122,6 +122,7 @@ fn sql(name: &str, materialization: Materialization, input: &str) -> CatalogData
         line: 1,
         indent: 0,
         materialization,
+        emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
     });

@@ -5,7 +5,7 @@ pub mod world;
 use std::time::Duration;
 
 use flowline_model::{
-    Column, Dataset, EventTime, HttpOrigin, LandingSettings, LatePolicy, LogSettings, Materialization,
+    Column, Dataset, Emit, EventTime, HttpOrigin, LandingSettings, LatePolicy, LogSettings, Materialization,
     Origin, PartitionField, PartitionTransform, Plan, Slo, SqlOrigin, Validation, Zone,
 };
 
@@ -23,6 +23,7 @@ pub fn sql(name: &str, materialization: Materialization, text: &str) -> Dataset 
         line: 1,
         indent: 0,
         materialization,
+        emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
     });
@@ -47,6 +48,22 @@ fn dataset(name: &str, zone: Zone, origin: Origin, columns: &str) -> Dataset {
         landing: LandingSettings::default(),
         declared_in: format!("datasets/{}.yaml", name.replace('.', "/")),
     }
+}
+
+/// A stream over event time `ts`, with this much disorder waited for.
+pub fn stream(name: &str, delay: Duration, late: LatePolicy, text: &str) -> Dataset {
+    let mut dataset = sql(name, Materialization::Stream, text);
+    dataset.event_time =
+        Some(EventTime { column: "ts".to_owned(), watermark: delay, idle_after: None, late });
+    dataset
+}
+
+/// The same stream, with the rows of a window written whenever they change.
+pub fn on_change(mut dataset: Dataset) -> Dataset {
+    if let Origin::Sql(sql) = &mut dataset.origin {
+        sql.emit = Emit::OnChange;
+    }
+    dataset
 }
 
 /// Columns written `name type, name type!`.
@@ -114,6 +131,7 @@ impl Declare for Dataset {
         self.event_time = Some(EventTime {
             column: column.to_owned(),
             watermark: Duration::ZERO,
+            idle_after: None,
             late: LatePolicy::Reopen,
         });
         self

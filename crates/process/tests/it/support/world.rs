@@ -99,12 +99,24 @@ impl World {
 
     /// Lands rows, given as the rows of a SQL VALUES, one second after what was landed before.
     pub async fn land(&self, name: &str, values: &str) -> Committed {
-        self.clock.advance(Duration::from_secs(1));
+        self.land_in(name, 0, values).await
+    }
+
+    /// The same, into a partition of the log.
+    pub async fn land_in(&self, name: &str, partition: i32, values: &str) -> Committed {
         let dataset = self.dataset(name);
         let names: Vec<String> =
             dataset.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
         let sql = format!("select * from (values {values}) as t({})", names.join(", "));
         let rows = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
+        let rows = arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
+        self.land_batch(name, partition, rows).await
+    }
+
+    /// Lands these rows into a partition of the log.
+    pub async fn land_batch(&self, name: &str, partition: i32, rows: RecordBatch) -> Committed {
+        self.clock.advance(Duration::from_secs(1));
+        let dataset = self.dataset(name);
         let table = self.table(name);
         let spec = TableSpec {
             schema: arrow_types::landed_schema(dataset),
@@ -113,13 +125,11 @@ impl World {
         };
         table.ensure(&spec).await.unwrap();
         let mut writer = table.writer(WriterOptions::default()).await.unwrap();
-        for batch in rows {
-            writer.write(&self.stamped(dataset, &batch).await).await.unwrap();
-        }
+        writer.write(&self.stamped(dataset, partition, &rows).await).await.unwrap();
         table.commit(TableCommit::append(writer.finish().await.unwrap())).await.unwrap()
     }
 
-    async fn stamped(&self, dataset: &Dataset, batch: &RecordBatch) -> RecordBatch {
+    async fn stamped(&self, dataset: &Dataset, partition: i32, batch: &RecordBatch) -> RecordBatch {
         let first = self.offset.fetch_add(batch.num_rows() as i64, Ordering::Relaxed);
         let now = self.clock.now().timestamp_micros();
         let mut columns: Vec<String> = dataset
@@ -137,7 +147,7 @@ impl World {
         let instant = format!("arrow_cast({now}, 'Timestamp(µs, \"UTC\")')");
         columns.push("cast(null as varchar) as _extra".to_owned());
         columns.push(format!("{instant} as _ingested_at, {instant} as _received_at, 'http' as _source"));
-        columns.push(format!("arrow_cast(0, 'Int32') as _partition, {first} + arrow_cast(row_number() over (), 'Int64') as _offset"));
+        columns.push(format!("arrow_cast({partition}, 'Int32') as _partition, {first} + arrow_cast(row_number() over (), 'Int64') as _offset"));
         columns.push("'batch' as _batch, cast(null as varchar) as _trace".to_owned());
         for field in &dataset.partition_by {
             if field.partition_column() != field.column {
