@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use flowline_base::{ErrorKind, SharedClock};
 use flowline_land::ReplaySelection;
 use flowline_log::EventLog;

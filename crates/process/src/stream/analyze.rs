@@ -113,8 +113,9 @@ pub(super) struct Analysis<'a, 'b> {
 
 impl Analysis<'_, '_> {
     fn analyze(&mut self, plan: &LogicalPlan, emit: Emit) -> Result<Option<StreamQuery>, Stop> {
-        same_every_time(plan)?;
-        no_sort_or_limit(plan)?;
+        const BATCH: &str = "leave it out, or use `mode: batch` with `materialize: full`";
+        same_every_time(plan).map_err(|refusal| refusal.instead(BATCH))?;
+        no_sort_or_limit(plan).map_err(|refusal| refusal.instead(BATCH))?;
         let (plan, flow) = self.walk(plan)?;
         let window = match &flow {
             Flow::Windows { carriers, .. } => answer_column(&plan, carriers),
@@ -310,7 +311,7 @@ impl Analysis<'_, '_> {
             Flow::Windows { carriers, .. } if apart(carriers) => return Ok(()),
             Flow::Windows { .. } => Refusal::new(format!("{what} puts rows of several windows together"))
                 .or_hint("add `window_start` and `window_end` to it".to_owned()),
-            Flow::Rows { .. } => Refusal::new(format!("{what} without a window never comes to an end")).or_hint(
+            Flow::Rows { .. } => Refusal::new(format!("{what} over a whole stream never comes to an end")).or_hint(
                 "read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`"
                     .to_owned(),
             ),

@@ -170,7 +170,7 @@ async fn what_is_wrong_is_pointed_at() {
     .await;
     wrong(
         "select * from tumble(table shop.orders, descriptor(country), interval '1' minute)",
-        expect!["datasets/shop/out.sql:1:15: the time of a window must be a timestamp, and this is Utf8"],
+        expect!["datasets/shop/out.sql:1:1: the time of a window must be a timestamp, and this is Utf8"],
     )
     .await;
     wrong(

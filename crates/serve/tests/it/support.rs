@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use flowline_base::{ErrorKind, RunId, SharedClock, system_clock};
 use flowline_lake::{Lake, LakeSettings, TableId, arrow_types};
 use flowline_land::ReplaySelection;

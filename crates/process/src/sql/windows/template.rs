@@ -28,7 +28,12 @@ pub(super) fn derived_table(
     for token in words.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
         match &token {
             Token::Word(word) if word.value == SOURCE => table.extend(source.iter().cloned()),
-            Token::Word(word) if word.value == TIME => table.push(call.time.clone()),
+            Token::Word(word) if word.value == TIME => {
+                // The column is told at the user's own word, also where a name stands before it.
+                let qualifier = table.len().saturating_sub(2);
+                table[qualifier..].iter_mut().for_each(|token| token.span = call.time.span);
+                table.push(call.time.clone());
+            }
             Token::Word(word) if word.value == OVER => table.extend(over(call)),
             _ => table.push(TokenWithSpan::new(token, call.span)),
         }

@@ -83,7 +83,7 @@ async fn late_rows_go_to_quarantine() {
     let rows = context.sql("select _reason, _column, _record, _offset from q").await.unwrap();
     assert_eq!(
         lines(&rows.collect().await.unwrap()),
-        "late ts {\"id\":\"r6\",\"ts\":\"2025-01-01T10:00:06Z\"} 2\nlate ts {\"id\":\"r7\",\"ts\":\"2025-01-01T10:00:07Z\"} 4"
+        "late ts {\"id\":\"r6\",\"ts\":\"2025-01-01T10:00:06Z\"} 3\nlate ts {\"id\":\"r7\",\"ts\":\"2025-01-01T10:00:07Z\"} 5"
     );
 }
 
