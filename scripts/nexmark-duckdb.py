@@ -6,6 +6,7 @@
 """
 
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
@@ -58,7 +59,7 @@ def shown(value, time: bool) -> str:
     if not time:
         return str(value)
     seconds, micros = divmod(value, 1_000_000)
-    text = duckdb.sql(f"select strftime(make_timestamp({value}), '%Y-%m-%dT%H:%M:%S')").fetchone()[0]
+    text = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f"{micros:06d}"
     fraction = fraction[:3] if fraction.endswith("000") else fraction
     return f"{text}{'.' + fraction if micros else ''}Z"

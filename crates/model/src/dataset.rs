@@ -241,7 +241,7 @@ pub struct EventTime {
     /// How much disorder is waited for.
     pub watermark: Duration,
     /// A partition without new records for this long holds the watermark back no longer; never when absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_after: Option<Duration>,
     /// What becomes of a record behind the watermark.
     pub late: LatePolicy,

@@ -283,6 +283,9 @@ impl Analysis<'_, '_> {
     fn window(&mut self, plan: &LogicalPlan, window: &Window) -> Walked {
         let (input, flow) = self.walk(&window.input)?;
         let sessions = window.window_expr.iter().all(is_session_bound);
+        if sessions && !matches!(flow, Flow::Rows { .. } | Flow::Lookup) {
+            return Err(not_as_a_stream("windows of sessions, and sessions of windows,").into());
+        }
         if !(sessions && matches!(flow, Flow::Rows { .. })) {
             let schema = input.schema();
             self.kept_apart(plan, &flow, "a window function", |carriers| {

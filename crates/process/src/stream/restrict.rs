@@ -82,7 +82,7 @@ impl Wanted {
         }
         stretches
             .extend(joined(&self.ends, reach).into_iter().map(|(from, until)| (Some(from), Some(until))));
-        if stretches.iter().any(|stretch| *stretch == (None, None)) {
+        if stretches.contains(&(None, None)) {
             return Ok(None);
         }
         let mut condition: Option<Expr> = None;

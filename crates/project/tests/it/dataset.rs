@@ -833,3 +833,21 @@ fn inline_sql_knows_its_place() {
         assert_eq!(sql.file, "datasets/shop/orders.yaml");
     }
 }
+
+#[test]
+fn what_goes_with_a_stream() {
+    let base = "owner: team-shop\nzone: trusted\nfrom: { source: sql }\nsql: select ts from shop.orders\n";
+    let out = |rest: &str| format!("{base}{rest}");
+    let time = "event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }\n";
+    check(
+        &[
+            ("flowline.yaml", crate::support::PROJECT),
+            ("datasets/shop/orders.yaml", ORDERS),
+            ("datasets/shop/a.yaml", &out(&format!("mode: stream\nemit: on_change\n{time}"))),
+            ("datasets/shop/b.yaml", &out("mode: stream\nmaterialize: full\n")),
+            ("datasets/shop/c.yaml", &out(&format!("emit: on_close\n{time}"))),
+            ("datasets/shop/d.yaml", &format!("{ORDERS}mode: stream\n")),
+        ],
+        expect![[""]],
+    );
+}

@@ -48,7 +48,7 @@ fn of_words(text: &str, place: Place) -> Result<i64, Fault> {
         Fault::new(place, format!("`{text}` is no interval"))
             .hint("write a number and a unit: `INTERVAL '10' SECOND`")
     };
-    if parts.is_empty() || parts.len() % 2 != 0 {
+    if parts.is_empty() || !parts.len().is_multiple_of(2) {
         return Err(wrong());
     }
     parts
