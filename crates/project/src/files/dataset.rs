@@ -237,15 +237,16 @@ pub(crate) struct EventTimeFile {
     pub late: Option<LateWord>,
 }
 
-/// What becomes of a late record. Only `reopen` is kept up today: what is landed is written however late it comes.
+/// What becomes of a late record of a stream. What is landed is written however late it comes, and what a transform
+/// makes of it is computed again: there, anything but `reopen` is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LateWord {
     /// What it belongs to is computed again.
     Reopen,
-    /// It goes to quarantine: refused, for no hop does that yet.
+    /// It goes to quarantine.
     Quarantine,
-    /// It is dropped: refused, for no hop does that yet.
+    /// It is dropped.
     Drop,
 }
 

@@ -145,7 +145,7 @@ impl<'a> Columns<'a> {
                 Problem::error(Code::Conflict, message).hint("name a timestamp or a date"),
             );
         }
-        if let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
+        if own && let Some(word) = written.late.filter(|word| *word != LateWord::Reopen) {
             let message = format!(
                 "what is landed is written however late it comes, so `{}` has no effect",
                 word.word()
@@ -153,6 +153,11 @@ impl<'a> Columns<'a> {
             let problem = Problem::error(Code::Conflict, message)
                 .hint("leave `late` out, or write `reopen`; late records are landed and count as written");
             report.at_value(self.file, "/event_time/late", problem);
+        }
+        if own && written.idle_after.is_some() {
+            let problem =
+                Problem::error(Code::Conflict, "`idle_after` has no meaning without `mode: stream`");
+            report.at_key(self.file, "/event_time/idle_after", problem.hint("remove it"));
         }
         Some(EventTime {
             column: name.clone(),

@@ -56,7 +56,7 @@ fn unknown_keys_come_with_the_nearest_right_one() {
             8 | zebra: 1
               | ^^^^^
               |
-              = help: possible here: description, owner, zone, from, materialize, sql, columns, key, dedupe_horizon, event_time, partition_by, compatibility, slo, runbook, landing
+              = help: possible here: description, owner, zone, from, materialize, mode, emit, sql, columns, key, dedupe_horizon, event_time, partition_by, compatibility, slo, runbook, landing
 
             6 errors
         "#]],
@@ -154,22 +154,22 @@ fn all_that_is_missing_is_said() {
     check_dataset(
         "- a list\n",
         expect![[r#"
-        error[wrong-type]: the file must be a mapping, but this is a list
-         --> datasets/shop/orders.yaml:1:1
-          |
-        1 | - a list
-          | ^^^^^^^^
-          |
-          = help: write a mapping with the keys owner, zone, from, description, materialize, sql …
+            error[wrong-type]: the file must be a mapping, but this is a list
+             --> datasets/shop/orders.yaml:1:1
+              |
+            1 | - a list
+              | ^^^^^^^^
+              |
+              = help: write a mapping with the keys owner, zone, from, description, materialize, mode …
 
-        error[invalid-value]: invalid length 1, expected struct DatasetFile with 15 elements
-         --> datasets/shop/orders.yaml:1:1
-          |
-        1 | - a list
-          | ^^^^^^^^
+            error[invalid-value]: invalid length 1, expected struct DatasetFile with 17 elements
+             --> datasets/shop/orders.yaml:1:1
+              |
+            1 | - a list
+              | ^^^^^^^^
 
-        2 errors
-    "#]],
+            2 errors
+        "#]],
     );
 }
 
@@ -848,6 +848,56 @@ fn what_goes_with_a_stream() {
             ("datasets/shop/c.yaml", &out(&format!("emit: on_close\n{time}"))),
             ("datasets/shop/d.yaml", &format!("{ORDERS}mode: stream\n")),
         ],
-        expect![[""]],
+        expect![[r#"
+            error[missing-key]: `mode: stream` needs `event_time`
+             --> datasets/shop/b.yaml:5:7
+              |
+            5 | mode: stream
+              |       ^^^^^^
+              |
+              = help: say which column of the inputs is the time: `event_time: { column: ts, watermark: 10s }`
+
+            error[conflict]: `materialize` has no meaning for `mode: stream`
+             --> datasets/shop/b.yaml:6:1
+              |
+            6 | materialize: full
+              | ^^^^^^^^^^^
+              |
+              = help: remove it: a stream writes rows as `emit` says
+
+            error[conflict]: `emit` has no meaning without `mode: stream`
+             --> datasets/shop/c.yaml:5:1
+              |
+            5 | emit: on_close
+              | ^^^^
+              |
+              = help: remove it, or add `mode: stream`
+
+            error[conflict]: `idle_after` has no meaning without `mode: stream`
+             --> datasets/shop/c.yaml:6:42
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                          ^^^^^^^^^^
+              |
+              = help: remove it
+
+            error[conflict]: what is landed is written however late it comes, so `quarantine` has no effect
+             --> datasets/shop/c.yaml:6:65
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                                                 ^^^^^^^^^^
+              |
+              = help: leave `late` out, or write `reopen`; late records are landed and count as written
+
+            error[conflict]: `mode` has no meaning for `source: http`
+             --> datasets/shop/d.yaml:8:1
+              |
+            8 | mode: stream
+              | ^^^^
+              |
+              = help: it belongs to `source: sql`
+
+            6 errors
+        "#]],
     );
 }
