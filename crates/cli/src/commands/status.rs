@@ -78,7 +78,7 @@ fn print_streams(streams: &[StreamRow], printer: &Printer) {
         };
         table.add_row([
             stream.dataset.clone(),
-            stream.watermark.map_or_else(unknown, |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
+            stream.watermark_at.map_or_else(unknown, |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
             stream.watermark_lag_seconds.map_or_else(unknown, age),
             held,
             stream.lag_records.map_or_else(unknown, |records| format!("{records} records")),

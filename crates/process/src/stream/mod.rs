@@ -10,10 +10,12 @@
 
 mod analyze;
 mod clock;
+mod clocks;
 mod closing;
 mod flow;
 mod interval;
 mod joins;
+mod keep;
 mod observe;
 mod partial;
 mod quarantine;
@@ -21,6 +23,7 @@ mod restrict;
 mod run;
 mod sessions;
 mod status;
+mod step;
 mod tables;
 
 use datafusion::error::Result;
@@ -31,7 +34,8 @@ use crate::upkeep::{self, Hop, Refusal};
 
 pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
-pub(crate) use run::{StreamRun, clocks_of, patience};
+pub(crate) use clocks::{clocks_of, patience};
+pub(crate) use run::StreamRun;
 pub use status::{ClockFacts, StreamFacts, stream_facts};
 
 /// How a stream is run.

@@ -1,34 +1,29 @@
 //! One try of a stream's run: from new rows to the windows that are written, and the state that goes with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
 use flowline_lake::{CommitMode, StagedFiles, StagedWriter, arrow_types};
-use flowline_model::{Counts, Dataset, DatasetName, Emit, LatePolicy};
+use flowline_model::{Counts, DatasetName, Emit, LatePolicy};
 use futures::StreamExt;
 
-use super::analyze::{StreamQuery, time_column};
-use super::clock::{Patience, StreamState, believed_until};
+use super::analyze::StreamQuery;
+use super::clock::{StreamState, believed_until};
+use super::clocks::patience;
 use super::closing::Closing;
 use super::observe::{Observed, Question, observe};
-use super::partial::{Kept, KeptFile, Partials, STATE_FOLDER, kept, with_results};
 use super::quarantine;
 use super::restrict::{Wanted, instant, restricted};
 use super::sessions::open_since;
+use super::step::{News, Step, told};
 use crate::ProcessError;
 use crate::engine::Resolver;
 use crate::transform::{Attempt, Change, Input, Prepared, WRITER, named, output};
-
-/// More closed windows than this that late rows touch are not computed one by one: everything is.
-const REOPENED_MAX: usize = 1_000;
-/// More windows than this that new rows touch are not replaced one by one: everything is computed.
-const TOUCHED_MAX: usize = 10_000;
 
 /// A try of a stream with its query analyzed.
 pub(crate) struct StreamRun<'a> {
@@ -37,26 +32,6 @@ pub(crate) struct StreamRun<'a> {
     pub resolver: &'a Arc<Resolver>,
     pub query: &'a StreamQuery,
     pub now: DateTime<Utc>,
-}
-
-/// What a try came to.
-enum Step {
-    /// Nothing new, and event time stands still.
-    Nothing,
-    /// What is written.
-    Write(Wanted),
-    /// Computing everything is better, or the only way.
-    Rebuild(String),
-}
-
-/// What new rows of all inputs say.
-#[derive(Default)]
-struct News {
-    rows: u64,
-    late: u64,
-    touches_closed: bool,
-    ends: Option<BTreeSet<i64>>,
-    late_of: BTreeMap<DatasetName, u64>,
 }
 
 impl StreamRun<'_> {
@@ -143,40 +118,6 @@ impl StreamRun<'_> {
         let believed_until = believed_until(self.now);
         let question = Question { closings, watermark, every_window, believed_until };
         Ok(observe(self.state, rows, time, &question).await?)
-    }
-
-    fn step(&self, before: &StreamState, after: &StreamState, news: &News) -> Step {
-        let moved = after.watermark != before.watermark;
-        // Written down that an idle input was looked at, or it would be looked at again and again.
-        let woken = before.wake_at(patience(self.attempt.dataset)).is_some_and(|at| at <= self.now);
-        if news.rows == 0 && !moved && !woken {
-            return Step::Nothing;
-        }
-        let reopens = self.query.late == LatePolicy::Reopen;
-        let closed = |end: &i64| before.watermark.is_some_and(|watermark| *end <= watermark);
-        let between = moved.then_some((before.watermark, after.watermark));
-        let sessions_from = before.sessions_from;
-        if self.query.emit == Emit::OnChange {
-            let Some(ends) = &news.ends else {
-                return Step::Rebuild("new rows touch too many windows".to_owned());
-            };
-            let ends: BTreeSet<i64> = ends.iter().filter(|end| reopens || !closed(end)).copied().collect();
-            if ends.len() > TOUCHED_MAX {
-                return Step::Rebuild(format!("new rows touch more than {TOUCHED_MAX} windows"));
-            }
-            return Step::Write(Wanted { between: None, ends, sessions_from });
-        }
-        if !(reopens && news.touches_closed) {
-            return Step::Write(Wanted { between, ends: BTreeSet::new(), sessions_from });
-        }
-        let (Some(ends), Some(_)) = (&news.ends, &self.query.window) else {
-            return Step::Rebuild("late rows change what is closed".to_owned());
-        };
-        let ends: BTreeSet<i64> = ends.iter().filter(|end| closed(end)).copied().collect();
-        if ends.len() > REOPENED_MAX {
-            return Step::Rebuild(format!("late rows touch more than {REOPENED_MAX} closed windows"));
-        }
-        Step::Write(Wanted { between, ends, sessions_from })
     }
 
     async fn write(
@@ -277,7 +218,7 @@ impl StreamRun<'_> {
         StreamState { sessions_from: None, late: 0, ahead: 0, kept, stale, ..known }
     }
 
-    async fn tables(&self) -> Result<Vec<Arc<dyn TableProvider>>, ProcessError> {
+    pub(super) async fn tables(&self) -> Result<Vec<Arc<dyn TableProvider>>, ProcessError> {
         let mut tables = Vec::with_capacity(self.query.scans.len());
         for scan in &self.query.scans {
             tables.push(self.resolver.table(&scan.dataset).await?);
@@ -286,7 +227,11 @@ impl StreamRun<'_> {
     }
 
     /// A query for each part of what is wanted that is not nothing.
-    async fn plans(&self, query: &StreamQuery, wanted: &[&Wanted]) -> Result<Vec<LogicalPlan>, ProcessError> {
+    pub(super) async fn plans(
+        &self,
+        query: &StreamQuery,
+        wanted: &[&Wanted],
+    ) -> Result<Vec<LogicalPlan>, ProcessError> {
         let (attempt, tables) = (self.attempt, self.tables().await?);
         let mut plans = Vec::new();
         for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
@@ -310,138 +255,6 @@ impl StreamRun<'_> {
             }
         }
         writer.finish().await.map_err(attempt.failed("writing"))
-    }
-
-    /// The aggregates whose partial results are kept between runs.
-    fn kept(&self) -> Result<Vec<Kept>, ProcessError> {
-        match self.query.emit {
-            Emit::OnClose => Ok(kept(self.query)?),
-            Emit::OnChange => Ok(Vec::new()),
-        }
-    }
-
-    /// The query over the results of its kept aggregates for what closes now, and over the rows for what reopens; what is
-    /// kept for the next run is written.
-    async fn kept_plans(
-        &self,
-        kept: &[Kept],
-        wanted: &Wanted,
-        before: &StreamState,
-        state: &mut StreamState,
-    ) -> Result<Vec<LogicalPlan>, ProcessError> {
-        let closes = |end: i64| {
-            state.watermark.is_some_and(|watermark| end <= watermark)
-                && before.watermark.is_none_or(|watermark| end > watermark)
-        };
-        let (mut results, mut files) = (Vec::<Vec<RecordBatch>>::new(), Vec::<KeptFile>::new());
-        for (index, one) in kept.iter().enumerate() {
-            let first = Kept::first_like(kept, index);
-            if first < index {
-                results.push(results[first].clone());
-                files.push(files[first].clone());
-                continue;
-            }
-            let partials = Partials::new(one, self.state);
-            let schema = self.resolver.table(&self.query.scans[one.scan].dataset).await?.schema();
-            let file = before.kept.get(index).filter(|_| before.kept.len() == kept.len());
-            let merged = self.merged(one, &partials, file, before.watermark).await?;
-            let closed = match wanted.between {
-                Some(_) => partials.closed(Arc::clone(&schema), &merged, closes).await?,
-                None => Vec::new(),
-            };
-            results.push(closed);
-            files.push(self.keep(&partials, merged, state.watermark).await?);
-        }
-        self.forget(&before.stale).await;
-        state.stale = before.kept.iter().map(|file| file.path.clone()).collect();
-        state.kept = files;
-        let closing = Wanted { ends: BTreeSet::new(), ..wanted.clone() };
-        let reopened = Wanted { between: None, ..wanted.clone() };
-        let mut plans = self.plans(&with_results(self.query, results)?, &[&closing]).await?;
-        plans.extend(self.plans(self.query, &[&reopened]).await?);
-        Ok(plans)
-    }
-
-    /// What was kept of an aggregate together with what new rows give; from all rows that still count where nothing was
-    /// kept, or what was means nothing any more.
-    async fn merged(
-        &self,
-        kept: &Kept,
-        partials: &Partials<'_>,
-        file: Option<&KeptFile>,
-        watermark: Option<i64>,
-    ) -> Result<Vec<RecordBatch>, ProcessError> {
-        let scan = &self.query.scans[kept.scan];
-        let (time, from) = (scan.time.as_deref().unwrap_or_default(), self.counts_from(kept, watermark));
-        let table = self.resolver.table(&scan.dataset).await?;
-        let stored = match file {
-            Some(file) => file.read(&self.attempt.table()).await?,
-            None => None,
-        };
-        let Some(mut results) = stored else {
-            let results = partials.of_rows(Arc::clone(&table), time, from).await?;
-            return Ok(partials.merged(table.schema(), results).await?);
-        };
-        let input =
-            self.attempt.input(&scan.dataset).and_then(|input| Some((input, input.changes.as_ref()?)));
-        let Some((input, changes)) = input.filter(|(_, changes)| !changes.appended.is_empty()) else {
-            return Ok(results);
-        };
-        let added = input.table.provider_of(changes).await.map_err(reading(&scan.dataset))?;
-        results.extend(partials.of_rows(added, time, from).await?);
-        Ok(partials.merged(table.schema(), results).await?)
-    }
-
-    /// Rows before this time count towards nothing that is open.
-    fn counts_from(&self, kept: &Kept, watermark: Option<i64>) -> Option<i64> {
-        let closing = self.query.scans[kept.scan].closing.as_ref();
-        closing.zip(watermark).map(|(closing, watermark)| closing.late_before(watermark))
-    }
-
-    /// Writes what the next run goes on from.
-    async fn keep(
-        &self,
-        partials: &Partials<'_>,
-        results: Vec<RecordBatch>,
-        watermark: Option<i64>,
-    ) -> Result<KeptFile, ProcessError> {
-        let results = match watermark {
-            Some(watermark) => partials.open(&results, watermark)?,
-            None => results,
-        };
-        let transaction = self.attempt.standing.transaction.map_or(0, |transaction| transaction + 1);
-        KeptFile::write(&self.attempt.table(), transaction, &results).await
-    }
-
-    /// Keeps what all rows that still count give, and forgets whatever was kept before.
-    async fn keep_anew(&self, state: &mut StreamState) -> Result<(), ProcessError> {
-        let (kept, mut files) = (self.kept()?, Vec::<KeptFile>::new());
-        for (index, one) in kept.iter().enumerate() {
-            let first = Kept::first_like(&kept, index);
-            if first < index {
-                files.push(files[first].clone());
-                continue;
-            }
-            let partials = Partials::new(one, self.state);
-            let merged = self.merged(one, &partials, None, state.watermark).await?;
-            files.push(self.keep(&partials, merged, state.watermark).await?);
-        }
-        let known = self.attempt.standing.stream.as_ref();
-        state.stale = known.into_iter().flat_map(|known| &known.kept).map(|file| file.path.clone()).collect();
-        state.kept = files;
-        let named =
-            |path: &String| state.stale.contains(path) || state.kept.iter().any(|file| file.path == *path);
-        if let Ok(found) = self.attempt.table().list_beside(STATE_FOLDER).await {
-            self.forget(&found.into_iter().filter(|path| !named(path)).collect::<Vec<_>>()).await;
-        }
-        Ok(())
-    }
-
-    /// Deletes files that no commit names any more; what cannot be deleted now only takes room.
-    async fn forget(&self, paths: &[String]) {
-        if let Err(error) = self.attempt.table().delete_beside(paths).await {
-            tracing::debug!(dataset = %self.attempt.dataset.name, error = %error, "old partial results were left");
-        }
     }
 
     /// Finds since when sessions are open, where the query has any.
@@ -508,94 +321,7 @@ impl StreamRun<'_> {
     }
 }
 
-impl News {
-    fn add(&mut self, dataset: &DatasetName, observed: Observed, state: &mut StreamState) {
-        self.rows += observed.rows;
-        self.late += observed.late;
-        self.touches_closed |= observed.touches_closed;
-        self.ends = match (self.ends.take(), observed.ends) {
-            (Some(mut all), Some(ends)) => {
-                all.extend(ends);
-                Some(all)
-            }
-            _ => None,
-        };
-        if observed.late > 0 {
-            self.late_of.insert(dataset.clone(), observed.late);
-        }
-        state.late += observed.late;
-        state.ahead += observed.ahead;
-    }
-}
-
-/// Event time in the inputs of a stream whose rows are taken one by one: nothing waits for it, but it says how far
-/// the stream is.
-pub(crate) async fn clocks_of(
-    attempt: &Attempt<'_>,
-    session: &SessionState,
-    now: DateTime<Utc>,
-) -> Result<StreamState, ProcessError> {
-    let same = attempt.standing.definition.as_deref() == Some(attempt.definition);
-    let known = attempt.standing.stream.clone().filter(|_| same);
-    let anew = known.is_none();
-    let mut state = known.unwrap_or_default();
-    for input in attempt.inputs {
-        let declared = attempt.engine.project().dataset(&input.dataset);
-        let schema = input.table.schema();
-        let has = |name: &str| schema.as_ref().is_some_and(|schema| schema.index_of(name).is_ok());
-        let Some(time) = time_column(attempt.dataset, declared, has) else { continue };
-        state.input(&input.dataset, now);
-        let rows = match (&input.changes, input.version) {
-            (Some(changes), _) if !anew && changes.append_only() => {
-                input.table.provider_of(changes).await.map_err(reading(&input.dataset))?
-            }
-            (_, Some(version)) if anew || input.changed() => {
-                let at = flowline_lake::ReadAt::Version(version);
-                input.table.provider(at).await.map_err(reading(&input.dataset))?
-            }
-            _ => continue,
-        };
-        let believed_until = believed_until(now);
-        let question =
-            Question { closings: Vec::new(), watermark: None, every_window: false, believed_until };
-        let observed = observe(session, rows, &time, &question).await?;
-        state.note_all(&input.dataset, &observed.newest, now);
-        state.ahead += observed.ahead;
-    }
-    state.advance(patience(attempt.dataset), now);
-    // Nothing waits for its time to pass.
-    state.as_of = None;
-    Ok(state)
-}
-
-/// How a stream waits for disorder.
-pub(crate) fn patience(dataset: &Dataset) -> Patience {
-    let event_time = dataset.event_time.as_ref();
-    Patience {
-        delay: event_time.map(|time| time.watermark).unwrap_or_default(),
-        idle_after: event_time.and_then(|time| time.idle_after),
-    }
-}
-
-fn reading(dataset: &DatasetName) -> impl FnOnce(flowline_lake::LakeError) -> ProcessError {
+/// An error of reading what is new in an input.
+pub(super) fn reading(dataset: &DatasetName) -> impl FnOnce(flowline_lake::LakeError) -> ProcessError {
     ProcessError::lake(format!("reading the changes of `{dataset}`"))
-}
-
-/// In which way the table was brought up.
-fn told(wanted: &Wanted, emit: Emit, late: u64) -> String {
-    let mut how = match (emit, wanted.between) {
-        (Emit::OnChange, _) => format!("stream: {} windows changed", wanted.ends.len()),
-        (Emit::OnClose, Some((_, Some(until)))) => match DateTime::from_timestamp_micros(until) {
-            Some(until) => format!("stream: closed up to {}", until.format("%Y-%m-%dT%H:%M:%S%.fZ")),
-            None => "stream: closed".to_owned(),
-        },
-        (Emit::OnClose, _) => "stream: nothing closed".to_owned(),
-    };
-    if emit == Emit::OnClose && !wanted.ends.is_empty() {
-        how.push_str(&format!(", {} windows reopened", wanted.ends.len()));
-    }
-    if late > 0 {
-        how.push_str(&format!(", {late} rows late"));
-    }
-    how
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flowline_lake::{Lake, TableId};
 use flowline_model::{Dataset, DatasetName, Plan};
 
-use super::run::patience;
+use super::clocks::patience;
 use crate::ProcessError;
 use crate::transform::last_standing;
 

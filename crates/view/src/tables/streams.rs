@@ -16,7 +16,7 @@ system_row! {
         /// The dataset that it writes.
         dataset: String,
         /// Windows that end before this are closed; null before event time is known.
-        watermark: Option<DateTime<Utc>>,
+        watermark_at: Option<DateTime<Utc>>,
         /// How far the watermark is behind the clock.
         watermark_lag_seconds: Option<i64>,
         /// The newest event time that was read.
@@ -34,7 +34,7 @@ system_row! {
         /// Rows whose time was so far ahead of the clock that they did not move the watermark.
         ahead: u64,
         /// The start of the oldest session that is open; null without sessions.
-        open_since: Option<DateTime<Utc>>,
+        oldest_open_at: Option<DateTime<Utc>>,
         /// Partial results of windows that are open.
         state_rows: u64,
         /// Bytes of its state.
@@ -64,7 +64,7 @@ fn row(stream: StreamStatus, now: DateTime<Utc>) -> StreamRow {
     let held = stream.held_by.as_ref();
     StreamRow {
         dataset: stream.dataset.to_string(),
-        watermark: stream.watermark,
+        watermark_at: stream.watermark,
         watermark_lag_seconds: stream.watermark.map(|watermark| (now - watermark).num_seconds()),
         newest_at: stream.clocks.iter().map(|clock| clock.newest_at).max(),
         held_by_input: held.map(|(input, _)| input.to_string()),
@@ -78,7 +78,7 @@ fn row(stream: StreamStatus, now: DateTime<Utc>) -> StreamRow {
         lag_records: stream.lag_records,
         late: stream.late,
         ahead: stream.ahead,
-        open_since: stream.open_since,
+        oldest_open_at: stream.open_since,
         state_rows: stream.state_rows,
         state_bytes: stream.state_bytes,
     }
