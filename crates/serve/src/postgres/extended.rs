@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ParamValues;
 use futures::{Sink, SinkExt};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
 use pgwire::api::query::{ExtendedQueryHandler, send_execution_response, send_partial_query_response};
@@ -233,13 +234,7 @@ impl Backend {
         let planning = self.planner.session(prepared.statement.about_catalog, settings).await?;
         let mut plan = self.planner.plan(&planning, ast).await?;
         if !prepared.parameters.is_empty() {
-            let inferred: Vec<Option<&DataType>> =
-                prepared.parameters.iter().map(|parameter| parameter.inferred.as_ref()).collect();
-            let told: Vec<Option<&Type>> =
-                prepared.parameters.iter().map(|parameter| Some(&parameter.told)).collect();
-            let values = deserialize_parameters_with_server_types(portal, &inferred, &told)
-                .map_err(parameter_error)?;
-            plan = plan.with_param_values(values)?;
+            plan = plan.with_param_values(parameter_values(portal, &prepared.parameters)?)?;
         }
         let described = prepared.schema.as_ref().map(|schema| schema.fields().len());
         if described != Some(plan.schema().fields().len()) {
@@ -250,6 +245,42 @@ impl Backend {
         }
         answer(self.planner.run(&planning, plan).await?, &portal.result_column_format, prepared.text.clone())
     }
+}
+
+/// The values of a portal's parameters, in the types that the statement wants. A client may send a whole number where a
+/// decimal is wanted, as PostgreSQL lets it; `arrow-pg` alone does not.
+fn parameter_values(
+    portal: &Portal<Arc<Prepared>>,
+    parameters: &[Parameter],
+) -> Result<ParamValues, PgError> {
+    let whole = |number: usize| {
+        let sent = portal.statement.parameter_types.get(number).and_then(Option::as_ref);
+        sent.is_some_and(|sent| [Type::INT2, Type::INT4, Type::INT8].contains(sent))
+    };
+    let converted = |number: usize, parameter: &Parameter| {
+        let wanted = parameter.inferred.as_ref();
+        wanted.filter(|wanted| whole(number) && wanted.is_decimal()).cloned()
+    };
+    let conversions: Vec<Option<DataType>> =
+        parameters.iter().enumerate().map(|(number, parameter)| converted(number, parameter)).collect();
+    let wanted: Vec<Option<&DataType>> = parameters
+        .iter()
+        .zip(&conversions)
+        .map(|(parameter, conversion)| parameter.inferred.as_ref().filter(|_| conversion.is_none()))
+        .collect();
+    let told: Vec<Option<&Type>> = parameters.iter().map(|parameter| Some(&parameter.told)).collect();
+    let mut values =
+        deserialize_parameters_with_server_types(portal, &wanted, &told).map_err(parameter_error)?;
+    if let ParamValues::List(values) = &mut values {
+        for (value, conversion) in values.iter_mut().zip(&conversions) {
+            if let Some(wanted) = conversion {
+                value.value = value.value.cast_to(wanted).map_err(|error| {
+                    PgError::new("22003", format!("{} does not fit {wanted}: {error}", value.value))
+                })?;
+            }
+        }
+    }
+    Ok(values)
 }
 
 fn parameter_error(error: PgWireError) -> PgError {

@@ -265,3 +265,17 @@ async fn clients_are_told_when_the_node_stops() {
     tokio::time::timeout(Duration::from_secs(4), node.stop()).await.unwrap();
     assert!(client.simple_query("select 1").await.is_err());
 }
+
+/// Drivers send `1` as an integer, whatever the column that it is held against.
+#[tokio::test]
+async fn a_whole_number_is_held_against_a_decimal() {
+    let node = Node::start().await;
+    let client = node.connect().await;
+    let sql = "select 12.50::decimal(10,2) > $1 as more";
+    let statement = client.prepare_typed(sql, &[Type::INT4]).await.unwrap();
+    let more =
+        async |than: i32| client.query_one(&statement, &[&than]).await.map(|row| row.get::<_, bool>(0));
+    assert_eq!((more(12).await.unwrap(), more(13).await.unwrap()), (true, false));
+    let error = more(i32::MAX).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "22003", "{error:?}");
+}
