@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use chrono::DateTime;
 use flowline_base::system_clock;
 use flowline_node::{NodeFile, Offline};
-use flowline_process::AsOf;
+use flowline_process::{AsOf, ProcessError};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -84,7 +84,15 @@ impl Connection {
 
 async fn query_offline(offline: &Offline, request: &QueryRequest) -> anyhow::Result<Answer> {
     let as_of = request.as_of.as_deref().map(as_of).transpose()?;
-    let answer = offline.query(&request.sql, as_of, request.rows_max, request.timeout).await?;
+    let answer = offline.query(&request.sql, as_of, request.rows_max, request.timeout).await;
+    let answer = answer.map_err(|error| {
+        let hint =
+            error.chain().find_map(|cause| cause.downcast_ref::<ProcessError>()?.hint().map(str::to_owned));
+        match hint {
+            Some(hint) => anyhow!("{}; {hint}", flowline_base::chain(error.as_ref())),
+            None => error,
+        }
+    })?;
     let reads = answer.reads.iter().map(ToString::to_string).collect();
     Ok(Answer { batches: answer.batches, reads, truncated: answer.truncated })
 }
@@ -198,9 +206,13 @@ fn read_as_told(item: &str) -> String {
 /// The sentence of an RFC 9457 problem.
 fn problem(answer: &Value, status: u16) -> String {
     let text = |name: &str| answer[name].as_str().filter(|text| !text.is_empty());
-    match (text("title"), text("detail")) {
+    let told = match (text("title"), text("detail")) {
         (_, Some(detail)) => detail.to_owned(),
         (Some(title), None) => title.to_owned(),
         (None, None) => format!("the node answered {status}"),
+    };
+    match text("hint") {
+        Some(hint) => format!("{told}; {hint}"),
+        None => told,
     }
 }

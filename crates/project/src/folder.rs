@@ -101,7 +101,10 @@ impl Reader<'_> {
         if self.dir.join(PROJECT_FILE).is_file() {
             return self.text(PROJECT_FILE);
         }
-        let message = format!("there is no {PROJECT_FILE} in `{}`", self.dir.display());
+        let message = match self.dir.is_dir() {
+            true => format!("there is no {PROJECT_FILE} in `{}`", self.dir.display()),
+            false => format!("there is no folder `{}`", self.dir.display()),
+        };
         let problem = Problem::error(Code::MissingFile, message);
         let other = ["flowline.yml", "Flowline.yaml"].into_iter().find(|name| self.dir.join(name).is_file());
         let problem = match other {
