@@ -3,6 +3,7 @@
 //! Owns: where each kind of file lies, what lies where nothing is read, the bounds on number and size of files, and
 //! the digest that names a version of the project. Does not own: what stands in the files.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
@@ -24,6 +25,15 @@ const FOLDERS: [&str; 4] = ["datasets", "runbooks", "policies", "consumers"];
 
 /// The file that makes a folder a project.
 pub(crate) const PROJECT_FILE: &str = "flowline.yaml";
+
+/// The text with line feeds only. YAML ends a line at a carriage return as well, and places have to be those that an
+/// editor shows.
+pub(crate) fn line_feeds(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') {
+        true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+        false => Cow::Borrowed(text),
+    }
+}
 
 /// The files of a project, read.
 #[derive(Debug)]
@@ -208,7 +218,7 @@ impl Reader<'_> {
         self.digest.update(&bytes);
         match String::from_utf8(bytes) {
             Ok(text) => {
-                let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+                let text = line_feeds(text.strip_prefix('\u{feff}').unwrap_or(&text)).into_owned();
                 self.report.sources.keep(path, &text);
                 Some(text)
             }

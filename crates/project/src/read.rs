@@ -140,6 +140,7 @@ pub fn read_text(path: &str, text: &str) -> Vec<Diagnostic> {
     let value_of = |_: &str| None;
     let variables = Variables { value_of: &value_of };
     let mut report = Report::default();
+    let text = &*folder::line_feeds(text);
     report.sources.keep(path, text);
     let dir = Path::new("/project");
     if path == PROJECT_FILE {
