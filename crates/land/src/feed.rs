@@ -50,6 +50,11 @@ impl LogFeed {
     }
 }
 
+/// What positions in a partition of the log are called.
+pub(crate) fn log_input(partition: u32) -> String {
+    format!("log/{partition}")
+}
+
 /// What was read of a partition.
 #[derive(Debug)]
 pub(crate) struct FeedSlab {
@@ -95,7 +100,7 @@ impl Feed {
     /// What positions in a partition are called: `log/0`; `kafka/<id of the topic>/0`.
     pub(crate) fn input(&self, partition: u32) -> String {
         match self {
-            Self::Log(_) => format!("log/{partition}"),
+            Self::Log(_) => log_input(partition),
             Self::Topic { known, .. } => {
                 format!("{}{partition}", known.as_ref().map(inputs_of).unwrap_or_default())
             }

@@ -12,13 +12,13 @@ use datafusion::logical_expr::{col, lit};
 use flowline_kafka::{Cluster, ClusterOptions};
 use flowline_lake::arrow_types;
 use flowline_log::{LogError, PartitionId};
-use flowline_model::{Dataset, FindingKind, KafkaCluster, KafkaLogSettings, Origin, Run};
+use flowline_model::{Dataset, DatasetName, FindingKind, KafkaCluster, KafkaLogSettings, Origin, Run};
 use flowline_source::kafka::TopicSource;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, complete_ledger};
 use crate::failures::{Cure, Failures, Tried};
-use crate::feed::{Feed, LogFeed};
+use crate::feed::{Feed, LogFeed, log_input};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::Lane;
@@ -246,7 +246,7 @@ impl LogLander {
     async fn open_lane(&self, partition: PartitionId) -> Result<Lane, LandError> {
         let number = partition.partition;
         let input = self.feed.input(number);
-        let mut place = self.tables.place(format!("{}/{input}", self.tables.dataset.name)).await?;
+        let mut place = self.tables.place(app_id(&self.tables.dataset.name, &input)).await?;
         if let Feed::Log(_) = self.feed {
             release(&self.context, &partition, place.data).await?;
         }
@@ -415,7 +415,7 @@ pub async fn release_landed(context: &LandContext, dataset: &Arc<Dataset>) -> Re
     let tables = Tables::new(context, Arc::clone(dataset));
     for number in 0..origin.partitions {
         let partition = PartitionId::new(dataset.name.clone(), number);
-        let landed = tables.data.transaction_version(&app_id(&partition)).await?;
+        let landed = tables.data.transaction_version(&app_id(&dataset.name, &log_input(number))).await?;
         release(context, &partition, landed).await?;
     }
     Ok(())
@@ -435,9 +435,9 @@ async fn release(
     })
 }
 
-/// The application id under which the position in a partition is kept.
-fn app_id(partition: &PartitionId) -> String {
-    format!("{}/log/{}", partition.source, partition.partition)
+/// The application id under which the position in an input is kept.
+fn app_id(dataset: &DatasetName, input: &str) -> String {
+    format!("{dataset}/{input}")
 }
 
 fn offset_of(position: i64) -> u64 {

@@ -274,9 +274,14 @@ impl Totals {
         self.log_span - self.read_from_log as i64
     }
 
-    /// Records that lie in quarantine now: those that went there, less those that replays took out.
-    pub fn quarantined_now(&self) -> u64 {
-        self.counts.quarantined.saturating_sub(self.replayed)
+    /// The sums with every record counted once: what a replay takes out of quarantine was read before and stands where
+    /// it went then, so `quarantined` is what lies there now.
+    pub fn counted_once(&self) -> Counts {
+        Counts {
+            read: self.counts.read.saturating_sub(self.replayed),
+            quarantined: self.counts.quarantined.saturating_sub(self.replayed),
+            ..self.counts
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fact;
 pub mod kafka;
 pub mod name;
 pub mod plan;
+pub mod stream;
 
 pub use column::{Column, ColumnType};
 pub use dataset::{
@@ -26,3 +27,4 @@ pub use fact::{
 pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
 pub use name::{DatasetName, NameError};
 pub use plan::{Plan, Team};
+pub use stream::{StreamClock, StreamStatus};

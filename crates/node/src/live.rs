@@ -9,10 +9,9 @@ use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_lake::{Lake, ReadAt, TableId};
 use flowline_log::{EventLog, PartitionStatus};
-use flowline_model::{DatasetName, Origin, Plan};
-use flowline_process::StreamFacts;
+use flowline_model::{DatasetName, Origin, Plan, StreamStatus};
 use flowline_source::kafka::{KafkaError, TopicSource, inputs_of};
-use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows, StreamClock, StreamStatus};
+use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
 
 use crate::query;
 
@@ -86,31 +85,7 @@ impl LiveStatus for NodeStatus {
     }
 
     async fn streams(&self, only: Option<&DatasetName>) -> Option<Vec<StreamStatus>> {
-        let facts =
-            flowline_process::stream_facts(&self.plan, &self.lake, only, self.clock.now()).await.ok()?;
-        Some(facts.into_iter().map(stream_status).collect())
-    }
-}
-
-fn stream_status(facts: StreamFacts) -> StreamStatus {
-    let clocks = facts.clocks.into_iter().map(|clock| StreamClock {
-        input: clock.input,
-        partition: clock.partition,
-        newest_at: clock.newest_at,
-        seen_at: clock.seen_at,
-        idle: clock.idle,
-    });
-    StreamStatus {
-        dataset: facts.dataset,
-        watermark: facts.watermark,
-        held_by: facts.held_by,
-        clocks: clocks.collect(),
-        lag_records: facts.lag_records,
-        late: facts.late,
-        ahead: facts.ahead,
-        open_since: facts.open_since,
-        state_rows: facts.state_rows,
-        state_bytes: facts.state_bytes,
+        flowline_process::stream_statuses(&self.plan, &self.lake, only, self.clock.now()).await.ok()
     }
 }
 

@@ -77,8 +77,7 @@ impl Flow {
         let ended = standing.and_then(|standing| standing.ended.as_ref());
         let failure = ended.filter(|run| run.outcome == Outcome::Failed).and_then(|run| run.error.as_ref());
         let totals = self.totals.iter().find(|totals| totals.hop == dataset.name);
-        let counts = totals.map(|totals| totals.counts).unwrap_or_default();
-        let replayed = totals.map_or(0, |totals| totals.replayed);
+        let counts = totals.map(Totals::counted_once).unwrap_or_default();
         let (balance, missing) = balance(&counts);
         let last_committed_at = self.committed_at(declared, commits, &mut HashSet::new());
         let freshness_seconds = last_committed_at.map(|at| age(self.now, at));
@@ -112,10 +111,9 @@ impl Flow {
             failures: standing.map_or(0, |standing| standing.failures),
             failing_since: standing.and_then(|standing| standing.failing_since),
             runs: totals.map_or(0, |totals| totals.runs),
-            read: counts.read.saturating_sub(replayed),
+            read: counts.read,
             written: counts.written,
-            quarantined: counts.quarantined.saturating_sub(replayed),
-            quarantined_now: totals.map_or(0, Totals::quarantined_now),
+            quarantined: counts.quarantined,
             duplicate: counts.duplicate,
             late: counts.late,
             filtered: counts.filtered,

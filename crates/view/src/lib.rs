@@ -21,9 +21,7 @@ mod schema;
 mod table;
 
 pub use error::ViewError;
-pub use live::{
-    LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows, StreamClock, StreamStatus,
-};
+pub use live::{LakeTable, LiveStatus, LogPartition, OfflineStatus, QuarantinedRows};
 pub use row::{SystemRow, rows};
 pub use schema::system_schema;
 pub use state::{HopFacts, HopState, WAITING_AFTER_SECONDS, hop_state};

@@ -54,11 +54,10 @@ impl LedgerReport {
         for row in &self.rows {
             table.add_row([
                 row.dataset.clone(),
-                // What a replay takes out of quarantine was read before, and is where it went now.
-                row.read.saturating_sub(row.replayed).to_string(),
+                row.read.to_string(),
                 String::new(),
                 row.written.to_string(),
-                row.quarantined_now.to_string(),
+                row.quarantined.to_string(),
                 row.duplicate.to_string(),
                 row.late.to_string(),
                 row.filtered.to_string(),

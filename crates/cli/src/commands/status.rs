@@ -44,7 +44,7 @@ fn print(hops: &[HopRow], running: bool, printer: &Printer) {
             hop.freshness_seconds.map_or_else(|| "–".to_owned(), age),
             hop.read.to_string(),
             hop.written.to_string(),
-            hop.quarantined_now.to_string(),
+            hop.quarantined.to_string(),
             hop.duplicate.to_string(),
             lag(hop),
         ]);

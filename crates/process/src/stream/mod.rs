@@ -36,7 +36,7 @@ pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
 pub(crate) use clocks::{clocks_of, patience};
 pub(crate) use run::StreamRun;
-pub use status::{ClockFacts, StreamFacts, stream_facts};
+pub use status::stream_statuses;
 
 /// How a stream is run.
 #[derive(Debug, Clone)]

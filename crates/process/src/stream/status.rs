@@ -2,74 +2,34 @@
 
 use chrono::{DateTime, Utc};
 use flowline_lake::{Lake, TableId};
-use flowline_model::{Dataset, DatasetName, Plan};
+use flowline_model::{Dataset, DatasetName, Plan, StreamClock, StreamStatus};
 
 use super::clocks::patience;
 use crate::ProcessError;
 use crate::transform::last_standing;
 
-/// How one stream stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamFacts {
-    /// The dataset that it writes.
-    pub dataset: DatasetName,
-    /// Windows that end before this are closed.
-    pub watermark: Option<DateTime<Utc>>,
-    /// The input, and its partition unless it has no rows yet, that keeps the watermark from being further.
-    pub held_by: Option<(DatasetName, Option<i32>)>,
-    /// Event time in each partition of each input.
-    pub clocks: Vec<ClockFacts>,
-    /// Rows of the inputs that are not read yet; none when their logs do not say.
-    pub lag_records: Option<u64>,
-    /// Rows that came behind the watermark.
-    pub late: u64,
-    /// Rows whose time was too far ahead of the clock to be believed.
-    pub ahead: u64,
-    /// The start of the oldest session that is open.
-    pub open_since: Option<DateTime<Utc>>,
-    /// Partial results of windows that are open.
-    pub state_rows: u64,
-    /// Bytes of what it remembers.
-    pub state_bytes: u64,
-}
-
-/// Event time in one partition of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClockFacts {
-    /// The input.
-    pub input: DatasetName,
-    /// The partition.
-    pub partition: i32,
-    /// The newest event time.
-    pub newest_at: DateTime<Utc>,
-    /// When rows of it came last.
-    pub seen_at: DateTime<Utc>,
-    /// It is no longer waited for.
-    pub idle: bool,
-}
-
 /// The streams of a plan that have run, each as its table says; only one of them where it is named. Reads a few small
 /// files for each.
-pub async fn stream_facts(
+pub async fn stream_statuses(
     plan: &Plan,
     lake: &Lake,
     only: Option<&DatasetName>,
     now: DateTime<Utc>,
-) -> Result<Vec<StreamFacts>, ProcessError> {
+) -> Result<Vec<StreamStatus>, ProcessError> {
     let mut all = Vec::new();
     let wanted = |dataset: &&Dataset| dataset.streams() && only.is_none_or(|only| dataset.name == *only);
     for dataset in plan.datasets.iter().filter(wanted) {
-        all.extend(facts_of(plan, lake, dataset, now).await?);
+        all.extend(status_of(plan, lake, dataset, now).await?);
     }
     Ok(all)
 }
 
-async fn facts_of(
+async fn status_of(
     plan: &Plan,
     lake: &Lake,
     dataset: &Dataset,
     now: DateTime<Utc>,
-) -> Result<Option<StreamFacts>, ProcessError> {
+) -> Result<Option<StreamStatus>, ProcessError> {
     let table = lake.table(TableId::of(dataset));
     let Some((consumed, Some(state))) = last_standing(&table, &dataset.name).await? else { return Ok(None) };
     let mut lag_records = Some(0u64);
@@ -80,14 +40,14 @@ async fn facts_of(
     }
     let patience = patience(dataset);
     let time = |micros: i64| DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    let clocks = state.clocks().map(|(input, clock)| ClockFacts {
+    let clocks = state.clocks().map(|(input, clock)| StreamClock {
         input: input.clone(),
         partition: clock.partition,
         newest_at: time(clock.newest),
         seen_at: clock.seen_at,
         idle: patience.idle(clock.seen_at, now),
     });
-    Ok(Some(StreamFacts {
+    Ok(Some(StreamStatus {
         dataset: dataset.name.clone(),
         watermark: state.watermark.map(time),
         held_by: state.held_by(patience, now).map(|held| (held.input, held.partition)),

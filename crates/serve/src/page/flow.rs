@@ -134,7 +134,6 @@ impl Flow {
             received.duplicate += hop.duplicate;
             received.late += hop.late;
             received.filtered += hop.filtered;
-            received.quarantined_now += hop.quarantined_now;
         }
         received
     }
@@ -154,8 +153,6 @@ pub(super) struct Received {
     pub duplicate: u64,
     pub late: u64,
     pub filtered: u64,
-    /// Of `quarantined`, what lies there now.
-    pub quarantined_now: u64,
 }
 
 /// Whether someone on call should look at the hop.
@@ -292,7 +289,6 @@ pub(super) mod tests {
             read: 10,
             written: 9,
             quarantined: 1,
-            quarantined_now: 1,
             duplicate: 0,
             late: 0,
             filtered: 0,

@@ -222,8 +222,8 @@ pub(super) fn title(flow: &Flow, project: &str) -> String {
 fn detail(flow: &Flow, total: u64, never: u64) -> String {
     let received = flow.received();
     let mut parts = vec![plural(total, "hop"), format!("{} received", plural(received.read, "record"))];
-    if received.quarantined_now > 0 {
-        parts.push(format!("{} in quarantine", count(received.quarantined_now)));
+    if received.quarantined > 0 {
+        parts.push(format!("{} in quarantine", count(received.quarantined)));
     }
     if never > 0 && never < total {
         parts.push(format!("{} without data yet", count(never)));
@@ -326,8 +326,8 @@ fn note(hop: &HopRow) -> Option<(String, bool)> {
     if let (true, Some(lag)) = (hop.state == "waiting", hop.lag_seconds) {
         return Some((format!("input has been waiting for {}", age(lag)), true));
     }
-    if hop.quarantined_now > 0 {
-        return Some((format!("{} in quarantine", count(hop.quarantined_now)), false));
+    if hop.quarantined > 0 {
+        return Some((format!("{} in quarantine", count(hop.quarantined)), false));
     }
     hop.running.then(|| ("running".to_owned(), false))
 }

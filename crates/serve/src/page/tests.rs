@@ -55,8 +55,7 @@ fn shop() -> Vec<HopRow> {
         with(hop("shop.page_views", "raw", "http", &[], "ok"), &|hop| {
             hop.read = 48_120_331;
             hop.written = 48_119_004;
-            hop.quarantined = 1_200;
-            hop.quarantined_now = 1_187;
+            hop.quarantined = 1_187;
             hop.duplicate = 127;
             hop.lag_records = Some(2_140);
         }),
@@ -84,7 +83,7 @@ fn shop() -> Vec<HopRow> {
             hop.balance = "reshaped".to_owned();
             hop.lag_versions = Some(1);
             hop.running = true;
-            hop.quarantined_now = 0;
+            hop.quarantined = 0;
         }),
         with(
             hop("shop.revenue_by_day", "trusted", "sql", &["shop.orders", "shop.products"], "stale"),
@@ -97,7 +96,7 @@ fn shop() -> Vec<HopRow> {
         with(hop("shop.conversion", "trusted", "view", &["shop.orders", "shop.sessions"], "ok"), &|_| {}),
         with(hop("shop.returns", "raw", "http", &[], "never"), &|hop| {
             hop.last_committed_at = None;
-            (hop.read, hop.written, hop.quarantined, hop.quarantined_now, hop.runs) = (0, 0, 0, 0, 0);
+            (hop.read, hop.written, hop.quarantined, hop.runs) = (0, 0, 0, 0);
             hop.lag_records = Some(0);
         }),
     ]

@@ -18,11 +18,11 @@ system_row! {
         dataset: String,
         /// Runs that are in the counts.
         runs: u64,
-        /// Records read, those that replays read again included.
+        /// Records read, each counted once however often it is replayed.
         read: u64,
         /// Rows written.
         written: u64,
-        /// Records sent to quarantine.
+        /// Records in quarantine now.
         quarantined: u64,
         /// Records whose key was known.
         duplicate: u64,
@@ -38,10 +38,8 @@ system_row! {
         missing: i64,
         /// Log positions that were passed and are not among `read` (negative: read twice); null without log inputs.
         gap: Option<i64>,
-        /// Of `read`, the records that replays took out of quarantine.
+        /// Records that replays took out of quarantine; they count where they went then.
         replayed: u64,
-        /// Records that lie in quarantine now: `quarantined` less `replayed`.
-        quarantined_now: u64,
         /// Bytes read.
         bytes_read: u64,
         /// Bytes of the files written.
@@ -64,7 +62,7 @@ impl SystemTable for Counts {
 }
 
 fn row(totals: &Totals) -> CountRow {
-    let counts = &totals.counts;
+    let counts = &totals.counted_once();
     let (balance, missing) = balance(counts);
     CountRow {
         dataset: totals.hop.to_string(),
@@ -80,7 +78,6 @@ fn row(totals: &Totals) -> CountRow {
         missing,
         gap: gap(totals),
         replayed: totals.replayed,
-        quarantined_now: totals.quarantined_now(),
         bytes_read: counts.bytes_read,
         bytes_written: counts.bytes_written,
         updated_at: totals.updated_at,

@@ -45,14 +45,12 @@ system_row! {
         failing_since: Option<DateTime<Utc>>,
         /// Runs that are in the counts.
         runs: u64,
-        /// Records read; those that replays read again count once.
+        /// Records read, each counted once however often it is replayed.
         read: u64,
         /// Rows written.
         written: u64,
-        /// Records sent to quarantine and not taken out by a replay.
+        /// Records in quarantine now.
         quarantined: u64,
-        /// Records that lie in quarantine now.
-        quarantined_now: u64,
         /// Records whose key was known.
         duplicate: u64,
         /// Records behind the watermark that were not written.

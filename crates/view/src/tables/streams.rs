@@ -1,10 +1,10 @@
 //! `system.streams`: how far event time is in each stream, and what holds it back.
 
 use chrono::{DateTime, Utc};
+use flowline_model::{StreamClock, StreamStatus};
 use futures::FutureExt;
 
 use crate::ViewError;
-use crate::live::StreamStatus;
 use crate::request::Request;
 use crate::row::system_row;
 use crate::schema::Sources;
@@ -70,9 +70,7 @@ fn row(stream: StreamStatus, now: DateTime<Utc>) -> StreamRow {
         held_by_input: held.map(|(input, _)| input.to_string()),
         held_by_partition: held.and_then(|(_, partition)| partition.map(i64::from)),
         held_at: held.and_then(|(input, partition)| {
-            let clock = |clock: &&crate::live::StreamClock| {
-                clock.input == *input && Some(clock.partition) == *partition
-            };
+            let clock = |clock: &&StreamClock| clock.input == *input && Some(clock.partition) == *partition;
             stream.clocks.iter().find(clock).map(|clock| clock.newest_at)
         }),
         lag_records: stream.lag_records,
