@@ -101,11 +101,11 @@ async fn after_a_replay_only_the_lake_can_tell_what_is_left_of_a_reason() {
     .await;
     check(
         &offline,
-        "select read, written, quarantined, replayed, balance, gap from system.counts \
+        "select read, written, quarantined, replayed, missing, gap from system.counts \
          where dataset = 'shop.orders'",
         &[
-            "| read | written | quarantined | replayed | balance  | gap |",
-            "| 15   | 12      | 1           | 3        | balanced | 0   |",
+            "| read | written | quarantined | replayed | missing | gap |",
+            "| 15   | 12      | 1           | 3        | 1       | 0   |",
         ],
     )
     .await;
