@@ -69,7 +69,7 @@ fn datasets(
     let scope = DatasetScope {
         dir: &folder.dir,
         variables,
-        teams: project.map(|project| project.teams.iter().map(|team| team.name.as_str()).collect()),
+        teams: project.map(|project| project.team_names.iter().map(String::as_str).collect()),
         runbooks: &folder.runbooks,
         landing: project.map_or(defaults.0, |project| project.landing),
         dedupe_horizon: project.map_or(defaults.1, |project| project.dedupe_horizon),

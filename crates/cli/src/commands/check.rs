@@ -29,6 +29,9 @@ pub async fn run(check: &Check, printer: &Printer) -> anyhow::Result<ExitCode> {
                 plan.teams.len(),
                 plan.environment.name,
             ));
+            if plan.datasets.is_empty() {
+                printer.remark("nothing flows yet: declare a dataset in datasets/<domain>/<name>.yaml");
+            }
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::from(super::FOUND_WRONG)),
