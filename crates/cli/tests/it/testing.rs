@@ -127,6 +127,9 @@ fn a_test_of_what_is_not_there_is_an_error_at_its_place() {
     let output = run(&["test", "--project", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("there is no dataset `tested.shares`") && text.contains("tests/orders.yaml:"), "{text}");
+    assert!(
+        text.contains("there is no dataset `tested.shares`") && text.contains("tests/orders.yaml:"),
+        "{text}"
+    );
     assert!(text.contains("there is no file `fixtures/order.csv`"), "{text}");
 }
