@@ -7,6 +7,7 @@ mod ingest;
 mod land;
 mod load;
 mod machine;
+mod nexmark;
 mod node;
 mod peers;
 mod start;
@@ -48,6 +49,10 @@ enum Bench {
         #[arg(long, default_value_t = 1 << 30)]
         bytes: u64,
     },
+    /// The queries of NEXMark from the log to a table, and on Flink and Spark.
+    Nexmark(nexmark::NexmarkOptions),
+    /// From the acknowledgement of a bid to its row in the table of a stream.
+    NexmarkLatency(nexmark::LatencyOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -64,6 +69,8 @@ fn main() -> anyhow::Result<()> {
             Bench::Land(options) => land::run(&folder, &options).await,
             Bench::Start { times } => start::start(&folder, times).await,
             Bench::Recover { bytes } => start::recover(&folder, bytes).await,
+            Bench::Nexmark(options) => nexmark::run(&folder, &options).await,
+            Bench::NexmarkLatency(options) => nexmark::run_latency(&folder, &options).await,
         }
     })?;
     let document = json!({ "bench": name, "machine": machine::facts(&folder)?, "result": result });

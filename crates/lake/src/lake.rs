@@ -7,6 +7,7 @@ use std::time::Duration;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use flowline_base::{Backoff, FileId, SharedClock};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::faults::FaultInjector;
 use crate::store::{self, Store};
@@ -53,6 +54,8 @@ pub(crate) struct LakeInner {
     pub(crate) store_url: ObjectStoreUrl,
     /// This opening of the lake, so that its own commits can be told from those of others.
     pub(crate) writer: String,
+    /// Commits of all tables since the lake was opened.
+    pub(crate) commits: watch::Sender<u64>,
     tables: Mutex<HashMap<TableId, Arc<Shared>>>,
 }
 
@@ -80,8 +83,8 @@ impl Lake {
         let writer = FileId::generate().to_string();
         let store_url = ObjectStoreUrl::parse(format!("flowline-lake://{writer}/"))
             .map_err(|error| LakeError::Settings { reason: error.to_string() })?;
-        let tables = Mutex::default();
-        Ok(Self { inner: Arc::new(LakeInner { settings, store, store_url, writer, tables }) })
+        let (tables, commits) = (Mutex::default(), watch::Sender::default());
+        Ok(Self { inner: Arc::new(LakeInner { settings, store, store_url, writer, commits, tables }) })
     }
 
     /// Where the lake lies, as it may be shown.
@@ -96,6 +99,11 @@ impl Lake {
         let shared =
             tables.entry(id.clone()).or_insert_with(|| Arc::new(Shared::new(id, Arc::clone(&self.inner))));
         Table::new(Arc::clone(shared))
+    }
+
+    /// Changes with every commit that is made through this opening of the lake, to any table; how many there were.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.commits.subscribe()
     }
 
     /// A folder of files outside the lake: a URL or an absolute path, reached with the lake's storage options.

@@ -131,7 +131,9 @@ impl Node {
         if has(Role::Processor) {
             let concurrency = storage.plan.environment.concurrency;
             let clock = storage.clock.clone();
-            self.activity = Some(roles::start_processor(&self.tasks, transformer, concurrency, clock));
+            let commits = storage.lake.commits();
+            self.activity =
+                Some(roles::start_processor(&self.tasks, transformer, commits, concurrency, clock));
         }
         if has(Role::Watcher) {
             roles::start_watcher(&self.tasks, storage.clone());

@@ -185,6 +185,7 @@ fn finish(
     metrics::histogram!("flowline_lake_commit_latency_seconds", table.labels().iter())
         .record(committed.latency.as_secs_f64());
     crate::upkeep::after_commit(table, version);
+    table.lake.commits.send_modify(|commits| *commits += 1);
     committed
 }
 

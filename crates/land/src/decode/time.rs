@@ -49,7 +49,9 @@ impl TimeFormat {
     /// Microseconds since the epoch.
     pub(crate) fn timestamp(&self, text: &str) -> Option<i64> {
         match self {
-            Self::Iso => iso_time(text).map(|time| time.timestamp_micros()),
+            Self::Iso => {
+                utc_micros(text.as_bytes()).or_else(|| iso_time(text).map(|time| time.timestamp_micros()))
+            }
             Self::Epoch { digits } => i64::try_from(scaled(text, *digits, Excess::Cut).ok()?).ok(),
             Self::Items(items) => with_items(text, items).map(|time| time.timestamp_micros()),
         }
@@ -74,6 +76,40 @@ fn days(date: NaiveDate) -> i32 {
     (date - NaiveDate::default()).num_days() as i32
 }
 
+/// Microseconds of `2026-01-31T08:00:00Z` and of the same with up to six digits behind the second, as nearly every
+/// producer writes it. None for everything else, some of which is a time all the same.
+fn utc_micros(text: &[u8]) -> Option<i64> {
+    let (time, rest) = text.split_at_checked(19)?;
+    let digits = rest.strip_suffix(b"Z")?;
+    let part = match digits {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => {
+            i64::from(number(digits)?) * 10i64.pow(6 - digits.len() as u32)
+        }
+        _ => return None,
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, separator)| time[*at] != *separator) {
+        return None;
+    }
+    let [hour, minute, second] =
+        [number(&time[11..13])?, number(&time[14..16])?, number(&time[17..19])?].map(i64::from);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let date =
+        NaiveDate::from_ymd_opt(number(&time[..4])? as i32, number(&time[5..7])?, number(&time[8..10])?)?;
+    let seconds = i64::from(days(date)) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(seconds * 1_000_000 + part)
+}
+
+/// A number of a few digits and nothing else.
+fn number(digits: &[u8]) -> Option<u32> {
+    digits
+        .iter()
+        .try_fold(0u32, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
+}
+
 fn iso_time(text: &str) -> Option<DateTime<Utc>> {
     match string_to_datetime(&Utc, text) {
         Ok(time) => Some(time),
@@ -86,15 +122,10 @@ fn iso_time(text: &str) -> Option<DateTime<Utc>> {
 /// `2026-01-31`, and nothing else: a time behind the day would be lost.
 fn iso_date(text: &str) -> Option<NaiveDate> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
-    let number = |from: usize, to: usize| {
-        bytes[from..to].iter().try_fold(0u32, |number, byte| {
-            byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
-        })
-    };
     if bytes[4] != b'-' || bytes[7] != b'-' {
         return None;
     }
-    NaiveDate::from_ymd_opt(number(0, 4)? as i32, number(5, 7)?, number(8, 10)?)
+    NaiveDate::from_ymd_opt(number(&bytes[..4])? as i32, number(&bytes[5..7])?, number(&bytes[8..])?)
 }
 
 fn with_items(text: &str, items: &[Item<'static>]) -> Option<DateTime<Utc>> {
@@ -110,4 +141,40 @@ fn with_items(text: &str, items: &[Item<'static>]) -> Option<DateTime<Utc>> {
     let has_time = parsed.hour_mod_12().is_some() || parsed.minute().is_some() || parsed.second().is_some();
     let date = parsed.to_naive_date().ok().filter(|_| !has_time)?;
     Some(date.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_short_way_reads_what_the_long_one_reads(
+            text in "[0-9]{3}[0-9]-[012][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,8})?(Z|z|\\+01:00)?"
+        ) {
+            if let Some(micros) = utc_micros(text.as_bytes()) {
+                prop_assert_eq!(Some(micros), iso_time(&text).map(|time| time.timestamp_micros()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_producers_write_takes_the_short_way() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-01-05T08:00:00.123Z", Some(1_767_600_000_123_000)),
+            ("1969-12-31T23:59:59.999999Z", Some(-1)),
+            ("2026-02-30T08:00:00Z", None),
+            ("2026-01-05T08:00:00.Z", None),
+            ("2026-01-05T08:00:60Z", None),
+            ("2026-01-05T08:00:00+01:00", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(utc_micros(text.as_bytes()), expected, "{text}");
+        }
+    }
 }

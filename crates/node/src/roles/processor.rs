@@ -9,15 +9,17 @@ use flowline_model::{DatasetName, Outcome};
 use flowline_process::{HopFacts, Transformer};
 use flowline_schedule::{Due, HopState, InputState, Pending, Settings};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::{TaskKind, Tasks};
 
-/// How often table versions are looked at when nothing says that they changed. Looking is one version number a
-/// table, from memory where this process writes the table.
+/// How often table versions are looked at when nothing says that they changed: other processes may have written, or
+/// time may have passed. Looking is one version number a table, from memory where this process writes the table.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a commit of this process waits for others before the versions are looked at.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// What the processor is doing, for whoever waits until it is done.
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ impl Activity {
 pub fn start(
     tasks: &Tasks,
     transformer: Transformer,
+    commits: watch::Receiver<u64>,
     concurrency: usize,
     clock: SharedClock,
 ) -> Arc<Activity> {
@@ -51,6 +54,7 @@ pub fn start(
     tasks.start(TaskKind::Processor, "", move |shutdown| {
         let processor = Processor {
             transformer: transformer.clone(),
+            commits: commits.clone(),
             activity: Arc::clone(&shared),
             settings,
             clock: clock.clone(),
@@ -63,6 +67,8 @@ pub fn start(
 
 struct Processor {
     transformer: Transformer,
+    /// Changes when this process commits to a table.
+    commits: watch::Receiver<u64>,
     activity: Arc<Activity>,
     settings: Settings,
     clock: SharedClock,
@@ -81,6 +87,7 @@ impl Processor {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.activity.changed.notified() => {}
+                Ok(()) = self.commits.changed() => tokio::time::sleep(GATHER).await,
                 Some(_) = runs.join_next(), if !runs.is_empty() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }

@@ -23,7 +23,7 @@ use super::sessions::open_since;
 use super::step::{News, Step, told};
 use crate::ProcessError;
 use crate::engine::Resolver;
-use crate::transform::{Attempt, Change, Input, Prepared, WRITER, named, output};
+use crate::transform::{Attempt, Change, Input, Prepared, FRESH_WRITER, WRITER, named, output};
 
 /// A try of a stream with its query analyzed.
 pub(crate) struct StreamRun<'a> {
@@ -129,7 +129,7 @@ impl StreamRun<'_> {
     ) -> Result<Prepared, ProcessError> {
         let attempt = self.attempt;
         let how = told(&wanted, self.query.emit, news.late);
-        let writer = attempt.table().writer(WRITER).await.map_err(attempt.failed("writing"))?;
+        let writer = attempt.table().writer(FRESH_WRITER).await.map_err(attempt.failed("writing"))?;
         let plans = match self.kept()? {
             kept if kept.is_empty() => self.plans(self.query, &[&wanted]).await?,
             kept => self.kept_plans(&kept, &wanted, before, &mut state).await?,

@@ -42,7 +42,7 @@ pub(crate) use inputs::Input;
 pub(crate) use rows::output;
 pub(crate) use standing::last_standing;
 pub(crate) use touched::named;
-pub(crate) use work::WRITER;
+pub(crate) use work::{FRESH_WRITER, WRITER};
 
 /// One input of a hop, and how far the hop has read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,6 +37,9 @@ pub(crate) const WRITER: WriterOptions = WriterOptions {
     purpose: WritePurpose::Keep,
 };
 
+/// How rows are written that are appended as they come: read a few times, and compacted soon.
+pub(crate) const FRESH_WRITER: WriterOptions = WriterOptions { purpose: WritePurpose::Land, ..WRITER };
+
 /// What following the changes came to.
 pub(super) enum Followed {
     /// Rows to be committed, or none.
@@ -111,7 +114,7 @@ impl Work<'_> {
     async fn append(&self) -> Result<Followed, ProcessError> {
         let Some(plan) = self.added(self.hop.plan.clone()).await? else { return Ok(other_shape()) };
         let attempt = self.attempt;
-        let writer = attempt.table().writer(WRITER).await.map_err(attempt.failed("writing"))?;
+        let writer = attempt.table().writer(FRESH_WRITER).await.map_err(attempt.failed("writing"))?;
         let (staged, ran) = self.stage(plan, writer).await?;
         let counts = self.counts_of_added(&ran, staged.rows(), staged.bytes());
         let how = "append".to_owned();

@@ -1,0 +1,45 @@
+//! The project that is measured: the streams that one query reads, and the query.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::queries::{Emits, Query};
+
+/// The dataset that the query writes.
+pub const OUT: &str = "nex.out";
+
+/// Writes the project of one query into a folder. `flush_after` is how long landing waits for more; its default
+/// without.
+pub fn write(folder: &Path, query: &Query, flush_after: Option<&str>) -> anyhow::Result<()> {
+    let datasets = folder.join("datasets/nex");
+    std::fs::create_dir_all(&datasets)?;
+    std::fs::write(
+        folder.join("flowline.yaml"),
+        "name: nexmark\nteams:\n  team-bench: { contact: bench@example.org }\nenvironments:\n  dev:\n    log: { bytes_max: 1024GiB }\n",
+    )?;
+    for stream in query.streams {
+        let mut text = "owner: team-bench\nzone: raw\nfrom: { source: http }\n".to_owned();
+        if let Some(flush_after) = flush_after {
+            let _ = writeln!(text, "landing: {{ flush_after: {flush_after} }}");
+        }
+        text.push_str("columns:\n");
+        for (column, kind, _) in stream.columns() {
+            let _ = writeln!(text, "  - {{ name: {column}, type: {kind}, required: true }}");
+        }
+        std::fs::write(datasets.join(format!("{}.yaml", stream.name())), text)?;
+    }
+    std::fs::write(datasets.join("out.yaml"), out(query))?;
+    Ok(())
+}
+
+fn out(query: &Query) -> String {
+    let mut text = "owner: team-bench\nzone: trusted\nfrom: { source: sql }\nmode: stream\nevent_time: { column: ts, watermark: 4s, late: reopen }\n".to_owned();
+    match query.emits {
+        Emits::Newest(key) => {
+            let _ = writeln!(text, "emit: on_change\nkey: [{key}]");
+        }
+        Emits::AtOnce | Emits::OnClose => text.push_str("emit: on_close\n"),
+    }
+    let _ = writeln!(text, "sql: |\n  {}", query.over(|stream| format!("nex.{}", stream.name())));
+    text
+}
