@@ -2,9 +2,10 @@
 //!
 //! Owns: what a node opens and in which order ([`Node::start`]), its roles (one short file each in `roles`), the one
 //! door through which long-running tasks are started ([`tasks`]), how another process finds a running node
-//! ([`NodeFile`]), and the same parts without any task for commands that run beside no node ([`Offline`]).
+//! ([`NodeFile`]), what only one node does at a time (`lease`), and the same parts without any task for commands that run beside no node ([`Offline`]).
 //! Does not own: anything that a role does; each role calls the crate that has it.
 
+mod lease;
 mod live;
 mod node;
 mod node_file;

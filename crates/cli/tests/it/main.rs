@@ -1,9 +1,11 @@
 //! The real binary, used and abused from outside: over HTTP, over the Postgres wire, by signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps fails as it should")]
 
+mod auction;
 mod clients;
 mod commands;
 mod crash;
 mod kafka;
 mod project;
 mod real_data;
+mod stream;
