@@ -113,7 +113,8 @@ impl Connection {
         self.decode::<Q>(answer?, version)
     }
 
-    fn version<Q: Call>(&self, version_max: i16) -> Result<i16, KafkaError> {
+    /// The newest version of a request that both sides know, no newer than this one.
+    pub(crate) fn version<Q: Call>(&self, version_max: i16) -> Result<i16, KafkaError> {
         let known = self.versions.get(&(Q::KEY as i16)).copied();
         let version = known.and_then(|(oldest, newest)| {
             let version = newest.min(version_max).min(Q::VERSION_MAX).min(Q::VERSIONS.max);

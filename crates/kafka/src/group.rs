@@ -30,6 +30,9 @@ pub struct GroupOptions {
     pub group: String,
     /// The topic whose partitions are shared.
     pub topic: String,
+    /// A name that stays the member's own over restarts: one that was killed and comes back within the session has its
+    /// partitions at once, and the others notice nothing. Without, its partitions wait until the session is over.
+    pub instance: Option<String>,
     /// A member that is silent for this long has left.
     pub session: Duration,
     /// How long the others wait for a member that is to join again.
@@ -54,11 +57,15 @@ pub struct Member {
     connection: Option<Connection>,
     member_id: StrBytes,
     generation: i32,
+    /// Whether the broker knows members by a name of their own (from 2.3 on).
+    by_name: bool,
 }
 
 /// How partitions are shared out: the name under which Java's clients know it.
 const PROTOCOL: &str = "range";
 const PROTOCOL_TYPE: &str = "consumer";
+/// From this version of joining on, brokers know members by a name of their own.
+const JOIN_BY_NAME: i16 = 5;
 /// Joining takes as long as the slowest other member; this much longer is too long.
 const JOIN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -74,7 +81,14 @@ impl std::fmt::Debug for Member {
 impl Member {
     /// A member that has not joined yet.
     pub fn new(cluster: Cluster, options: GroupOptions) -> Self {
-        Self { cluster, options, connection: None, member_id: StrBytes::new(), generation: -1 }
+        Self {
+            cluster,
+            options,
+            connection: None,
+            member_id: StrBytes::new(),
+            generation: -1,
+            by_name: false,
+        }
     }
 
     /// Joins, or joins again, and waits until partitions are shared out.
@@ -112,6 +126,7 @@ impl Member {
             .with_group_id(self.group_id())
             .with_generation_id(self.generation)
             .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance())
             .with_protocol_type(Some(StrBytes::from_static_str(PROTOCOL_TYPE)))
             .with_protocol_name(Some(StrBytes::from_static_str(PROTOCOL)))
             .with_assignments(shares);
@@ -125,6 +140,10 @@ impl Member {
     }
 
     async fn send_join(&mut self) -> Result<JoinGroupResponse, KafkaError> {
+        let connection = self.connected().await?;
+        let by_name =
+            connection.version::<JoinGroupRequest>(i16::MAX).is_ok_and(|version| version >= JOIN_BY_NAME);
+        (self.connection, self.by_name) = (Some(connection), by_name);
         let topic = StrBytes::from_string(self.options.topic.clone());
         let subscription = ConsumerProtocolSubscription::default().with_topics(vec![topic]);
         let protocol = JoinGroupRequestProtocol::default()
@@ -136,6 +155,7 @@ impl Member {
             .with_session_timeout_ms(milliseconds(self.options.session))
             .with_rebalance_timeout_ms(milliseconds(self.options.rebalance))
             .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance())
             .with_protocol_type(StrBytes::from_static_str(PROTOCOL_TYPE))
             .with_protocols(vec![protocol]);
         self.call(self.options.rebalance + JOIN_MARGIN, &request).await
@@ -197,7 +217,8 @@ impl Member {
         let request = HeartbeatRequest::default()
             .with_group_id(self.group_id())
             .with_generation_id(self.generation)
-            .with_member_id(self.member_id.clone());
+            .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance());
         let answer = self.call(self.options.session, &request).await?;
         match answer.error_code {
             0 => Ok(true),
@@ -222,19 +243,27 @@ impl Member {
         self.member_id = StrBytes::new();
     }
 
+    fn instance(&self) -> Option<StrBytes> {
+        self.options.instance.clone().filter(|_| self.by_name).map(StrBytes::from_string)
+    }
+
+    async fn connected(&mut self) -> Result<Connection, KafkaError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => {
+                let coordinator = self.cluster.coordinator(&self.options.group).await?;
+                self.cluster.connect(coordinator).await
+            }
+        }
+    }
+
     fn group_id(&self) -> GroupId {
         GroupId(StrBytes::from_string(self.options.group.clone()))
     }
 
     /// A request on the connection of this member, which no other request can hold up.
     async fn call<Q: Call>(&mut self, patience: Duration, request: &Q) -> Result<Q::Answer, KafkaError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let coordinator = self.cluster.coordinator(&self.options.group).await?;
-                self.cluster.connect(coordinator).await?
-            }
-        };
+        let mut connection = self.connected().await?;
         let answer = connection.call_within(patience, Q::VERSION_MAX, request).await?;
         self.connection = Some(connection);
         Ok(answer)

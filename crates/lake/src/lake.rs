@@ -106,6 +106,14 @@ impl Lake {
         self.inner.commits.subscribe()
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.inner.settings.clock
+    }
+
     /// A folder of files outside the lake: a URL or an absolute path, reached with the lake's storage options.
     pub fn files(&self, location: &str) -> Result<FileStore, LakeError> {
         let settings = &self.inner.settings;

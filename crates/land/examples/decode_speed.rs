@@ -189,6 +189,8 @@ async fn land(clock: &SharedClock, name: &str, dataset: Dataset, batches: &[Batc
         lake: lake.await.expect("the lake opens"),
         ledger,
         clock: Arc::clone(clock),
+        node: None,
+        brake: flowline_land::Brake::default(),
     };
     let partition = PartitionId::new(dataset.name.clone(), 0);
     for batch in batches {

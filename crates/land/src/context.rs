@@ -7,6 +7,8 @@ use flowline_lake::Lake;
 use flowline_ledger::Ledger;
 use flowline_log::EventLog;
 
+use crate::Brake;
+
 /// What a lander reads from and writes to. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LandContext {
@@ -18,4 +20,8 @@ pub struct LandContext {
     pub ledger: Arc<dyn Ledger>,
     /// The clock.
     pub clock: SharedClock,
+    /// The name of the node over restarts, by which consumer groups know it again; none for who comes once.
+    pub node: Option<Arc<str>>,
+    /// What is not to be landed now.
+    pub brake: Brake,
 }

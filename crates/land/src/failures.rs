@@ -23,6 +23,8 @@ const BACKOFF: Backoff = Backoff {
 pub(crate) struct Failures {
     hop: DatasetName,
     run: Option<RunId>,
+    /// What the last try failed with.
+    kind: Option<ErrorKind>,
     count: u32,
     random: Random,
 }
@@ -53,7 +55,14 @@ impl Cure {
         match error {
             LandError::Lake(LakeError::Conflict { .. }) => Self::BeginAgain,
             // Another topic has taken its place: whatever is known of the one before is worthless.
-            LandError::Kafka(KafkaError::Replaced { .. }) => Self::BeginAgain,
+            LandError::Kafka(KafkaError::Replaced { .. }) | LandError::Log(LogError::Behind { .. }) => {
+                Self::BeginAgain
+            }
+            LandError::Log(LogError::Kafka { error, .. })
+                if matches!(**error, KafkaError::Replaced { .. }) =>
+            {
+                Self::BeginAgain
+            }
             LandError::Log(LogError::Closed) => Self::GiveUp,
             _ if error.kind() == ErrorKind::Fenced => Self::GiveUp,
             _ => Self::OfferAgain,
@@ -63,7 +72,7 @@ impl Cure {
 
 impl Failures {
     pub(crate) fn new(hop: DatasetName) -> Self {
-        Self { hop, run: None, count: 0, random: Random::unseeded() }
+        Self { hop, run: None, kind: None, count: 0, random: Random::unseeded() }
     }
 
     /// The number of the try under way, from 1.
@@ -79,6 +88,7 @@ impl Failures {
     /// The last try succeeded.
     pub(crate) fn clear(&mut self) {
         self.run = None;
+        self.kind = None;
         self.count = 0;
     }
 
@@ -114,6 +124,12 @@ impl Failures {
     /// Puts a failed try on record, as well as that can be done while things fail. The first try of a run records the
     /// run as failed; a commit that succeeds later puts it right.
     pub(crate) async fn record(&mut self, context: &LandContext, tried: Tried, error: &LandError) {
+        // The ledger keeps the first error of a run. Another kind of error is another trouble, which must be told: it gets
+        // a run of its own, where no rows are staged in the name of the one before.
+        let another = self.kind.replace(error.kind()).is_some_and(|kind| kind != error.kind());
+        if another && tried.run.is_none() {
+            (self.run, self.count) = (None, 0);
+        }
         self.count += 1;
         let run = *self.run.get_or_insert_with(|| tried.run.unwrap_or_else(RunId::generate));
         let now = context.clock.now();

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use flowline_kafka::Topic;
-use flowline_log::{Bounds, EventLog, Frame, PartitionId};
+use flowline_kafka::{KafkaError, Topic};
+use flowline_log::{Bounds, EventLog, Frame, LogError, PartitionId};
 use flowline_model::{DatasetName, KafkaStart};
 use flowline_source::kafka::{TopicSource, inputs_of};
 use futures::future::select_all;
@@ -34,6 +34,8 @@ pub(crate) struct LogFeed {
     pub(crate) source: DatasetName,
     /// As many as are declared.
     pub(crate) partitions: u32,
+    /// What tells the log from another one of the same name, as it was heard when landing began.
+    pub(crate) identity: Option<String>,
 }
 
 impl LogFeed {
@@ -50,9 +52,30 @@ impl LogFeed {
     }
 }
 
-/// What positions in a partition of the log are called.
-pub(crate) fn log_input(partition: u32) -> String {
-    format!("log/{partition}")
+impl LogFeed {
+    /// That the log is still the one that we began to read, after a read from this offset.
+    async fn check(&self, partition: u32, from: u64, empty: bool) -> Result<(), LandError> {
+        let id = self.id(partition);
+        if empty {
+            let end = self.log.bounds(&id).await?.end;
+            if from > end {
+                return Err(LogError::Behind { partition: id, offset: from, end }.into());
+            }
+        }
+        // Asked behind the read: what was read before another log took its place is of ours.
+        if self.log.identity(&id).await? != self.identity {
+            return Err(KafkaError::Replaced { topic: self.source.to_string() }.into());
+        }
+        Ok(())
+    }
+}
+
+/// What positions in a partition of the log are called: `log/0`; `log/<id of the topic>/0` of a log in Kafka.
+pub fn log_input(identity: Option<&str>, partition: u32) -> String {
+    match identity {
+        Some(identity) => format!("log/{identity}/{partition}"),
+        None => format!("log/{partition}"),
+    }
 }
 
 /// What was read of a partition.
@@ -78,7 +101,10 @@ impl Feed {
     /// Hears of the topic anew.
     pub(crate) async fn refresh(&mut self) -> Result<Option<&Topic>, LandError> {
         match self {
-            Self::Log(_) => Ok(None),
+            Self::Log(feed) => {
+                feed.identity = feed.log.identity(&feed.id(0)).await?;
+                Ok(None)
+            }
             Self::Topic { source, known } => {
                 *known = Some(source.describe().await?);
                 Ok(known.as_ref())
@@ -100,7 +126,7 @@ impl Feed {
     /// What positions in a partition are called: `log/0`; `kafka/<id of the topic>/0`.
     pub(crate) fn input(&self, partition: u32) -> String {
         match self {
-            Self::Log(_) => log_input(partition),
+            Self::Log(feed) => log_input(feed.identity.as_deref(), partition),
             Self::Topic { known, .. } => {
                 format!("{}{partition}", known.as_ref().map(inputs_of).unwrap_or_default())
             }
@@ -120,9 +146,19 @@ impl Feed {
 
     /// Where a partition is begun that was never landed.
     pub(crate) fn first(&self, bounds: Bounds) -> u64 {
+        if self.begins_at_the_end() { bounds.end } else { bounds.start }
+    }
+
+    /// Whether a partition that was never landed is begun at an end that moves on.
+    pub(crate) fn begins_at_the_end(&self) -> bool {
+        matches!(self, Self::Topic { source, .. } if source.origin().start == KafkaStart::Latest)
+    }
+
+    /// Whether there may be another log, or another topic, of the same name later on.
+    pub(crate) fn may_be_replaced(&self) -> bool {
         match self {
-            Self::Topic { source, .. } if source.origin().start == KafkaStart::Latest => bounds.end,
-            _ => bounds.start,
+            Self::Log(feed) => feed.identity.is_some(),
+            Self::Topic { .. } => true,
         }
     }
 
@@ -136,6 +172,9 @@ impl Feed {
         match self {
             Self::Log(feed) => {
                 let slab = feed.log.read(&feed.id(partition), from, bytes_max).await?;
+                if feed.identity.is_some() {
+                    feed.check(partition, from, slab.frames.is_empty()).await?;
+                }
                 Ok(FeedSlab { frames: slab.frames, next: slab.next, tombstones: 0 })
             }
             Self::Topic { source, known } => {

@@ -5,6 +5,7 @@
 //! crash). Does not own: how producers write (`flowline-source`), the rules of a contract (`flowline-quality`), how a
 //! commit is made (`flowline-lake`).
 
+mod brake;
 mod commit;
 mod context;
 mod contract;
@@ -30,10 +31,12 @@ mod staging;
 mod stamp;
 mod tables;
 
+pub use brake::Brake;
 pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
 pub use discard::{Discard, discard_quarantine, expire_quarantine};
 pub use error::{ContractError, LandError};
+pub use feed::log_input;
 pub use file_lander::{FileLander, FileProgress, ProgressFn};
 pub use log_lander::{LogLander, release_landed};
 pub use replay::{ReplaySelection, replay_quarantine};

@@ -25,6 +25,7 @@ use crate::lane::Lane;
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
 use crate::share::Share;
+use crate::staging::Staging;
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
 
@@ -64,6 +65,7 @@ impl LogLander {
             log: Arc::clone(&context.log),
             source: dataset.name.clone(),
             partitions: origin.partitions,
+            identity: None,
         };
         Self::new(context, dataset, Feed::Log(feed))
     }
@@ -83,7 +85,9 @@ impl LogLander {
             return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "a topic", found });
         };
         let source = TopicSource::open(cluster, origin.clone(), context.clock.clone())?;
-        let share = Share::start(source.cluster().clone(), origin.group.clone(), origin.topic.clone());
+        let cluster = source.cluster().clone();
+        let instance = instance(&context, &dataset.name);
+        let share = Share::start(cluster, origin.group.clone(), origin.topic.clone(), instance);
         let mut lander = Self::new(context, dataset, Feed::Topic { source, known: None })?;
         lander.share = Some(share);
         Ok(lander)
@@ -102,7 +106,8 @@ impl LogLander {
             clock: self.context.clock.clone(),
         })?;
         let (prefix, topic) = (&kafka.topic_prefix, format!("{}{dataset}", kafka.topic_prefix));
-        self.share = Some(Share::start(cluster, format!("{prefix}land.{dataset}"), topic));
+        let instance = instance(&self.context, dataset);
+        self.share = Some(Share::start(cluster, format!("{prefix}land.{dataset}"), topic, instance));
         Ok(self)
     }
 
@@ -192,6 +197,11 @@ impl LogLander {
         if !self.begin().await? {
             return self.wait(shutdown).await;
         }
+        if self.context.brake.holds(&self.tables.dataset.name) {
+            self.flush(true).await?;
+            self.reservation.give_back();
+            return self.wait(shutdown).await;
+        }
         let more = self.read().await?;
         // With several partitions there may always be one whose rows are staged; now and then all are committed, so that
         // a replay gets its turn.
@@ -240,7 +250,20 @@ impl LogLander {
         }
         self.keys = Some(keys);
         self.lanes = Some(lanes);
+        self.fix_the_beginning().await?;
         Ok(true)
+    }
+
+    /// Where landing begins at the end of a partition, that end is committed before anything is read: whoever begins
+    /// next goes on from there, and not from an end that has moved on.
+    async fn fix_the_beginning(&mut self) -> Result<(), LandError> {
+        if !self.feed.begins_at_the_end() {
+            return Ok(());
+        }
+        for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.place.data.is_none()) {
+            lane.staging.get_or_insert_with(|| Staging::start(&self.context, None));
+        }
+        self.flush(true).await.map(drop)
     }
 
     async fn open_lane(&self, partition: PartitionId) -> Result<Lane, LandError> {
@@ -343,12 +366,14 @@ impl LogLander {
                 None => std::future::pending().await,
             }
         };
+        let held = self.context.brake.holds(&self.tables.dataset.name);
         let idle = if self.may_be_down() { IDLE_TOPIC } else { IDLE };
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             () = tokio::time::sleep(due.unwrap_or(idle)) => Ok(()),
             () = shared => Ok(()),
-            found = self.feed.wait_beyond(&positions) => found,
+            () = self.context.brake.turned(&self.tables.dataset.name) => Ok(()),
+            found = self.feed.wait_beyond(&positions), if !held => found,
         }
     }
 
@@ -415,7 +440,9 @@ pub async fn release_landed(context: &LandContext, dataset: &Arc<Dataset>) -> Re
     let tables = Tables::new(context, Arc::clone(dataset));
     for number in 0..origin.partitions {
         let partition = PartitionId::new(dataset.name.clone(), number);
-        let landed = tables.data.transaction_version(&app_id(&dataset.name, &log_input(number))).await?;
+        let identity = context.log.identity(&partition).await?;
+        let input = log_input(identity.as_deref(), number);
+        let landed = tables.data.transaction_version(&app_id(&dataset.name, &input)).await?;
         release(context, &partition, landed).await?;
     }
     Ok(())
@@ -433,6 +460,11 @@ async fn release(
         }
         error => LandError::Log(error),
     })
+}
+
+/// Who we are in a group: the same after a restart, and another one than any other lander that may be in it.
+fn instance(context: &LandContext, dataset: &DatasetName) -> Option<String> {
+    context.node.as_ref().map(|node| format!("flowline.{node}.{dataset}"))
 }
 
 /// The application id under which the position in an input is kept.

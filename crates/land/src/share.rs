@@ -24,11 +24,12 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Joins the group in the background.
-    pub(crate) fn start(cluster: Cluster, group: String, topic: String) -> Self {
+    /// Joins the group in the background; `instance` is the name of this node over restarts.
+    pub(crate) fn start(cluster: Cluster, group: String, topic: String, instance: Option<String>) -> Self {
         let options = GroupOptions {
             group: group.clone(),
             topic: topic.clone(),
+            instance,
             session: SESSION,
             rebalance: REBALANCE,
         };

@@ -136,12 +136,16 @@ pub struct Bounds {
 pub struct PartitionStatus {
     /// Which.
     pub partition: PartitionId,
+    /// What tells it from another of the same name: see [`crate::EventLog::identity`].
+    pub identity: Option<String>,
     /// Its offsets.
     pub bounds: Bounds,
     /// Offset up to which readers have said that they are done.
     pub released: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Bytes that readers are not done with; appends are refused when they reach the limit of the log.
+    pub waiting_bytes: u64,
     /// Appends that wait for their sync.
     pub queued: u64,
     /// When the last record was received, microseconds since the epoch; none before the first.

@@ -111,6 +111,12 @@ pub enum LogError {
     /// Kafka refuses something that concerns no single partition.
     #[error(transparent)]
     Cluster(#[from] KafkaError),
+    /// Kafka was away when the log was opened, and has not been reached since.
+    #[error("waiting for Kafka, nothing is taken in and nothing is landed until it is there: {reason}")]
+    Waiting {
+        /// The last failure.
+        reason: String,
+    },
     /// A topic would lose records.
     #[error("the topic `{topic}` cannot hold a log: {reason}")]
     Topic {
@@ -147,7 +153,7 @@ impl Classify for LogError {
             Self::Kafka { error, .. } => error.kind(),
             Self::Cluster(error) => error.kind(),
             Self::Topic { .. } => ErrorKind::Input,
-            Self::Unknown { .. } => ErrorKind::Transient,
+            Self::Unknown { .. } | Self::Waiting { .. } => ErrorKind::Transient,
             Self::Stopped { .. } | Self::Io { .. } | Self::Closed => ErrorKind::Internal,
         }
     }

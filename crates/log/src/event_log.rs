@@ -25,6 +25,12 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     /// [`LogError::Corrupt`] names the file and the place; [`LogError::Gone`] when `from` is before the oldest kept.
     async fn read(&self, partition: &PartitionId, from: u64, bytes_max: usize) -> Result<LogSlab, LogError>;
 
+    /// What tells the partition from another one of the same name whose offsets mean other records: the id of the topic
+    /// where the log is kept in Kafka. None where there is no such thing.
+    async fn identity(&self, _partition: &PartitionId) -> Result<Option<String>, LogError> {
+        Ok(None)
+    }
+
     /// The offsets that the partition holds.
     async fn bounds(&self, partition: &PartitionId) -> Result<Bounds, LogError>;
 

@@ -213,6 +213,10 @@ pub struct SqlOrigin {
     pub timeout: Duration,
     /// Attempts of a run in all.
     pub attempts_max: u32,
+    /// While more rows than this wait in its inputs, what they are made of is not landed: the log fills, and producers
+    /// are told to wait. The tables hold whatever waits when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_rows_max: Option<u64>,
 }
 
 /// How a table follows its query.

@@ -27,4 +27,4 @@ pub use fact::{
 pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
 pub use name::{DatasetName, NameError};
 pub use plan::{Plan, Team};
-pub use stream::{StreamClock, StreamStatus};
+pub use stream::{Held, StreamClock, StreamStatus};

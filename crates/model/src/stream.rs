@@ -43,3 +43,20 @@ pub struct StreamClock {
     /// It is no longer waited for.
     pub idle: bool,
 }
+
+/// Why a dataset is not landed now: a table downstream cannot keep up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The dataset whose transform is too slow.
+    pub by: DatasetName,
+    /// Rows that wait for it.
+    pub rows: u64,
+    /// How many may.
+    pub rows_max: u64,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} rows wait for `{}`, which may have {}", self.rows, self.by, self.rows_max)
+    }
+}

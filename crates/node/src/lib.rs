@@ -2,10 +2,11 @@
 //!
 //! Owns: what a node opens and in which order ([`Node::start`]), its roles (one short file each in `roles`), the one
 //! door through which long-running tasks are started ([`tasks`]), how another process finds a running node
-//! ([`NodeFile`]), the same parts without any task for commands that run beside no node ([`Offline`]), and the tests of
-//! a project ([`run_test`]).
+//! ([`NodeFile`]), what only one node does at a time (`lease`), the same parts without any task for commands that run
+//! beside no node ([`Offline`]), and the tests of a project ([`run_test`]).
 //! Does not own: anything that a role does; each role calls the crate that has it.
 
+mod lease;
 mod live;
 mod node;
 mod node_file;

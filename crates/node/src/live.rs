@@ -1,6 +1,6 @@
 //! What only a running node knows: the ends of its log, its tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_lake::{Lake, ReadAt, TableId};
+use flowline_land::Brake;
 use flowline_log::{EventLog, PartitionStatus};
-use flowline_model::{DatasetName, Origin, Plan, StreamStatus};
+use flowline_model::{DatasetName, Held, Origin, Plan, StreamStatus};
 use flowline_source::kafka::{KafkaError, TopicSource, inputs_of};
 use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
 
@@ -27,6 +28,8 @@ pub struct NodeStatus {
     pub topics: Vec<(DatasetName, TopicSource)>,
     pub lake: Lake,
     pub clock: SharedClock,
+    /// What holds landing back, where this process lands.
+    pub brake: Option<Brake>,
 }
 
 #[async_trait]
@@ -37,12 +40,14 @@ impl LiveStatus for NodeStatus {
         for status in log.status() {
             let oldest_waiting_at = oldest_waiting_at(log.as_ref(), &status).await;
             partitions.push(LogPartition {
+                input: flowline_land::log_input(status.identity.as_deref(), status.partition.partition),
                 dataset: status.partition.source,
-                input: format!("log/{}", status.partition.partition),
                 partition: status.partition.partition,
                 start: status.bounds.start,
                 end: status.bounds.end,
                 bytes: status.bytes,
+                waiting_bytes: status.waiting_bytes,
+                waiting_bytes_max: self.plan.environment.log.bytes_max,
                 queued: status.queued,
                 last_received_at: status.last_received_at.and_then(DateTime::from_timestamp_micros),
                 oldest_waiting_at,
@@ -54,6 +59,10 @@ impl LiveStatus for NodeStatus {
             partitions.extend(asked.ok().and_then(Result::ok).unwrap_or_default());
         }
         Some(partitions)
+    }
+
+    fn held(&self) -> BTreeMap<DatasetName, Held> {
+        self.brake.as_ref().map(Brake::held).unwrap_or_default()
     }
 
     async fn tables(&self) -> Option<Vec<LakeTable>> {
@@ -117,6 +126,8 @@ async fn topic_partitions(
             start: bounds.start,
             end: bounds.end,
             bytes: 0,
+            waiting_bytes: 0,
+            waiting_bytes_max: 0,
             queued: 0,
             last_received_at: None,
             oldest_waiting_at: None,

@@ -7,20 +7,22 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use flowline_base::SharedClock;
-use flowline_land::{FileProgress, LandContext};
+use flowline_land::{Brake, FileProgress, LandContext};
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan};
 use flowline_process::{QueryOptions, Transformer};
 use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
 use flowline_view::HopRow;
+use parking_lot::Mutex;
 
+use crate::lease::{self, LogOwner};
 use crate::live::{self, NodeStatus};
 use crate::node_file::{DataFolderLock, NodeFile};
 use crate::query;
 use crate::replay::NodeReplay;
 use crate::roles::{self, Activity, Listeners, Role};
 use crate::storage::{self, Storage};
-use crate::tasks::Tasks;
+use crate::tasks::{TaskKind, Tasks};
 
 /// How long tasks may take to end once the node is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -76,9 +78,12 @@ impl Node {
         }
         let log = storage::open_log(&plan, &clock).await?;
         let storage = Storage::open(plan, clock.clone()).await?;
+        let owner = claim_lake(&storage, &roles, log.as_ref()).await?;
         storage.ledger.close_abandoned_runs(started_at).await?;
         storage.record_deployment().await?;
+        let brake = Brake::default();
         let live = NodeStatus {
+            brake: Some(brake.clone()),
             plan: Arc::clone(&storage.plan),
             log: Some(Arc::clone(&log)),
             topics: live::topics(&storage.plan, &clock)?,
@@ -93,6 +98,8 @@ impl Node {
             lake: storage.lake.clone(),
             ledger: Arc::clone(&storage.ledger),
             clock: clock.clone(),
+            brake: brake.clone(),
+            node: Some(lease::node_id(&storage.plan.environment.data_dir)?.into()),
         };
         let transformer = storage.transformer();
         let context = ServeContext {
@@ -108,6 +115,13 @@ impl Node {
         };
         let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
         roles::release_landed_of(&node.storage.plan, &land).await;
+        if let Some(owner) = owner {
+            let owner = Mutex::new(Some(owner));
+            node.tasks.start(TaskKind::Owner, "", move |shutdown| {
+                let owner = owner.lock().take();
+                async move { owner.context("the claim on the lake is gone")?.keep(shutdown).await }
+            });
+        }
         node.start_roles(&roles, listeners, &context, &land, transformer, file_progress);
         node.write_file(started_at)?;
         Ok(node)
@@ -127,19 +141,21 @@ impl Node {
         roles::start_gateway(&self.tasks, listeners, context);
         if has(Role::Lander) {
             roles::start_landers(&self.tasks, &storage.plan, land, file_progress);
+            roles::start_pressure(&self.tasks, storage.clone(), transformer.clone(), land.brake.clone());
         }
         if has(Role::Processor) {
             let concurrency = storage.plan.environment.concurrency;
             let clock = storage.clock.clone();
-            let commits = storage.lake.commits();
-            self.activity =
-                Some(roles::start_processor(&self.tasks, transformer, commits, concurrency, clock));
+            let (commits, storage) = (storage.lake.commits(), storage.clone());
+            let lease = move || Ok(storage.lake.lease("processor", lease::holder(&storage)?));
+            let start = roles::start_processor;
+            self.activity = Some(start(&self.tasks, transformer, commits, concurrency, clock, lease));
         }
         if has(Role::Watcher) {
             roles::start_watcher(&self.tasks, storage.clone());
         }
         if has(Role::Janitor) {
-            roles::start_janitor(&self.tasks, storage.clone(), Some(Arc::clone(&self.log)));
+            roles::start_janitor(&self.tasks, storage.clone(), land.clone());
         }
     }
 
@@ -216,4 +232,18 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// Sees to it that no other node lands another log into our lake; none where that cannot be.
+async fn claim_lake(
+    storage: &Storage,
+    roles: &[Role],
+    log: &dyn EventLog,
+) -> anyhow::Result<Option<LogOwner>> {
+    if !roles.contains(&Role::Gateway) && !roles.contains(&Role::Lander) {
+        return Ok(None);
+    }
+    let Some(mut owner) = LogOwner::of(storage)? else { return Ok(None) };
+    owner.claim(log).await?;
+    Ok(Some(owner))
 }

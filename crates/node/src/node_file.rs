@@ -70,10 +70,15 @@ impl DataFolderLock {
         let file = File::create(&path).with_context(|| format!("opening `{}`", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => bail!(
-                "another node has the data folder `{}` open; stop it first, or give this one another `data_dir`",
-                data_dir.display()
-            ),
+            Err(TryLockError::WouldBlock) => {
+                let node = NodeFile::read(data_dir).ok().flatten();
+                let who = node.map(|node| format!(" (process {}, http://{})", node.process_id, node.http));
+                bail!(
+                    "another node has the data folder `{}` open{}; stop it first, or give this one another `data_dir`",
+                    data_dir.display(),
+                    who.unwrap_or_default()
+                )
+            }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("locking `{}`", path.display()))
             }

@@ -34,6 +34,7 @@ impl Offline {
     pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
         let storage = Storage::open(plan, clock).await?;
         let live = NodeStatus {
+            brake: None,
             plan: Arc::clone(&storage.plan),
             log: None,
             topics: Vec::new(),
@@ -93,6 +94,8 @@ impl Offline {
             lake: self.storage.lake.clone(),
             ledger: Arc::clone(&self.storage.ledger),
             clock: self.storage.clock.clone(),
+            node: None,
+            brake: flowline_land::Brake::default(),
         };
         let replay = NodeReplay::new(self.storage.clone(), context, self.storage.transformer());
         let run = work(&replay).await;

@@ -110,6 +110,7 @@ async fn open_kafka_log(
         settings: plan.environment.log.clone(),
         sources: sources.collect(),
         batch_bytes_max: plan.environment.body_bytes_max,
+        keys_dir: Some(plan.environment.data_dir.join("kafka-keys")),
         clock: clock.clone(),
     };
     let log = KafkaLog::open(options).await.context("opening the log in Kafka")?;

@@ -19,8 +19,12 @@ pub enum TaskKind {
     Gateway,
     /// The Postgres wire.
     Postgres,
+    /// Keeps the claim of this node's log on the lake.
+    Owner,
     /// Log → table, one for each dataset.
     Lander,
+    /// Holds landing back while tables downstream cannot keep up.
+    Pressure,
     /// Files → table, one for each dataset.
     FileLander,
     /// Decides which transforms run, and runs them.
@@ -39,7 +43,9 @@ impl TaskKind {
         match self {
             Self::Gateway => "gateway",
             Self::Postgres => "postgres",
+            Self::Owner => "owner",
             Self::Lander => "lander",
+            Self::Pressure => "pressure",
             Self::FileLander => "file-lander",
             Self::Processor => "processor",
             Self::Watcher => "watcher",
@@ -48,9 +54,9 @@ impl TaskKind {
         }
     }
 
-    /// A node without its doors is no node; everything else is started again.
+    /// A node without its doors is no node, nor is one whose lake is another's; everything else is started again.
     fn ends_the_node(self) -> bool {
-        matches!(self, Self::Gateway | Self::Postgres)
+        matches!(self, Self::Gateway | Self::Postgres | Self::Owner)
     }
 }
 

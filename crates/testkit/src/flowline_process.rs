@@ -1,5 +1,6 @@
 //! The real binary, started, spoken to and killed.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +34,8 @@ pub struct FlowlineOptions {
     pub log: String,
     /// The roles of the node; all when empty.
     pub roles: Vec<String>,
+    /// The file that its standard error goes to; that of this process when absent.
+    pub stderr: Option<PathBuf>,
 }
 
 impl FlowlineOptions {
@@ -44,6 +47,7 @@ impl FlowlineOptions {
             faults: None,
             log: "error".to_owned(),
             roles: Vec::new(),
+            stderr: None,
         }
     }
 }
@@ -74,6 +78,9 @@ impl FlowlineProcess {
         if !options.roles.is_empty() {
             command.arg("--roles").arg(options.roles.join(","));
         }
+        if let Some(stderr) = &options.stderr {
+            command.stderr(File::create(stderr)?);
+        }
         if let Some(faults) = &options.faults {
             command.env("FLOWLINE_FAULTS", faults);
         }
@@ -96,6 +103,14 @@ impl FlowlineProcess {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// SIGKILL, at once; waits until the process is gone.

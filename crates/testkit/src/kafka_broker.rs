@@ -38,6 +38,19 @@ impl KafkaBroker {
         self.script("crash").map(drop)
     }
 
+    /// SIGTERM, as an operator would; its data stays.
+    ///
+    /// # Errors
+    /// When the script fails.
+    pub fn halt(&self) -> anyhow::Result<()> {
+        self.script("halt").map(drop)
+    }
+
+    /// The folder of its data.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Starts it again on its data and waits until it listens.
     ///
     /// # Errors

@@ -2,11 +2,11 @@
 //!
 //! Owns: what lag, freshness and state of a hop are. Does not own: reading the facts (`tables::hops`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use flowline_ledger::{CatalogDataset, Standing};
-use flowline_model::{Commit, DatasetName, Origin, Outcome, Position, Run, RunKind, Totals};
+use flowline_model::{Commit, DatasetName, Held, Origin, Outcome, Position, Run, RunKind, Totals};
 
 use crate::facts::{balance, gap, newest_commits, newest_version, seconds};
 use crate::{HopFacts, HopRow, LogPartition, hop_state};
@@ -19,6 +19,8 @@ pub(crate) struct Flow {
     pub(crate) positions: Vec<Position>,
     /// None where no node runs.
     pub(crate) partitions: Option<Vec<LogPartition>>,
+    /// What is not landed now because a table downstream cannot keep up.
+    pub(crate) held: BTreeMap<DatasetName, Held>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -120,6 +122,8 @@ impl Flow {
             balance,
             missing,
             gap: totals.and_then(gap),
+            slow: self.slow(dataset, standing, &lag, commits),
+            held_back: self.held.get(&dataset.name).map(Held::to_string),
             lag_records: lag.records,
             lag_versions: lag.versions,
             lag_seconds: lag.seconds,
@@ -221,5 +225,6 @@ fn age(now: DateTime<Utc>, at: DateTime<Utc>) -> i64 {
     (now - at).num_seconds().max(0)
 }
 
+mod slow;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! What only a running node knows: the ends of the log, the sizes of the tables.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use flowline_model::{DatasetName, StreamStatus};
+use flowline_model::{DatasetName, Held, StreamStatus};
 
 /// One partition of the log of one source, or of the topic that it reads, as it stands now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct LogPartition {
     pub end: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Bytes that wait to be landed, and how many may before producers are told to wait; 0 where there is no limit.
+    pub waiting_bytes: u64,
+    /// See `waiting_bytes`.
+    pub waiting_bytes_max: u64,
     /// Appends that wait for their sync.
     pub queued: u64,
     /// When the newest record was received.
@@ -59,6 +65,11 @@ pub trait LiveStatus: Send + Sync + std::fmt::Debug {
     /// The partitions of the log; none when no node runs here. Asked for by `hops` and `positions`, every second or
     /// so where a page is open: one small read for each partition that is behind, at most.
     async fn log_partitions(&self) -> Option<Vec<LogPartition>>;
+
+    /// The datasets that are not landed now because a table downstream cannot keep up, and which that is.
+    fn held(&self) -> BTreeMap<DatasetName, Held> {
+        BTreeMap::new()
+    }
 
     /// The tables of the lake that exist. Asked for by `datasets` only; may read the newest version of each.
     async fn tables(&self) -> Option<Vec<LakeTable>>;

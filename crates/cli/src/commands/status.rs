@@ -53,6 +53,18 @@ fn print(hops: &[HopRow], running: bool, printer: &Printer) {
     for hop in hops.iter().filter(|hop| hop.last_error.is_some() || hop.state == "stale") {
         explain(hop, printer);
     }
+    for hop in hops {
+        if let Some(slow) = &hop.slow {
+            printer.line(format!(
+                "{WARN}{}{WARN:#} is what the flow waits for: {}",
+                hop.dataset,
+                harmless(slow)
+            ));
+        }
+        if let Some(held) = &hop.held_back {
+            printer.line(format!("{WARN}{}{WARN:#} is not landed now: {}", hop.dataset, harmless(held)));
+        }
+    }
     if !running {
         printer.remark(format!("{FAINT}no node runs this project: lag in the log is unknown{FAINT:#}"));
     }

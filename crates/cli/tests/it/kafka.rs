@@ -49,20 +49,31 @@ impl World {
     }
 
     /// What the producer is to do with the topic.
-    fn produce(&self, arguments: &[&str]) {
+    fn produce(&self, arguments: &[&str]) -> String {
+        self.python("orders", arguments)
+    }
+
+    /// The same with another topic.
+    fn python(&self, topic: &str, arguments: &[&str]) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kafka_producer.py");
         let python = std::env::var_os("FLOWLINE_TEST_PYTHON").unwrap();
         let output = Command::new(python)
             .arg(script)
-            .args([self.broker.address.as_str(), "orders"])
+            .args([self.broker.address.as_str(), topic])
             .args(arguments)
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Starts the node of this name.
     fn start(&self, name: &str, roles: &[&str]) -> FlowlineProcess {
+        self.start_with(name, roles, ORDERS)
+    }
+
+    /// The same with another dataset.
+    fn start_with(&self, name: &str, roles: &[&str], orders: &str) -> FlowlineProcess {
         let shared = self.folder.path().display();
         let flowline = format!(
             "name: source\nteams:\n  team-source: {{ contact: team-source@example.org }}\ndefaults:\n  landing: {{ flush_after: 200ms }}\nenvironments:\n  dev:\n    data_dir: data\n    lake: {shared}/lake\n    ledger: sqlite://{shared}/ledger.db\n    kafka: {{ brokers: [\"{}\"] }}\n",
@@ -70,7 +81,7 @@ impl World {
         );
         let node = self.folder.path().join(name);
         write(&node, "flowline.yaml", &flowline);
-        write(&node, "datasets/shop/orders.yaml", ORDERS);
+        write(&node, "datasets/shop/orders.yaml", orders);
         let mut options = FlowlineOptions::new(BINARY, &node);
         options.roles = roles.iter().map(|role| (*role).to_owned()).collect();
         options.log = std::env::var("FLOWLINE_LOG").unwrap_or_else(|_| "off".to_owned());
@@ -141,7 +152,7 @@ async fn tombstones_transactions_and_a_topic_made_again_are_accounted_for() {
     let filtered = "SELECT filtered AS n FROM system.hops WHERE dataset = 'shop.orders'";
     until(&node, filtered, 20).await;
     let balance =
-        node.query("SELECT balance, gap FROM system.counts WHERE dataset = 'shop.orders'").await.unwrap();
+        node.query("SELECT balance FROM system.counts WHERE dataset = 'shop.orders'").await.unwrap();
     assert_eq!(balance[0]["balance"], "balanced", "{balance:?}");
     world.produce(&["delete"]);
     world.produce(&["create", "1"]);
@@ -149,4 +160,184 @@ async fn tombstones_transactions_and_a_topic_made_again_are_accounted_for() {
     until(&node, ROWS, 180).await;
     let replaced = "SELECT count(*) AS n FROM system.findings WHERE kind = 'topic-replaced'";
     until(&node, replaced, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn with_start_latest_the_beginning_is_fixed_at_the_first_start() {
+    let Some(world) = World::new() else { return };
+    world.produce(&["create", "2"]);
+    world.produce(&["produce", "0", "100"]);
+    let latest = ORDERS.replace("group: source-test", "group: source-test, start: latest");
+    let node = world.start_with("node", &["lander"], &latest);
+    let begun = "SELECT count(*) AS n FROM system.positions WHERE hop = 'shop.orders'";
+    until(&node, begun, 2).await;
+    node.kill().unwrap();
+    world.produce(&["produce", "100", "50"]);
+    let node = world.start_with("node", &["lander"], &latest);
+    until(&node, ROWS, 50).await;
+    world.produce(&["produce", "150", "5"]);
+    until(&node, ROWS, 55).await;
+    let balance =
+        node.query("SELECT balance FROM system.counts WHERE dataset = 'shop.orders'").await.unwrap();
+    assert_eq!(balance[0]["balance"], "balanced", "{balance:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_compaction_has_removed_is_passed_over() {
+    let Some(world) = World::new() else { return };
+    world.produce(&[
+        "create",
+        "1",
+        "cleanup.policy=compact",
+        "segment.ms=100",
+        "min.cleanable.dirty.ratio=0.01",
+    ]);
+    let started = SystemClock.instant();
+    let mut produced = 0;
+    let visible = loop {
+        world.produce(&["produce", "0", "100"]);
+        produced += 100;
+        let visible: i64 = world.produce(&["count"]).parse().unwrap();
+        if visible < produced {
+            break visible;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "the broker does not compact");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    let node = world.start("node", &["lander", "watcher"]);
+    until(&node, LAG, 0).await;
+    let rows = number(&node, ROWS).await;
+    println!("{produced} records were produced, {visible} left, {rows} landed");
+    // Compaction may go on between the two looks.
+    assert!((100..=visible).contains(&rows), "{rows} rows of {visible}");
+    assert_eq!(number(&node, DISTINCT).await, 100);
+    let balance =
+        node.query("SELECT balance FROM system.counts WHERE dataset = 'shop.orders'").await.unwrap();
+    assert_eq!(balance[0]["balance"], "balanced", "{balance:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_topic_that_has_lost_its_end_stops_landing_and_is_told() {
+    let Some(mut world) = World::new() else { return };
+    world.produce(&["create", "1"]);
+    world.produce(&["produce", "0", "200"]);
+    let node = world.start("node", &["lander"]);
+    until(&node, ROWS, 200).await;
+    world.broker.halt().unwrap();
+    for file in std::fs::read_dir(world.broker.folder().join("data/orders-0")).unwrap() {
+        let path = file.unwrap().path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("0000")) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    world.broker.restart().unwrap();
+    world.produce(&["produce", "1000", "10"]);
+    let told = "SELECT count(*) AS n FROM system.hops WHERE state = 'failed' AND last_error LIKE '%offset%'";
+    until(&node, told, 1).await;
+    let hop = node.query("SELECT last_error FROM system.hops").await.unwrap();
+    println!("{}", hop[0]["last_error"]);
+    assert_eq!(
+        number(&node, ROWS).await,
+        200,
+        "records that took the offsets of lost ones were passed over or landed"
+    );
+}
+
+/// A project whose log is in Kafka.
+fn logged(world: &World) -> FlowlineProcess {
+    let folder = world.folder.path().join("logged");
+    let flowline = format!(
+        "{FLOWLINE}environments:\n  dev:\n    log: {{ kafka: {{ brokers: [\"{}\"], topic_prefix: log. }} }}\n",
+        world.broker.address
+    );
+    write(&folder, "flowline.yaml", &flowline);
+    write(
+        &folder,
+        "datasets/shop/orders.yaml",
+        "description: Orders.\nowner: team-crash\nzone: raw\nfrom: { source: http }\ncolumns:\n  - { name: id, type: int64, required: true }\n",
+    );
+    let mut options = FlowlineOptions::new(BINARY, &folder);
+    options.log = std::env::var("FLOWLINE_LOG").unwrap_or_else(|_| "off".to_owned());
+    FlowlineProcess::start(&options).unwrap()
+}
+
+/// Posts one record; the status, `Retry-After` and what was said.
+async fn post(node: &FlowlineProcess, id: u64) -> (u16, Option<String>, String) {
+    let client = reqwest::Client::new();
+    let request = client
+        .post(format!("{}/v1/sources/shop.orders/records", node.http))
+        .header("content-type", "application/json")
+        .header("idempotency-key", format!("key-{id}"))
+        .body(format!("{{\"id\":{id}}}"));
+    let response = request.send().await.unwrap();
+    let wait = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    (response.status().as_u16(), wait, response.text().await.unwrap())
+}
+
+async fn until_posted(node: &FlowlineProcess, id: u64) {
+    let started = SystemClock.instant();
+    loop {
+        let (status, _, said) = post(node, id).await;
+        if status == 200 {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{status}: {said}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_starts_while_its_broker_is_away_and_recovers_by_itself() {
+    let Some(mut world) = World::new() else { return };
+    let node = logged(&world);
+    until_posted(&node, 1).await;
+    until(&node, ROWS, 1).await;
+    node.kill().unwrap();
+    world.broker.halt().unwrap();
+    let started = SystemClock.instant();
+    let node = logged(&world);
+    println!("ready without Kafka after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30));
+    let asked = SystemClock.instant();
+    let (status, wait, said) = post(&node, 2).await;
+    assert_eq!((status, wait.as_deref()), (503, Some("5")), "{said}");
+    assert!(said.contains("waiting for Kafka"), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(2), "it is known that Kafka is away");
+    let waits = "SELECT count(*) AS n FROM system.hops WHERE last_error LIKE '%Kafka%'";
+    until(&node, waits, 1).await;
+    // What is landed can be asked for meanwhile.
+    assert_eq!(number(&node, ROWS).await, 1);
+    world.broker.restart().unwrap();
+    let back = SystemClock.instant();
+    until_posted(&node, 2).await;
+    println!("records were taken {:?} after Kafka came back", back.elapsed());
+    until(&node, ROWS, 2).await;
+    println!("and landed {:?} after it", back.elapsed());
+    // The key of the first life is known, although the node never saw the topic before.
+    let (status, _, _) = post(&node, 1).await;
+    assert_eq!(status, 200);
+    until(&node, LAG, 0).await;
+    assert_eq!(number(&node, ROWS).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_topic_under_the_log_that_is_made_again_is_told_and_landed_from_its_beginning() {
+    let Some(world) = World::new() else { return };
+    let node = logged(&world);
+    for id in 0..20 {
+        until_posted(&node, id).await;
+    }
+    until(&node, ROWS, 20).await;
+    world.python("log.shop.orders", &["delete"]);
+    for id in 20..25 {
+        until_posted(&node, id).await;
+    }
+    until(&node, DISTINCT, 25).await;
+    assert_eq!(number(&node, ROWS).await, 25);
+    let told = "SELECT count(*) AS n FROM system.findings WHERE kind = 'topic-replaced'";
+    until(&node, told, 1).await;
+    node.kill().unwrap();
+    let node = logged(&world);
+    until_posted(&node, 25).await;
+    until(&node, ROWS, 26).await;
 }

@@ -5,12 +5,13 @@ delete                              deletes it
 produce FIRST COUNT                 records {"id": n, "name": ...} with the key n, lz4
 tombstones FIRST COUNT              records without a value for the same keys
 transactions FIRST COUNT            batches of ten in transactions, every other one given up
+count                               prints how many records with a value a consumer sees
 """
 
 import json
 import sys
 
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 
@@ -31,6 +32,24 @@ def record(number):
     return json.dumps({"id": number, "name": f"name {number}"})
 
 
+def visible(broker, topic):
+    reader = Consumer({"bootstrap.servers": broker, "group.id": "count", "enable.auto.commit": False,
+                       "enable.partition.eof": True})
+    partitions = reader.list_topics(topic).topics[topic].partitions
+    reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+    seen, ended = 0, 0
+    while ended < len(partitions):
+        message = reader.poll(10)
+        assert message is not None, "the broker does not answer"
+        if message.error() is None:
+            seen += message.value() is not None
+        else:
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            ended += 1
+    reader.close()
+    return seen
+
+
 def settled(futures):
     for future in futures.values():
         future.result()
@@ -43,6 +62,8 @@ def main(broker, topic, command, *arguments):
         settled(admin.create_topics([NewTopic(topic, int(arguments[0]), 1, config=config)]))
     elif command == "delete":
         settled(admin.delete_topics([topic]))
+    elif command == "count":
+        print(visible(broker, topic))
     else:
         first, count = int(arguments[0]), int(arguments[1])
         numbers = range(first, first + count)

@@ -1,6 +1,7 @@
 //! The real binary, used and abused from outside: over HTTP, over the Postgres wire, by signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps fails as it should")]
 
+mod auction;
 mod clients;
 mod commands;
 mod crash;
@@ -8,4 +9,5 @@ mod kafka;
 mod object_stores;
 mod project;
 mod real_data;
+mod stream;
 mod testing;

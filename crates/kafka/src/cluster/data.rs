@@ -84,18 +84,20 @@ impl Cluster {
         u64::try_from(found.base_offset).map_err(|_| silent(topic, partition, "an append"))
     }
 
-    /// Reads from an offset on, about as many bytes as asked, but one whole batch at least when there is one.
+    /// Reads from an offset on, about as many bytes as asked, but one whole batch at least when there is one, of the
+    /// topic with this id, where ids are known.
     ///
     /// # Errors
-    /// [`code::OFFSET_OUT_OF_RANGE`] among others.
+    /// [`KafkaError::Replaced`] when the topic was deleted and made again; [`code::OFFSET_OUT_OF_RANGE`] among others.
     pub async fn fetch(
         &self,
         topic: &str,
+        id: Option<[u8; 16]>,
         partition: i32,
         offset: u64,
         bytes_max: usize,
     ) -> Result<Fetched, KafkaError> {
-        self.patiently(|| self.fetch_once(topic, None, partition, offset, bytes_max, false)).await
+        self.patiently(|| self.fetch_once(topic, id, partition, offset, bytes_max, false)).await
     }
 
     /// Reads what lies before the oldest transaction that is under way, of the topic with this id, where ids are known.

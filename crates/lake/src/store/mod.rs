@@ -130,6 +130,12 @@ impl Store {
         }
     }
 
+    /// Writes the object, whatever is there.
+    pub(crate) async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), LakeError> {
+        let put = self.objects.put(path, bytes.into()).await;
+        put.map(drop).map_err(|error| self.error("writing", path, error))
+    }
+
     /// The objects below a path, in no order; none when there is no such folder.
     pub(crate) async fn list(&self, path: &Path) -> Result<Vec<ObjectMeta>, LakeError> {
         match self.objects.list(Some(path)).try_collect::<Vec<_>>().await {

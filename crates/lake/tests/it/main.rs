@@ -8,6 +8,7 @@ mod changes;
 mod compact;
 mod faults;
 mod files;
+mod lease;
 mod log;
 mod merge;
 mod partitions;

@@ -11,7 +11,7 @@ use flowline_source::kafka::inputs_of;
 
 use super::LogLander;
 use crate::LandError;
-use crate::feed::Feed;
+use crate::feed::{Feed, LogFeed};
 use crate::findings::Findings;
 use crate::lane::Lane;
 
@@ -33,7 +33,7 @@ impl LogLander {
 
     /// Hears of the topic anew, and puts on record what is wrong with it.
     pub(super) async fn look_at_topic(&mut self) -> Result<(), LandError> {
-        let Some(topic) = self.feed.refresh().await?.cloned() else { return Ok(()) };
+        let Some(topic) = self.feed.refresh().await?.cloned() else { return self.look_at_log().await };
         let mut findings = Findings::default();
         for partition in topic.partitions.iter().filter(|partition| partition.leader.is_none()) {
             let subject = format!("partition {}", partition.number);
@@ -64,6 +64,26 @@ impl LogLander {
                     format!(
                         "partition {number} of the topic `{}` was landed and is no longer there",
                         topic.name
+                    )
+                });
+            }
+        }
+        self.record(findings).await
+    }
+
+    /// Puts on record that a log in Kafka is not the one that was landed before.
+    async fn look_at_log(&self) -> Result<(), LandError> {
+        let Feed::Log(LogFeed { identity: Some(identity), .. }) = &self.feed else { return Ok(()) };
+        let hop = &self.tables.dataset.name;
+        let mut findings = Findings::default();
+        let ours = format!("log/{identity}/");
+        for position in self.context.ledger.positions(Some(hop)).await? {
+            // Those of a log on local disk have no id in their names.
+            let of_topic = position.input.starts_with("log/") && position.input.matches('/').count() == 2;
+            if of_topic && !position.input.starts_with(&ours) {
+                findings.add_count(FindingKind::TopicReplaced, "log", 1, || {
+                    format!(
+                        "the topic that keeps the log of `{hop}` was deleted and made again: what was in it and not landed is lost, and the new one is landed from its beginning"
                     )
                 });
             }
@@ -146,7 +166,7 @@ impl LogLander {
 
     /// Whether partitions may be unreadable that should be looked at again soon.
     pub(super) fn may_be_down(&self) -> bool {
-        matches!(self.feed, Feed::Topic { .. })
+        self.feed.may_be_replaced()
     }
 
     /// Partitions that could not be begun are tried again, once nothing is held of the others.

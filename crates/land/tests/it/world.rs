@@ -110,7 +110,14 @@ async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>, faults: Option
     });
     let log = open_log(folder, clock).await;
     let ledger = connect(&flowline_ledger::sqlite_url(&folder.join("ledger.db"))).await.unwrap();
-    LandContext { log, lake: lake.await.unwrap(), ledger, clock: Arc::clone(clock) as _ }
+    LandContext {
+        log,
+        lake: lake.await.unwrap(),
+        ledger,
+        clock: Arc::clone(clock) as _,
+        node: None,
+        brake: flowline_land::Brake::default(),
+    }
 }
 
 async fn open_log(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Arc<dyn EventLog> {

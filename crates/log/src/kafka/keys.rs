@@ -1,21 +1,28 @@
-//! The memory of idempotency keys: read from the topic when it is first asked, and kept up with what others append.
+//! The memory of idempotency keys: kept in a file, and kept up with what others append.
 //!
 //! A key is found when its batch was appended before the question, by whichever process. Two processes that are asked
 //! to append the same key at the same moment may both do so: producers send a request again to the node that they
 //! sent it to, or the dataset has a key of its own.
+//!
+//! The file saves a process that starts again from reading the topic. Where there is none, or where it is so old that
+//! more was appended since, the last [`LOOK_BACK`] records of the partition are looked at and no more.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 
 use flowline_kafka::records::batches;
 use flowline_kafka::{OffsetAt, code};
 
 use super::frames;
+use super::keys_file::{self, Kept};
 use super::partition::Partition;
 use crate::LogError;
 use crate::segment::keys::{KeyHash, Known};
 
 /// At most so many keys of a partition are remembered (about 40 MB); the oldest are forgotten first.
-const KEYS_MAX: usize = 1 << 19;
+pub(crate) const KEYS_MAX: usize = 1 << 19;
+/// At most so many records are looked at before the first question is answered: a second or two.
+const LOOK_BACK: u64 = 1 << 21;
 /// Read at once while keys are looked for.
 const READ_BYTES: usize = 4 << 20;
 
@@ -26,6 +33,8 @@ pub(crate) struct Keys {
     order: VecDeque<KeyHash>,
     /// Everything before it was looked at; none before the first question.
     looked_to: Option<u64>,
+    /// What was looked at when the file was written.
+    kept_to: Option<u64>,
 }
 
 impl Keys {
@@ -63,7 +72,7 @@ impl Keys {
         let end = partition.offset(OffsetAt::End).await?.unwrap_or(0);
         let mut next = match self.looked_to {
             Some(looked_to) => looked_to,
-            None => partition.offset(OffsetAt::Start).await?.unwrap_or(0),
+            None => self.begin(partition, end).await?,
         };
         while next < end {
             let fetched = match partition.fetch(next, READ_BYTES).await {
@@ -90,4 +99,46 @@ impl Keys {
         self.looked_to = Some(next);
         Ok(())
     }
+
+    /// Takes in the file, and says from which offset on the topic is to be looked at.
+    async fn begin(&mut self, partition: &Partition, end: u64) -> Result<u64, LogError> {
+        let start = partition.offset(OffsetAt::Start).await?.unwrap_or(0);
+        let mut from = start;
+        if let (Some(path), Some(topic)) = (path(partition), partition.shared.topic_id(&partition.id.source))
+        {
+            let read = tokio::task::spawn_blocking(move || keys_file::read(&path, topic));
+            let kept = read.await.unwrap_or_default().filter(|kept| kept.looked_to <= end);
+            if let Some(kept) = kept {
+                from = from.max(kept.looked_to);
+                self.kept_to = Some(kept.looked_to);
+                let still_there = kept.keys.into_iter().filter(|(_, known)| known.first >= start);
+                still_there.for_each(|(hash, known)| self.insert(hash, known));
+            }
+        }
+        Ok(from.max(end.saturating_sub(LOOK_BACK)))
+    }
+
+    /// Writes the file, where something has changed since. Blocking, for some milliseconds.
+    pub(crate) fn keep(&mut self, partition: &Partition) {
+        let (Some(path), Some(topic)) = (path(partition), partition.shared.topic_id(&partition.id.source))
+        else {
+            return;
+        };
+        let Some(looked_to) = self.looked_to.filter(|looked_to| self.kept_to != Some(*looked_to)) else {
+            return;
+        };
+        let keys = self.order.iter().filter_map(|hash| Some((*hash, *self.known.get(hash)?))).collect();
+        match keys_file::write(&path, topic, &Kept { looked_to, keys }) {
+            Ok(()) => self.kept_to = Some(looked_to),
+            // Costs reading the topic again after a restart.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "idempotency keys could not be kept in their file");
+            }
+        }
+    }
+}
+
+fn path(partition: &Partition) -> Option<PathBuf> {
+    let folder = partition.shared.keys_dir.as_ref()?;
+    Some(folder.join(format!("{}-{}.keys", partition.topic, partition.id.partition)))
 }

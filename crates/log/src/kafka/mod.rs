@@ -14,6 +14,7 @@
 
 mod frames;
 mod keys;
+mod keys_file;
 mod partition;
 mod retention;
 mod shared;
@@ -21,12 +22,13 @@ mod watch;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flowline_base::SharedClock;
+use flowline_base::{Classify, SharedClock};
 use flowline_kafka::{Cluster, ClusterOptions};
 use flowline_model::{DatasetName, KafkaLogSettings, LogSettings};
 use parking_lot::RwLock;
@@ -36,6 +38,8 @@ use self::partition::Partition;
 use self::shared::Shared;
 use crate::{Appended, Batch, Bounds, EventLog, LogError, LogSlab, PartitionId, PartitionStatus, Retained};
 
+/// How long opening waits for the cluster before it goes on without.
+const OPEN_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a call is tried again while leaders move and brokers restart, before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +54,9 @@ pub struct KafkaLogOptions {
     pub sources: BTreeMap<DatasetName, u32>,
     /// The largest batch that is appended; topics are made to take it.
     pub batch_bytes_max: u64,
+    /// Where idempotency keys are kept, so that a process that starts again need not read the topics for them. They
+    /// are nowhere else but in the topics when absent.
+    pub keys_dir: Option<PathBuf>,
     /// For ages and waits.
     pub clock: SharedClock,
 }
@@ -67,35 +74,40 @@ pub struct KafkaLog {
 pub(crate) type Partitions = Arc<RwLock<BTreeMap<PartitionId, Arc<Partition>>>>;
 
 impl KafkaLog {
-    /// Makes the topics that are absent, and reads where the partitions begin and end.
+    /// Makes the topics that are absent, and reads where the partitions begin and end. While the cluster cannot be
+    /// reached, the log is open all the same: whatever is asked of it is [`LogError::Waiting`] until it can be.
     ///
     /// # Errors
-    /// [`LogError::Cluster`] when the cluster refuses or cannot be reached; [`LogError::Topic`] when a topic would lose
-    /// records by its own settings.
+    /// [`LogError::Cluster`] when the cluster refuses; [`LogError::Topic`] when a topic would lose records by its own
+    /// settings.
     pub async fn open(options: KafkaLogOptions) -> Result<Arc<Self>, LogError> {
-        let KafkaLogOptions { kafka, settings, sources, batch_bytes_max, clock } = options;
+        let KafkaLogOptions { kafka, settings, sources, batch_bytes_max, keys_dir, clock } = options;
         let cluster = Cluster::new(ClusterOptions {
             cluster: kafka.cluster.clone(),
             client_id: "flowline-log".to_owned(),
             patience: PATIENCE,
             clock: clock.clone(),
         })?;
-        let shared = Arc::new(Shared::new(cluster, kafka, settings, batch_bytes_max, clock));
-        for (source, partitions) in &sources {
-            shared.ensure_topic(source, (*partitions).max(1)).await?;
-        }
+        let shared = Arc::new(Shared::new(cluster, kafka, settings, batch_bytes_max, keys_dir, clock));
         let partitions = Partitions::default();
-        for (source, count) in shared.stored_topics().await? {
-            shared.check_topic(&source).await?;
-            for number in 0..count {
-                let id = PartitionId::new(source.clone(), number);
-                let partition = Arc::new(Partition::new(Arc::clone(&shared), id.clone()));
-                partition.refresh().await?;
-                partitions.write().insert(id, partition);
-            }
-        }
-        watch::refresh_released(&shared, &partitions).await?;
-        let watch = tokio::spawn(watch::run(Arc::clone(&shared), Arc::clone(&partitions)));
+        let topics = Topics { shared: Arc::clone(&shared), sources, partitions: Arc::clone(&partitions) };
+        let opened = tokio::time::timeout(OPEN_PATIENCE, topics.open()).await;
+        let waiting = match opened {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) if error.kind().retryable() => Some(error.to_string()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Some(format!("{} did not answer within {OPEN_PATIENCE:?}", shared.cluster.brokers())),
+        };
+        let missing = waiting.map(|reason| {
+            tracing::warn!(
+                reason,
+                "waiting for Kafka: nothing is taken in and nothing is landed until it is there"
+            );
+            topics.declare();
+            shared.wait_for_kafka(Some(reason));
+            topics
+        });
+        let watch = tokio::spawn(watch::run(Arc::clone(&shared), Arc::clone(&partitions), missing));
         Ok(Arc::new(Self { shared, partitions, watch, closed: AtomicBool::new(false) }))
     }
 
@@ -116,6 +128,45 @@ impl KafkaLog {
     }
 }
 
+/// What is to be there before the log can be used.
+pub(crate) struct Topics {
+    shared: Arc<Shared>,
+    sources: BTreeMap<DatasetName, u32>,
+    partitions: Partitions,
+}
+
+impl Topics {
+    /// Makes the topics that are absent, and reads where the partitions begin and end.
+    pub(crate) async fn open(&self) -> Result<(), LogError> {
+        for (source, partitions) in &self.sources {
+            self.shared.ensure_topic(source, (*partitions).max(1)).await?;
+        }
+        for (source, count) in self.shared.stored_topics().await? {
+            self.shared.check_topic(&source).await?;
+            for number in 0..count {
+                let partition = self.declared(PartitionId::new(source.clone(), number));
+                partition.look_anew().await?;
+            }
+        }
+        watch::refresh_released(&self.shared, &self.partitions).await
+    }
+
+    /// Has the partitions be known although nothing can be said of them yet.
+    fn declare(&self) {
+        for (source, partitions) in &self.sources {
+            for number in 0..(*partitions).max(1) {
+                self.declared(PartitionId::new(source.clone(), number));
+            }
+        }
+    }
+
+    fn declared(&self, id: PartitionId) -> Arc<Partition> {
+        let mut partitions = self.partitions.write();
+        let made = || Arc::new(Partition::new(Arc::clone(&self.shared), id.clone()));
+        Arc::clone(partitions.entry(id.clone()).or_insert_with(made))
+    }
+}
+
 #[async_trait]
 impl EventLog for KafkaLog {
     async fn append(&self, partition: &PartitionId, batch: Batch) -> Result<Appended, LogError> {
@@ -124,6 +175,10 @@ impl EventLog for KafkaLog {
 
     async fn read(&self, partition: &PartitionId, from: u64, bytes_max: usize) -> Result<LogSlab, LogError> {
         self.partition(partition)?.read(from, bytes_max).await
+    }
+
+    async fn identity(&self, partition: &PartitionId) -> Result<Option<String>, LogError> {
+        self.partition(partition)?.identity().await
     }
 
     async fn bounds(&self, partition: &PartitionId) -> Result<Bounds, LogError> {
@@ -159,6 +214,7 @@ impl EventLog for KafkaLog {
         for partition in self.all() {
             partition.close().await;
         }
+        watch::keep_keys(&self.partitions);
         self.watch.abort();
         Ok(())
     }

@@ -55,6 +55,8 @@ pub(crate) struct State {
     seen_records: u64,
     seen_bytes: u64,
     release_rate: ReleaseRate,
+    /// How often another topic has taken the place of the one before.
+    pub(crate) topics_seen: u64,
     /// Why the cluster could not be asked the last time.
     pub(crate) failed: Option<LogError>,
 }
@@ -111,6 +113,7 @@ impl Partition {
 
     pub(crate) async fn append(self: &Arc<Self>, batch: Batch) -> Result<Appended, LogError> {
         frame::check(&batch)?;
+        self.shared.ready()?;
         let bytes = (batch.payload.len() + batch.schema.len()) as u64;
         self.admit(bytes)?;
         let room = Arc::clone(&self.shared.room).acquire_many_owned(Shared::permits(bytes)).await;
@@ -174,6 +177,18 @@ impl Partition {
 
     /// Asks where the partition begins and ends.
     pub(crate) async fn refresh(&self) -> Result<Bounds, LogError> {
+        self.shared.ready()?;
+        let known = self.state.lock().end;
+        let bounds = self.look_anew().await?;
+        if bounds.end < known && self.shared.replaced(&self.id.source).await? {
+            self.begin_anew();
+            return self.look_anew().await;
+        }
+        Ok(bounds)
+    }
+
+    /// The same, where nothing was known before.
+    pub(crate) async fn look_anew(&self) -> Result<Bounds, LogError> {
         if !self.shared.exists(&self.id).await? {
             return Ok(Bounds { start: 0, end: 0 });
         }
@@ -185,6 +200,31 @@ impl Partition {
         state.failed = None;
         self.announce(end);
         Ok(Bounds { start, end })
+    }
+
+    /// The topic was deleted, and maybe made again: nothing that is known of it is true.
+    pub(crate) fn begin_anew(&self) {
+        tracing::warn!(partition = %self.id, topic = self.topic, "the topic of the log was deleted or made again");
+        self.shared.forget(&self.id.source);
+        let mut state = self.state.lock();
+        (state.exists, state.start, state.end, state.released) = (false, 0, 0, 0);
+        state.topics_seen += 1;
+        self.end.send_if_modified(|end| {
+            *end = end.map(|_| 0);
+            true
+        });
+    }
+
+    /// The id of its topic.
+    pub(crate) async fn identity(&self) -> Result<Option<String>, LogError> {
+        self.shared.ready()?;
+        self.shared.exists(&self.id).await?;
+        Ok(self.known_identity())
+    }
+
+    fn known_identity(&self) -> Option<String> {
+        let id = self.shared.topic_id(&self.id.source)?;
+        Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Asks where it ends, once.
@@ -207,7 +247,11 @@ impl Partition {
     }
 
     pub(crate) async fn fetch(&self, from: u64, bytes_max: usize) -> Result<Fetched, LogError> {
-        let fetched = self.shared.cluster.fetch(&self.topic, self.number(), from, bytes_max).await;
+        let id = self.shared.topic_id(&self.id.source);
+        let fetched = self.shared.cluster.fetch(&self.topic, id, self.number(), from, bytes_max).await;
+        if let Err(KafkaError::Replaced { .. }) = &fetched {
+            self.begin_anew();
+        }
         fetched.map_err(|error| self.failed(error))
     }
 
@@ -225,6 +269,7 @@ impl Partition {
     }
 
     pub(crate) async fn read(&self, from: u64, bytes_max: usize) -> Result<LogSlab, LogError> {
+        self.shared.ready()?;
         let empty = || LogSlab { partition: self.id.clone(), frames: Vec::new(), next: from };
         if i64::try_from(from).is_err() || !self.shared.exists(&self.id).await? {
             return Ok(empty());
@@ -267,6 +312,7 @@ impl Partition {
     }
 
     pub(crate) async fn offset_at(&self, received_at: i64) -> Result<u64, LogError> {
+        self.shared.ready()?;
         if !self.shared.exists(&self.id).await? {
             return Ok(0);
         }
@@ -358,8 +404,10 @@ impl Partition {
         let exists = state.exists || state.failed.is_some() || !state.queue.is_empty();
         exists.then(|| PartitionStatus {
             partition: self.id.clone(),
+            identity: self.known_identity(),
             bounds: Bounds { start: state.start, end: state.end },
             released: state.released,
+            waiting_bytes: state.unreleased_bytes(),
             bytes: state.bytes_of(state.end - state.start.min(state.end)),
             queued: state.queue.len() as u64,
             last_received_at: state.last_received_at,

@@ -1,10 +1,11 @@
 //! What the partitions of a log in Kafka share: the cluster, the settings, and the topics.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flowline_base::SharedClock;
-use flowline_kafka::{Cluster, NewTopic};
+use flowline_kafka::{Cluster, NewTopic, Topic};
 use flowline_model::{DatasetName, KafkaLogSettings, LogSettings};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -29,8 +30,26 @@ pub(crate) struct Shared {
     pub(crate) clock: SharedClock,
     pub(crate) room: Arc<Semaphore>,
     batch_bytes_max: u64,
-    /// How many partitions the topics have that are known to be there.
-    topics: Mutex<BTreeMap<DatasetName, u32>>,
+    /// Where idempotency keys are kept.
+    pub(crate) keys_dir: Option<PathBuf>,
+    /// The topics that are known to be there.
+    topics: Mutex<BTreeMap<DatasetName, Known>>,
+    /// Why Kafka could not be reached since the log was opened.
+    waiting: Mutex<Option<String>>,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) partitions: u32,
+    /// None where brokers know none.
+    pub(crate) id: Option<[u8; 16]>,
+}
+
+impl Known {
+    fn of(topic: &Topic) -> Self {
+        Self { partitions: topic.partitions.len() as u32, id: topic.id }
+    }
 }
 
 impl Shared {
@@ -39,13 +58,24 @@ impl Shared {
         kafka: KafkaLogSettings,
         settings: LogSettings,
         batch_bytes_max: u64,
+        keys_dir: Option<PathBuf>,
         clock: SharedClock,
     ) -> Self {
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES));
         // Records have a frame of their own in a batch: a quarter on top is plenty for all but the smallest ones.
         let batch_bytes_max =
             (batch_bytes_max + batch_bytes_max / 4 + (1 << 20)).clamp(BATCH_BYTES_LEAST, REQUEST_BYTES_MAX);
-        Self { cluster, kafka, settings, clock, room, batch_bytes_max, topics: Mutex::default() }
+        Self {
+            cluster,
+            kafka,
+            settings,
+            clock,
+            room,
+            batch_bytes_max,
+            keys_dir,
+            topics: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// The topic of a source.
@@ -64,19 +94,49 @@ impl Shared {
         permits.min((QUEUE_BYTES_MAX / PERMIT_BYTES) as u64) as u32
     }
 
+    /// Says that Kafka could not be reached since the log was opened, or (with none) that it was.
+    pub(crate) fn wait_for_kafka(&self, reason: Option<String>) {
+        *self.waiting.lock() = reason;
+    }
+
+    /// Refuses at once what would have to wait for a Kafka that was never there.
+    pub(crate) fn ready(&self) -> Result<(), LogError> {
+        match &*self.waiting.lock() {
+            Some(reason) => Err(LogError::Waiting { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the partition is there.
     pub(crate) async fn exists(&self, id: &PartitionId) -> Result<bool, LogError> {
         if self.known(id) {
             return Ok(true);
         }
         if let Some(topic) = self.cluster.topic(&self.topic(&id.source)).await? {
-            self.topics.lock().insert(id.source.clone(), topic.partitions.len() as u32);
+            self.topics.lock().insert(id.source.clone(), Known::of(&topic));
         }
         Ok(self.known(id))
     }
 
     fn known(&self, id: &PartitionId) -> bool {
-        self.topics.lock().get(&id.source).is_some_and(|partitions| id.partition < *partitions)
+        self.topics.lock().get(&id.source).is_some_and(|known| id.partition < known.partitions)
+    }
+
+    /// The id of the topic of a source, as far as it is known.
+    pub(crate) fn topic_id(&self, source: &DatasetName) -> Option<[u8; 16]> {
+        self.topics.lock().get(source).and_then(|known| known.id)
+    }
+
+    /// Whether the topic is another one than the one that is known, or is gone.
+    pub(crate) async fn replaced(&self, source: &DatasetName) -> Result<bool, LogError> {
+        let Some(known) = self.topic_id(source) else { return Ok(false) };
+        let found = self.cluster.topic(&self.topic(source)).await?;
+        Ok(found.is_none_or(|topic| topic.id != Some(known)))
+    }
+
+    /// What is known of the topic is not true any more.
+    pub(crate) fn forget(&self, source: &DatasetName) {
+        self.topics.lock().remove(source);
     }
 
     /// Makes the topic of a source, or gives it as many partitions.
@@ -84,17 +144,20 @@ impl Shared {
         let name = self.topic(source);
         let wanted = i32::try_from(partitions).unwrap_or(i32::MAX);
         let found = match self.cluster.topic(&name).await? {
-            Some(topic) => topic.partitions.len() as u32,
+            Some(topic) => Known::of(&topic),
             None => {
                 self.cluster.create_topic(self.new_topic(&name, wanted)).await?;
                 tracing::info!(topic = name, partitions, "the topic was made");
-                partitions
+                // Asked by name again where the brokers do not know it yet.
+                let id = self.cluster.topic(&name).await?.and_then(|topic| topic.id);
+                Known { partitions, id }
             }
         };
-        if found < partitions {
+        if found.partitions < partitions {
             self.cluster.grow_topic(&name, wanted).await?;
         }
-        self.topics.lock().insert(source.clone(), found.max(partitions));
+        let known = Known { partitions: found.partitions.max(partitions), ..found };
+        self.topics.lock().insert(source.clone(), known);
         Ok(())
     }
 
@@ -120,15 +183,18 @@ impl Shared {
 
     /// The topics that begin with the prefix, by their sources, and how many partitions each has.
     pub(crate) async fn stored_topics(&self) -> Result<BTreeMap<DatasetName, u32>, LogError> {
-        let mut found = BTreeMap::new();
+        let (mut found, mut topics) = (BTreeMap::new(), BTreeMap::new());
         for topic in self.cluster.topics().await? {
             let Some(rest) = topic.name.strip_prefix(&self.kafka.topic_prefix) else { continue };
             match rest.parse::<DatasetName>() {
-                Ok(source) => drop(found.insert(source, topic.partitions.len() as u32)),
+                Ok(source) => {
+                    found.insert(source.clone(), topic.partitions.len() as u32);
+                    topics.insert(source, Known::of(&topic));
+                }
                 Err(_) => tracing::debug!(topic = topic.name, "this topic is no source's and is left alone"),
             }
         }
-        *self.topics.lock() = found.clone();
+        *self.topics.lock() = topics;
         Ok(found)
     }
 

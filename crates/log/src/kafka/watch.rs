@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use flowline_base::Classify;
 
-use super::Partitions;
 use super::partition::Partition;
 use super::shared::Shared;
+use super::{Partitions, Topics};
 use crate::LogError;
 
 /// How often a partition is asked for its end while somebody waits for it and others may append. What this process
@@ -16,8 +16,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Every so many looks, all partitions are asked for everything.
 const LOOKS_A_ROUND: u32 = 20;
 
-/// Looks until it is ended.
-pub(crate) async fn run(shared: Arc<Shared>, partitions: Partitions) {
+/// Every so many rounds, idempotency keys are kept where a restart finds them.
+const ROUNDS_A_KEEPING: u32 = 15;
+
+/// Looks until it is ended; before that, waits for a cluster that was away when the log was opened.
+pub(crate) async fn run(shared: Arc<Shared>, partitions: Partitions, missing: Option<Topics>) {
+    if let Some(topics) = missing {
+        wait_for_kafka(&shared, &topics).await;
+    }
     let mut looks = 0u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -36,8 +42,38 @@ pub(crate) async fn run(shared: Arc<Shared>, partitions: Partitions) {
                 note(&partition, error);
             }
         }
+        if looks.is_multiple_of(LOOKS_A_ROUND * ROUNDS_A_KEEPING) {
+            keep_keys(&partitions);
+        }
         if round && let Err(error) = refresh_released(&shared, &partitions).await {
             tracing::debug!(%error, "Kafka does not say how far the log is landed");
+        }
+    }
+}
+
+/// Tries to open what could not be opened at first, for as long as need be.
+async fn wait_for_kafka(shared: &Shared, topics: &Topics) {
+    loop {
+        // The calls of opening are answered; those of everybody else are refused until all of them were.
+        match topics.open().await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::warn!(%error, "still waiting for Kafka");
+                shared.wait_for_kafka(Some(error.to_string()));
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    shared.wait_for_kafka(None);
+    tracing::info!("Kafka is there: records are taken in and landed");
+}
+
+/// A partition that is being written to is left for the next time.
+pub(crate) fn keep_keys(partitions: &Partitions) {
+    let known: Vec<Arc<Partition>> = partitions.read().values().cloned().collect();
+    for partition in known {
+        if let Ok(mut writer) = partition.writer.try_lock() {
+            writer.keep(&partition);
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{Appended, LogError};
 const GROUP_BYTES_MAX: u64 = 512 << 10;
 /// How long a record batch is sent again before the producer is told that it is not known what became of it.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
+/// So often a topic may seem to be gone because brokers have not heard of it yet.
+const FAILURES_BEFORE_A_TOPIC: u32 = 4;
 const BACKOFF: Backoff = Backoff {
     attempts_max: u32::MAX,
     delay_first: Duration::from_millis(30),
@@ -31,6 +33,8 @@ pub(crate) struct Writer {
     producer: Option<Producer>,
     keys: Keys,
     topic_ensured: bool,
+    /// Of how many topics that took each other's place this is about the last.
+    topics_seen: u64,
 }
 
 /// Empties the queue.
@@ -96,7 +100,12 @@ impl Writer {
         if placed.is_empty() {
             return;
         }
+        let end = partition.bounds_known().end;
         let sent = self.send(partition, builder).await;
+        // Offsets of a topic only grow.
+        if sent.as_ref().is_ok_and(|first| *first < end) {
+            partition.begin_anew();
+        }
         self.take_in(partition, &sent, &placed);
         for Placed { pending, at, repeated } in placed {
             let records = u64::from(pending.batch.records);
@@ -110,6 +119,10 @@ impl Writer {
 
     /// What must be there before anything is sent.
     async fn prepare(&mut self, partition: &Partition, group: &[Pending]) -> Result<(), LogError> {
+        let topics_seen = partition.state.lock().topics_seen;
+        if topics_seen != self.topics_seen {
+            *self = Self { topics_seen, ..Self::default() };
+        }
         if !self.topic_ensured {
             if !partition.shared.exists(&partition.id).await? {
                 partition.shared.ensure_topic(&partition.id.source, partition.id.partition + 1).await?;
@@ -120,6 +133,11 @@ impl Writer {
             self.keys.catch_up(partition).await?;
         }
         Ok(())
+    }
+
+    /// Keeps what must not be read from the topic again after a restart.
+    pub(crate) fn keep(&mut self, partition: &Partition) {
+        self.keys.keep(partition);
     }
 
     async fn send(&mut self, partition: &Partition, builder: BatchBuilder) -> Result<u64, LogError> {
@@ -162,7 +180,13 @@ impl Writer {
             if !error.kind().retryable() || waited >= DELIVERY_PATIENCE {
                 tracing::warn!(partition = %partition.id, %error, uncertain, "records were not acknowledged");
                 self.producer = if uncertain { producer.next_epoch() } else { self.producer };
+                // Should it have been deleted, it is made again for the next batch.
+                self.topic_ensured &= error.code() != Some(code::UNKNOWN_TOPIC_OR_PARTITION);
                 return Err(refusal(partition, error, uncertain));
+            }
+            if error.code() == Some(code::UNKNOWN_TOPIC_OR_PARTITION) && failures == FAILURES_BEFORE_A_TOPIC {
+                // It was deleted, for all that is known; producers need not wait for somebody to make it again.
+                shared.ensure_topic(&partition.id.source, partition.id.partition + 1).await?;
             }
             tracing::debug!(partition = %partition.id, %error, failures, "records are sent again");
             tokio::time::sleep(BACKOFF.delay(failures, &mut random)).await;

@@ -29,6 +29,14 @@ impl KeyHash {
         Self(xxh3_128(key.as_bytes()))
     }
 
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
+
     fn high(self) -> u64 {
         (self.0 >> 64) as u64
     }

@@ -246,8 +246,10 @@ impl Partition {
         let exists = state.active.is_some() || state.failed.is_some() || !state.queue.is_empty();
         exists.then(|| PartitionStatus {
             partition: self.id.clone(),
+            identity: None,
             bounds: state.bounds(),
             released: state.released,
+            waiting_bytes: state.unreleased_bytes,
             bytes: state.bytes(),
             queued: state.queue.len() as u64,
             last_received_at: state.last_received_at,

@@ -27,6 +27,7 @@ fn options(broker: &str, prefix: &str) -> KafkaLogOptions {
         settings: LogSettings::default(),
         sources: BTreeMap::new(),
         batch_bytes_max: 8 << 20,
+        keys_dir: None,
         clock: system_clock(),
     }
 }

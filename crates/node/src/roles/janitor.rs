@@ -1,14 +1,12 @@
 //! Upkeep: small files are compacted, old log segments and old facts deleted, orphaned files removed. Never in the way
 //! of landing: it works on what is committed, and a commit of landing that comes between wins.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use flowline_base::RunId;
 use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
 use flowline_land::LandContext;
-use flowline_log::EventLog;
 use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
 use tokio_util::sync::CancellationToken;
 
@@ -19,21 +17,19 @@ use crate::tasks::{TaskKind, Tasks};
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 /// Every so many rounds, orphaned files are looked for (a listing of each table's folder).
 const VACUUM_ROUNDS: u64 = 2 * 60 * 6;
+/// Every so many rounds, quarantines are looked through for records that have waited too long.
+const EXPIRE_ROUNDS: u64 = 2 * 60;
 /// A table is compacted once it has this many small files.
 const SMALL_FILES: u64 = 16;
 /// How long runs, attempts and commits are kept.
 const KEEP_FACTS: TimeDelta = TimeDelta::days(30);
 
-/// Starts the janitor; `log` where this node keeps one.
-pub fn start(tasks: &Tasks, storage: Storage, log: Option<Arc<dyn EventLog>>) {
-    tasks.start(TaskKind::Janitor, "", move |shutdown| tidy(storage.clone(), log.clone(), shutdown));
+/// Starts the janitor.
+pub fn start(tasks: &Tasks, storage: Storage, land: LandContext) {
+    tasks.start(TaskKind::Janitor, "", move |shutdown| tidy(storage.clone(), land.clone(), shutdown));
 }
 
-async fn tidy(
-    storage: Storage,
-    log: Option<Arc<dyn EventLog>>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn tidy(storage: Storage, land: LandContext, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut round = 0;
     loop {
         tokio::select! {
@@ -41,35 +37,25 @@ async fn tidy(
             () = shutdown.cancelled() => return Ok(()),
         }
         round += 1;
-        if let Some(log) = &log {
-            let retained = log.enforce_retention().await?;
-            metrics::counter!("flowline_node_log_retained_bytes_total").increment(retained.bytes);
-        }
+        let retained = land.log.enforce_retention().await?;
+        metrics::counter!("flowline_node_log_retained_bytes_total").increment(retained.bytes);
         for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.materialized()) {
             // One table that cannot be tidied is no reason to leave the others.
             if let Err(error) = tidy_table(&storage, dataset, round % VACUUM_ROUNDS == 0).await {
                 tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(error.as_ref()), "not tidied");
             }
         }
-        if round % VACUUM_ROUNDS == 0
-            && let Some(log) = &log
-        {
-            expire_quarantines(&storage, log).await;
+        if round % EXPIRE_ROUNDS == 0 {
+            expire_quarantines(&storage, &land).await;
         }
         storage.ledger.prune(storage.clock.now() - KEEP_FACTS).await?;
     }
 }
 
 /// Deletes rejected records that have waited for longer than their dataset says.
-async fn expire_quarantines(storage: &Storage, log: &Arc<dyn EventLog>) {
-    let context = LandContext {
-        log: Arc::clone(log),
-        lake: storage.lake.clone(),
-        ledger: Arc::clone(&storage.ledger),
-        clock: storage.clock.clone(),
-    };
+async fn expire_quarantines(storage: &Storage, land: &LandContext) {
     for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.landed() || dataset.streams()) {
-        if let Err(error) = flowline_land::expire_quarantine(&context, dataset).await {
+        if let Err(error) = flowline_land::expire_quarantine(land, dataset).await {
             tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(&error), "quarantine not expired");
         }
     }

@@ -3,6 +3,7 @@
 mod gateway;
 mod janitor;
 mod lander;
+mod pressure;
 mod processor;
 mod watcher;
 
@@ -17,6 +18,7 @@ pub use processor::Activity;
 pub(crate) use gateway::start as start_gateway;
 pub(crate) use janitor::start as start_janitor;
 pub(crate) use lander::{release_landed_of, start as start_landers};
+pub(crate) use pressure::start as start_pressure;
 pub(crate) use processor::start as start_processor;
 pub(crate) use watcher::start as start_watcher;
 

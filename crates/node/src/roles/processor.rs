@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::{Random, SharedClock};
+use flowline_lake::Lease;
 use flowline_model::{DatasetName, Outcome};
 use flowline_process::{HopFacts, Transformer};
 use flowline_schedule::{Due, HopState, InputState, Pending, Settings};
@@ -13,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::elected;
 use crate::tasks::{TaskKind, Tasks};
 
 /// How often table versions are looked at when nothing says that they changed: other processes may have written, or
@@ -36,13 +38,14 @@ impl Activity {
     }
 }
 
-/// Starts the one task that decides and runs.
+/// Starts the one task that decides and runs, while this node is elected to; `lease` says how that is found out.
 pub fn start(
     tasks: &Tasks,
     transformer: Transformer,
     commits: watch::Receiver<u64>,
     concurrency: usize,
     clock: SharedClock,
+    lease: impl Fn() -> anyhow::Result<Lease> + Send + Sync + 'static,
 ) -> Arc<Activity> {
     let activity = Arc::new(Activity::default());
     let shared = Arc::clone(&activity);
@@ -52,15 +55,22 @@ pub fn start(
         ..Settings::default()
     };
     tasks.start(TaskKind::Processor, "", move |shutdown| {
-        let processor = Processor {
-            transformer: transformer.clone(),
-            commits: commits.clone(),
-            activity: Arc::clone(&shared),
-            settings,
-            clock: clock.clone(),
-            pending: Pending::default(),
-        };
-        processor.run(shutdown)
+        let (transformer, activity) = (transformer.clone(), Arc::clone(&shared));
+        let (commits, clock, lease) = (commits.clone(), clock.clone(), lease());
+        async move {
+            let work = |term| {
+                let processor = Processor {
+                    transformer: transformer.clone(),
+                    commits: commits.clone(),
+                    activity: Arc::clone(&activity),
+                    settings,
+                    clock: clock.clone(),
+                    pending: Pending::default(),
+                };
+                processor.run(term)
+            };
+            elected(lease?, "processor", shutdown, work).await
+        }
     });
     activity
 }
@@ -78,6 +88,8 @@ struct Processor {
 impl Processor {
     async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.activity.running.lock().clear();
+        // Another node may have run transforms since we did.
+        self.transformer.forget();
         self.transformer.recover().await?;
         let mut runs = JoinSet::new();
         loop {
@@ -94,6 +106,7 @@ impl Processor {
         }
         // Runs hear the same token and stop before their commit or finish it.
         while runs.join_next().await.is_some() {}
+        *self.activity.pending.lock() = false;
         Ok(())
     }
 

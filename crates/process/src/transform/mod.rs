@@ -133,6 +133,29 @@ impl Transformer {
         self.engine().graph().order().iter().filter(|name| self.hop(name).is_ok())
     }
 
+    /// Forgets what is known of tables, which others may have written since: it is read again when it is needed.
+    pub fn forget(&self) {
+        self.inner.memory.lock().clear();
+        self.inner.looked_at.lock().clear();
+    }
+
+    /// The tables that a transform reads, views replaced by what they read.
+    pub fn reads(&self, hop: &DatasetName) -> Vec<DatasetName> {
+        self.engine().graph().inputs(hop).tables.clone()
+    }
+
+    /// The landed datasets that a transform is made of in the end.
+    pub fn made_of(&self, hop: &DatasetName) -> Vec<DatasetName> {
+        let landed = |name: &DatasetName| self.engine().project().dataset(name).is_some_and(Dataset::landed);
+        self.engine().graph().upstream(hop).into_iter().filter(|name| landed(name)).collect()
+    }
+
+    /// The versions of its inputs that a transform has read, wherever it ran. Costs a few small reads.
+    pub async fn consumed(&self, hop: &DatasetName) -> Result<BTreeMap<DatasetName, i64>, ProcessError> {
+        let table = self.engine().lake().table(TableId::of(self.hop(hop)?.0));
+        Ok(standing(&table, self.inner.ledger.as_ref(), hop).await?.consumed)
+    }
+
     /// Completes the ledger from the tables' histories after a crash between a commit and its record. Called once
     /// before the first run. Returns the runs that were missing. A table that cannot be read is passed over: its own
     /// runs will fail and tell why.

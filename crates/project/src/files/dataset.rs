@@ -127,6 +127,11 @@ pub(crate) enum Origin {
         /// How often a run is tried in all, with growing pauses.
         #[schemars(range(min = 1, max = 20), extend("default" = defaults::ATTEMPTS_MAX))]
         attempts_max: Option<u32>,
+        /// The most rows that may wait in the tables that it reads. While more do, landing of what these are made of
+        /// pauses, the log fills up to its `bytes_max`, and producers are answered 429. Without it the tables hold
+        /// whatever waits, which costs storage and nothing else. Not for views, which wait for nothing.
+        #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+        lag_rows_max: Option<u64>,
     },
 }
 

@@ -74,10 +74,18 @@ pub(super) fn resolve_origin(
             };
             Some(Origin::Kafka(KafkaOrigin { topic, group, format, start }))
         }
-        files::Origin::Sql { timeout, attempts_max } => {
+        files::Origin::Sql { timeout, attempts_max, lag_rows_max } => {
             let timeout = duration(timeout.as_ref(), defaults::TIMEOUT);
             check_positive(file, "/from/timeout", timeout, report);
             check_query(file, content, report);
+            if lag_rows_max.is_some() && materialization(content) == Materialization::View {
+                let problem = Problem::error(Code::Conflict, "`lag_rows_max` has no meaning for a view");
+                report.at_key(
+                    file,
+                    "/from/lag_rows_max",
+                    problem.hint("a view reads its inputs when it is asked; remove it"),
+                );
+            }
             let (path, text, line, indent) = query(file, sql, report)?;
             Some(Origin::Sql(SqlOrigin {
                 text,
@@ -91,6 +99,7 @@ pub(super) fn resolve_origin(
                 },
                 timeout,
                 attempts_max: attempts_max.unwrap_or(defaults::ATTEMPTS_MAX),
+                lag_rows_max: lag_rows_max.filter(|_| materialization(content) != Materialization::View),
             }))
         }
     }

@@ -192,6 +192,9 @@ fn log_problem(error: &LogError) -> Problem {
         LogError::StorageFull { .. } => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", message)
         }
+        LogError::Waiting { .. } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-waiting", message).retry_after(5)
+        }
         LogError::Batch { .. } => Problem::bad_request(message),
         LogError::Stopped { .. } | LogError::Closed | LogError::Io { .. } | LogError::Locked { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-stopped", message).retry_after(5)

@@ -9,6 +9,9 @@ pub(super) fn next_step(hop: &HopRow) -> String {
     match hop.state.as_str() {
         "failed" => after_failure(hop.last_error_kind.as_deref()).to_owned(),
         "stale" => stale(hop),
+        _ if hop.slow.is_some() && hop.kind == "sql" => {
+            "It needs more than it gets: look at how long its runs take, at its SQL, at `concurrency` and at the memory of queries.".to_owned()
+        }
         _ => waiting(hop),
     }
 }

@@ -157,7 +157,7 @@ pub(super) struct Received {
 
 /// Whether someone on call should look at the hop.
 pub(super) fn is_trouble(hop: &HopRow) -> bool {
-    matches!(hop.state.as_str(), "failed" | "stale" | "waiting")
+    matches!(hop.state.as_str(), "failed" | "stale" | "waiting") || hop.slow.is_some()
 }
 
 /// Worst first.
@@ -298,6 +298,8 @@ pub(super) mod tests {
             lag_records: None,
             lag_versions: None,
             lag_seconds: None,
+            slow: None,
+            held_back: None,
             version: Some(3),
             last_committed_at: None,
             freshness_seconds: Some(4),

@@ -251,7 +251,7 @@ fn troubles(flow: &Flow, now: Option<DateTime<Utc>>) -> TroublesRegion<'_> {
             dataset: &hop.dataset,
             since: Ago::of(since(hop), now),
             held_up_by: (hop.state != "failed" && !causes.is_empty()).then(|| list(&causes)),
-            error: hop.last_error.as_deref(),
+            error: hop.last_error.as_deref().or(hop.slow.as_deref()),
             next: next_step(hop),
             affected: (!affected.is_empty()).then(|| list(&affected)),
             owner: &hop.owner,
@@ -322,6 +322,12 @@ fn note(hop: &HopRow) -> Option<(String, bool)> {
     }
     if let (true, Some(within)) = (hop.state == "stale", hop.freshness_within_seconds) {
         return Some((format!("should be newer than {}", age(within)), true));
+    }
+    if hop.slow.is_some() {
+        return Some(("the flow waits for it".to_owned(), true));
+    }
+    if let Some(held) = &hop.held_back {
+        return Some((format!("held back: {held}"), true));
     }
     if let (true, Some(lag)) = (hop.state == "waiting", hop.lag_seconds) {
         return Some((format!("input has been waiting for {}", age(lag)), true));

@@ -309,6 +309,7 @@ fn view(text: &str) -> Origin {
         emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 1,
+        lag_rows_max: None,
     })
 }
 

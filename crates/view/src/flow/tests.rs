@@ -28,6 +28,7 @@ fn sql(name: &str, materialization: Materialization, inputs: &[&str]) -> Catalog
         emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
+        lag_rows_max: None,
     });
     declared.inputs = inputs.iter().map(|input| dataset(input)).collect();
     declared
@@ -62,6 +63,8 @@ fn partition(name: &str, number: u32, end: u64) -> LogPartition {
         start: 0,
         end,
         bytes: 0,
+        waiting_bytes: 0,
+        waiting_bytes_max: 0,
         queued: 0,
         last_received_at: None,
         oldest_waiting_at: None,
@@ -75,6 +78,7 @@ fn flow(catalog: Vec<CatalogDataset>) -> Flow {
         totals: Vec::new(),
         positions: Vec::new(),
         partitions: None,
+        held: BTreeMap::new(),
         now: at(NOW),
     }
 }
@@ -217,4 +221,30 @@ fn clocks_that_disagree_make_no_negative_age() {
     let run = committed("orders", RunKind::Land, NOW + 50);
     flow.standings = vec![stands("orders", RunKind::Land, run.clone(), Some(run))];
     assert_eq!(flow.hops(&[])[0].freshness_seconds, Some(0));
+}
+
+#[test]
+fn the_slow_hop_is_the_last_one_that_has_input_and_is_not_held_back() {
+    let mut flow = flow(vec![http("orders"), sql("totals", Materialization::Stream, &["orders"])]);
+    let full = LogPartition {
+        waiting_bytes: 600,
+        waiting_bytes_max: 1_000,
+        oldest_waiting_at: Some(at(NOW - 3)),
+        ..partition("orders", 0, 70)
+    };
+    flow.partitions = Some(vec![full]);
+    let rows = flow.hops(&[]);
+    let slow = rows[0].slow.as_deref().unwrap();
+    assert!(slow.contains("70 records wait in the log (600 of 1000 bytes"), "{slow}");
+    assert_eq!((&rows[1].slow, &rows[0].held_back), (&None, &None));
+    let held = Held { by: dataset("totals"), rows: 90, rows_max: 50 };
+    flow.held.insert(dataset("orders"), held);
+    let rows = flow.hops(&[]);
+    assert_eq!(rows[0].slow, None, "it waits for another");
+    assert!(rows[0].held_back.as_deref().unwrap().contains("90 rows wait for `shop.totals`"));
+    let slow = rows[1].slow.as_deref().unwrap();
+    assert!(
+        slow.contains("90 rows wait, and 50 may") && slow.contains("`shop.orders` is not landed"),
+        "{slow}"
+    );
 }

@@ -69,6 +69,10 @@ system_row! {
         lag_versions: Option<u64>,
         /// How long the oldest of what it has not read has been waiting; 0 when nothing is.
         lag_seconds: Option<i64>,
+        /// Why it is the hop that the flow waits for, and how much waits; null where that is another one, or none.
+        slow: Option<String>,
+        /// Why it is not landed now: what waits for which table downstream; null when it is, and for other hops.
+        held_back: Option<String>,
         /// The newest version of its table.
         version: Option<i64>,
         /// When its rows last changed; for a view, when the oldest of its inputs did.
@@ -103,6 +107,7 @@ async fn read(sources: &Sources) -> Result<Vec<HopRow>, ViewError> {
         totals: sources.ledger.totals().await?,
         positions: sources.ledger.positions(None).await?,
         partitions: sources.live.log_partitions().await,
+        held: sources.live.held(),
         now: sources.clock.now(),
     };
     let mut oldest_unread = Vec::new();

@@ -22,6 +22,8 @@ impl LiveStatus for Node {
             start: 5,
             end: 40,
             bytes: 4_000,
+            waiting_bytes: 3_500,
+            waiting_bytes_max: 1 << 30,
             queued: 2,
             last_received_at: Some(at(NOW)),
             oldest_waiting_at: Some(at(NOW - 45)),

@@ -125,6 +125,7 @@ fn sql(name: &str, materialization: Materialization, input: &str) -> CatalogData
         emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
+        lag_rows_max: None,
     });
     declared.dataset.key = Vec::new();
     declared.inputs = vec![dataset(input)];

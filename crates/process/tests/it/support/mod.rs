@@ -26,6 +26,7 @@ pub fn sql(name: &str, materialization: Materialization, text: &str) -> Dataset 
         emit: Default::default(),
         timeout: Duration::from_secs(60),
         attempts_max: 3,
+        lag_rows_max: None,
     });
     dataset(name, Zone::Trusted, origin, "")
 }

@@ -1,0 +1,196 @@
+//! Several nodes on one project: by mistake, where one of them is told so, and on purpose, with the log in Kafka.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use flowline_base::{Clock, Random, SystemClock};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
+use tempfile::TempDir;
+
+use super::kills::site;
+use super::{FLOWLINE, Load, files, under_load, until_idle, verify};
+use crate::crash::seed;
+use crate::project::{BINARY, start, write};
+
+/// Starts a node that must end by itself; what it says on standard error.
+fn refused(folder: &Path) -> String {
+    let arguments = ["up", "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--project"];
+    let mut child = Command::new(BINARY)
+        .args(arguments)
+        .arg(folder)
+        .env("NO_COLOR", "1")
+        .env("FLOWLINE_LOG", "off")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = SystemClock.instant();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(40) {
+            child.kill().unwrap();
+            panic!("a second node runs");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "a second node ended as if all was well");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn signal(node: &FlowlineProcess, signal: &str) {
+    assert!(Command::new("kill").args([signal, &node.id().to_string()]).status().unwrap().success());
+}
+
+/// A copy of the project whose data folder is another one, and whose lake is that of the first.
+fn beside(first: &Path) -> TempDir {
+    let lake = first.join(".flowline/lake");
+    site(&format!("{FLOWLINE}environments:\n  dev:\n    lake: {}\n", lake.display()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_node_by_mistake_is_told_so_and_nothing_is_doubled_or_lost() {
+    let folder = site(FLOWLINE);
+    let node = start(folder.path());
+    let load = Load::new(seed());
+    let other = beside(folder.path());
+    let mut random = Random::seeded(5);
+    let (producers, (same, another)) = under_load(&node.http, load.producers(2), &mut random, async {
+        tokio::task::block_in_place(|| (refused(folder.path()), refused(other.path())))
+    })
+    .await;
+    let id = node.id().to_string();
+    assert!(same.contains("another node has the data folder") && same.contains(&id), "{same}");
+    assert!(same.contains("stop it first"), "{same}");
+    assert!(another.contains("another node lands into the lake") && another.contains(&id), "{another}");
+    assert!(another.contains("Stop the other one") && another.contains("Kafka"), "{another}");
+    verify(&node, &load, producers, &folder.path().join(".flowline/lake")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_thought_dead_ends_when_another_has_taken_over() {
+    let folder = site(FLOWLINE);
+    let mut first = Told::start(folder.path());
+    let load = Load::new(seed());
+    let mut random = Random::seeded(6);
+    let (producers, ()) = under_load(
+        &first.node.http,
+        load.producers(2),
+        &mut random,
+        tokio::time::sleep(Duration::from_secs(2)),
+    )
+    .await;
+    assert!(producers.iter().all(|producer| producer.pending.is_empty()));
+    until_idle(&first.node).await;
+    signal(&first.node, "-STOP");
+    let other = beside(folder.path());
+    let started = SystemClock.instant();
+    let second = start(other.path());
+    println!("the second node was ready after {:?}", started.elapsed());
+    let (producers, ()) = under_load(&second.http, producers, &mut random, async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        signal(&first.node, "-CONT");
+        let said = tokio::task::block_in_place(|| first.ended());
+        assert!(said.contains("another node has taken over the lake"), "{said}");
+        assert!(said.contains("this one ends"), "{said}");
+    })
+    .await;
+    let said = refused(folder.path());
+    assert!(said.contains("another node lands into the lake"), "{said}");
+    verify(&second, &load, producers, &folder.path().join(".flowline/lake")).await;
+}
+
+/// A node whose standard error is kept.
+struct Told {
+    node: FlowlineProcess,
+    stderr: PathBuf,
+}
+
+impl Told {
+    fn start(folder: &Path) -> Self {
+        let stderr = folder.join("stderr");
+        let mut options = FlowlineOptions::new(BINARY, folder);
+        options.log = "off".to_owned();
+        options.stderr = Some(stderr.clone());
+        Self { node: FlowlineProcess::start(&options).unwrap(), stderr }
+    }
+
+    /// Waits until it has ended by itself; what it said.
+    fn ended(&mut self) -> String {
+        let started = SystemClock.instant();
+        while self.node.running().unwrap() {
+            assert!(started.elapsed() < Duration::from_secs(40), "it goes on");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+}
+
+/// Nodes that share log, lake and ledger.
+struct Cluster {
+    folder: TempDir,
+    broker: KafkaBroker,
+}
+
+impl Cluster {
+    fn start(&self, name: &str) -> FlowlineProcess {
+        let shared = self.folder.path().display();
+        let flowline = format!(
+            "{FLOWLINE}environments:\n  dev:\n    data_dir: data\n    lake: {shared}/lake\n    ledger: sqlite://{shared}/ledger.db\n    log: {{ kafka: {{ brokers: [\"{}\"], topic_prefix: nodes. }} }}\n",
+            self.broker.address
+        );
+        let node = self.folder.path().join(name);
+        for (path, contents) in files(&flowline) {
+            write(&node, &path, &contents);
+        }
+        let mut options = FlowlineOptions::new(BINARY, &node);
+        options.log = "off".to_owned();
+        options.roles = ["gateway", "lander", "processor"].map(str::to_owned).to_vec();
+        FlowlineProcess::start(&options).unwrap()
+    }
+}
+
+/// Whether this node is the one that runs transforms.
+async fn elected(node: &FlowlineProcess) -> bool {
+    let metrics = reqwest::get(format!("{}/metrics", node.http)).await.unwrap().text().await.unwrap();
+    metrics.lines().any(|line| line.starts_with("flowline_node_elected{what=\"processor\"} 1"))
+}
+
+async fn until_elected(node: &FlowlineProcess) {
+    let started = SystemClock.instant();
+    while !elected(node).await {
+        assert!(started.elapsed() < Duration::from_secs(60), "it was never elected");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_share_a_log_in_kafka_come_and_go_and_streams_stay_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
+    let cluster = Cluster { folder, broker };
+    let load = Load::new(seed());
+    let mut random = Random::seeded(7);
+    let first = cluster.start("first");
+    until_elected(&first).await;
+    let second = cluster.start("second");
+    let (producers, ()) = under_load(&second.http, load.producers(3), &mut random, async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(elected(&first).await && !elected(&second).await, "one of them runs transforms");
+        first.kill().unwrap();
+        let killed = SystemClock.instant();
+        until_elected(&second).await;
+        println!("another node ran transforms {:?} after the first one was killed", killed.elapsed());
+    })
+    .await;
+    let third = cluster.start("third");
+    let (producers, ()) = under_load(&second.http, producers, &mut random, async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    })
+    .await;
+    let ended = SystemClock.instant();
+    assert!(second.terminate().unwrap(), "it ends well");
+    until_elected(&third).await;
+    println!("another node ran transforms {:?} after one was told to end", ended.elapsed());
+    verify(&third, &load, producers, &cluster.folder.path().join("lake")).await;
+}
