@@ -17,6 +17,7 @@ mod resolve;
 mod sources;
 mod template;
 mod value;
+mod write;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub use read::read_text;
 pub use render::render;
 pub use sources::Sources;
 pub use template::{TEMPLATES, TemplateFile, template};
+pub use write::{dataset_yaml, from_yaml, to_yaml};
 
 /// A project that can run.
 #[derive(Debug, Clone)]
@@ -87,5 +89,6 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("flowline.schema.json", files::PROJECT.schema.clone()),
         ("dataset.schema.json", files::DATASET.schema.clone()),
+        ("consumer.schema.json", files::CONSUMER.schema.clone()),
     ]
 }

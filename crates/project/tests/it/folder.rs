@@ -44,7 +44,7 @@ fn files_in_the_wrong_place() {
             ("datasets/shop/README.md", "not read"),
             ("datasets/.hidden/x.yaml", "not read"),
             ("policies/access.cedar", "permit(principal, action, resource);"),
-            ("consumers/board.yaml", "name: board"),
+            ("consumers/board.yml", "kind: dashboard"),
         ],
         expect![[r#"
             warning[not-supported]: consumers are not supported by this version

@@ -1,0 +1,56 @@
+//! Who reads at the end.
+
+use expect_test::{Expect, expect};
+use flowline_model::{ConsumerKind, ConsumerRead};
+use flowline_project::load;
+
+use crate::support::{ORDERS, PROJECT, check, project};
+
+fn check_consumer(text: &str, expected: Expect) {
+    let files =
+        [("flowline.yaml", PROJECT), ("datasets/shop/orders.yaml", ORDERS), ("consumers/board.yaml", text)];
+    check(&files, expected);
+}
+
+#[test]
+fn a_consumer_is_named_after_its_file() {
+    let board = "description: What is earned.\nowner: team-shop\nkind: dashboard\nreads:\n  - { dataset: shop.orders, columns: [amount, ts] }\n";
+    let files = [
+        ("flowline.yaml", PROJECT),
+        ("datasets/shop/orders.yaml", ORDERS),
+        ("consumers/revenue-board.yaml", board),
+        ("consumers/agent.yaml", "owner: team-shop\nkind: agent\nreads: [{ dataset: shop.orders }]\n"),
+    ];
+    let loaded = load(project(&files).path(), None).unwrap();
+    let [agent, board] = loaded.plan.consumers.as_slice() else { panic!("two are declared") };
+    assert_eq!(
+        (agent.name.as_str(), agent.kind, &agent.reads[0].columns),
+        ("agent", ConsumerKind::Agent, &Vec::new())
+    );
+    let orders: flowline_model::DatasetName = "shop.orders".parse().unwrap();
+    let read = ConsumerRead { dataset: orders.clone(), columns: vec!["amount".into(), "ts".into()] };
+    assert_eq!((board.name.as_str(), &board.reads), ("revenue-board", &vec![read]));
+    assert!(
+        board.reads(&orders, Some("ts"))
+            && !board.reads(&orders, Some("order_id"))
+            && board.reads(&orders, None)
+    );
+    assert!(agent.reads(&orders, Some("order_id")));
+}
+
+#[test]
+fn what_is_wrong_with_a_consumer() {
+    check_consumer(
+        "owner: team-shpo\nkind: dashbord\nreads:\n  - { dataset: shop.order }\n  - { dataset: shop.orders, columns: [amount, tz] }\n  - { dataset: shop.orders }\nname: x\n",
+        expect![[r#""#]],
+    );
+    check_consumer("", expect![[r#""#]]);
+    check(
+        &[
+            ("flowline.yaml", PROJECT),
+            ("consumers/Board.yaml", "owner: team-shop"),
+            ("consumers/notes.md", ""),
+        ],
+        expect![[r#""#]],
+    );
+}
