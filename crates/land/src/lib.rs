@@ -9,6 +9,7 @@ mod commit;
 mod context;
 mod contract;
 pub mod decode;
+mod drift;
 mod error;
 mod examine;
 mod failures;

@@ -128,6 +128,9 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(checksums, [(1, "0296365db030".to_owned()), (2, "79c966d1e69c".to_owned())]);
+        assert_eq!(
+            checksums,
+            [(1, "0296365db030".to_owned()), (2, "79c966d1e69c".to_owned()), (3, "dbbaa9013044".to_owned())]
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod commands;
+mod contracts;
 mod crash;
 mod kafka;
 mod project;

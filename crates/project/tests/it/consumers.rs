@@ -42,15 +42,80 @@ fn a_consumer_is_named_after_its_file() {
 fn what_is_wrong_with_a_consumer() {
     check_consumer(
         "owner: team-shpo\nkind: dashbord\nreads:\n  - { dataset: shop.order }\n  - { dataset: shop.orders, columns: [amount, tz] }\n  - { dataset: shop.orders }\nname: x\n",
-        expect![[r#""#]],
+        expect![[r#"
+            error[unknown-name]: no team `team-shpo` is declared
+             --> consumers/board.yaml:1:8
+              |
+            1 | owner: team-shpo
+              |        ^^^^^^^^^
+              |
+              = help: did you mean `team-shop`?
+
+            error[invalid-value]: `dashbord` is not possible for `kind`
+             --> consumers/board.yaml:2:7
+              |
+            2 | kind: dashbord
+              |       ^^^^^^^^
+              |
+              = help: did you mean `dashboard`? possible here: dashboard, api, model, agent
+
+            error[unknown-name]: there is no dataset `shop.order`
+             --> consumers/board.yaml:4:16
+              |
+            4 |   - { dataset: shop.order }
+              |                ^^^^^^^^^^
+              |
+              = help: did you mean `shop.orders`?
+
+            error[unknown-name]: `shop.orders` has no column `tz`
+             --> consumers/board.yaml:5:47
+              |
+            5 |   - { dataset: shop.orders, columns: [amount, tz] }
+              |                                               ^^
+              |
+              = help: did you mean `ts`? possible here: order_id, amount, ts
+
+            error[duplicate-name]: `shop.orders` stands twice
+             --> consumers/board.yaml:6:16
+              |
+            6 |   - { dataset: shop.orders }
+              |                ^^^^^^^^^^^
+              |
+              = help: name all its columns in one entry
+
+            error[unknown-key]: unknown key `name`
+             --> consumers/board.yaml:7:1
+              |
+            7 | name: x
+              | ^^^^
+              |
+              = help: possible here: description, owner, kind, reads
+
+            6 errors
+        "#]],
     );
-    check_consumer("", expect![[r#""#]]);
+    check_consumer(
+        "",
+        expect![[r#"
+        error[missing-key]: the file is empty
+        --> consumers/board.yaml:1:1
+         = help: it needs at least owner, kind, reads
+
+        1 error
+    "#]],
+    );
     check(
         &[
             ("flowline.yaml", PROJECT),
             ("consumers/Board.yaml", "owner: team-shop"),
             ("consumers/notes.md", ""),
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            error[invalid-name]: `Board` is not the name of a consumer
+            --> consumers/Board.yaml:1:1
+             = help: rename the file: lower-case letters, digits, `_` and `-`, first a letter
+
+            1 error
+        "#]],
     );
 }
