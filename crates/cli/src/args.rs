@@ -108,6 +108,8 @@ pub enum Command {
     Quarantine(Quarantine),
     /// Compute again what a stream wrote from a time on, and swap it in with one commit.
     Replay(Replay),
+    /// Run the tests of a project: given records, expected rows, in a lake of their own.
+    Test(Test),
     /// A simulated shop under way: `init`, `up` and customers, on a temporary folder.
     Demo(Demo),
     /// JSON Schemas of the project files, for editors.
@@ -333,6 +335,24 @@ pub struct Replay {
     pub from: String,
     #[command(flatten)]
     pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  flowline test --project shop
+  flowline test revenue --project shop --watch
+  flowline test --project shop --junit target/tests.xml   # for CI; exit code 1 unless all pass")]
+pub struct Test {
+    /// Only tests with this in their name or the name of their file.
+    pub filter: Option<String>,
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Write the results as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Run them again whenever a file of the project changes.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,11 @@ pub async fn lineage(plan: &Plan) -> BTreeMap<DatasetName, Vec<ColumnLineage>> {
             continue;
         };
         let mut found = of_plan(logical);
+        for line in &mut found {
+            line.from = line.from.drain(..).map(|source| declared(plan, source)).collect();
+            line.from.sort();
+            line.from.dedup();
+        }
         found.retain(|line| match &line.column {
             Some(name) => columns.iter().any(|column| column.name == *name),
             None => true,
@@ -42,6 +47,17 @@ pub async fn lineage(plan: &Plan) -> BTreeMap<DatasetName, Vec<ColumnLineage>> {
         lineage.insert(dataset.name.clone(), found);
     }
     lineage
+}
+
+/// The column of a contract that a column of a table is derived from: `ts` for the partition column `ts_day`.
+fn declared(plan: &Plan, source: ColumnRef) -> ColumnRef {
+    let fields =
+        plan.dataset(&source.dataset).map(|dataset| dataset.partition_by.as_slice()).unwrap_or_default();
+    let field = fields.iter().find(|field| field.partition_column() == source.column);
+    match field {
+        Some(field) => ColumnRef { column: field.column.clone(), ..source },
+        None => source,
+    }
 }
 
 fn of_plan(plan: &LogicalPlan) -> Vec<ColumnLineage> {

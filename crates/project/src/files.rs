@@ -7,14 +7,16 @@ mod consumer;
 mod dataset;
 mod kind;
 mod project;
+mod tests;
 
 pub(crate) use consumer::{ConsumerFile, ConsumerWord};
 pub(crate) use dataset::{
     ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,
     MaterializeWord, ModeWord, OnDriftWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
 };
-pub(crate) use kind::{CONSUMER, DATASET, FileKind, PROJECT};
+pub(crate) use kind::{CONSUMER, DATASET, FileKind, PROJECT, TESTS};
 pub(crate) use project::{
     EnvironmentFile, KafkaFile, KafkaLogFile, LimitsFile, LogFile, ProjectFile, SaslFile, SaslWord, TeamFile,
     TlsFile,
 };
+pub(crate) use tests::{ExpectedFile, GivenFile, TestFile, TestsFile};

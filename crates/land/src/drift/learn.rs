@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{Schema, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema, TimestampMicrosecondType};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use flowline_lake::{ReadAt, Table, arrow_types};
-use flowline_model::{Dataset, OnDrift};
+use flowline_model::{Column, ColumnType, Dataset, OnDrift};
 use flowline_quality::drift::Baseline;
 use futures::StreamExt as _;
 
@@ -25,8 +25,13 @@ const AGE_MAX: i64 = 7 * 86_400 * 1_000_000;
 
 /// A memory of the contract's columns that has seen nothing.
 pub(super) fn baseline(dataset: &Dataset) -> Baseline {
-    let types: Vec<_> =
-        dataset.columns.iter().map(|column| arrow_types::data_type(&column.data_type)).collect();
+    let kind = |column: &Column| match column.format.as_deref() {
+        // Only numbers since the epoch come in units; a date that is written out is one, or is none.
+        Some(format) if format.starts_with("epoch") => arrow_types::data_type(&column.data_type),
+        _ if column.data_type == ColumnType::Timestamp => DataType::Null,
+        _ => arrow_types::data_type(&column.data_type),
+    };
+    let types: Vec<DataType> = dataset.columns.iter().map(kind).collect();
     // What is never landed must not become normal.
     let adopt_after = (dataset.on_drift == OnDrift::AcceptNewFields).then_some(ADOPT_AFTER);
     Baseline::new(&types, adopt_after)

@@ -106,3 +106,22 @@ async fn a_view_stands_for_itself() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_partition_column_is_made_from_the_column_it_splits_by() {
+    let mut events = landed("shop.events", "id string!, ts timestamp");
+    let day = flowline_model::PartitionTransform::Day;
+    events.partition_by = vec![flowline_model::PartitionField { column: "ts".to_owned(), transform: day }];
+    check(
+        [
+            events,
+            sql("shop.out", Full, "select ts_day as day, count(*) as n from shop.events group by ts_day"),
+        ],
+        expect![[r#"
+            day < events.ts
+            n < 
+            * < events.ts
+        "#]],
+    )
+    .await;
+}

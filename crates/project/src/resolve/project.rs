@@ -14,11 +14,14 @@ use crate::files::{LandingFile, ProjectFile};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::{DurationText, SizeText, is_name};
+use crate::yaml::{Data, Node};
 
 /// What `flowline.yaml` declares.
 pub(crate) struct Resolved {
     pub name: String,
     pub teams: Vec<Team>,
+    /// The names of all teams that stand there, also of those that are declared wrongly.
+    pub team_names: Vec<String>,
     /// Absent when the one that was asked for does not exist or does not hold.
     pub environment: Option<Environment>,
     pub landing: LandingSettings,
@@ -43,10 +46,20 @@ pub(crate) fn resolve_project(
     Resolved {
         name: content.name.map(|name| name.0).unwrap_or_default(),
         teams,
+        team_names: team_names(file),
         environment,
         landing,
         dedupe_horizon: horizon
             .map_or_else(|| default_of::<DurationText>(defaults::DEDUPE_HORIZON), |text| text.0),
+    }
+}
+
+fn team_names(file: &SourceFile) -> Vec<String> {
+    match file.root.nearest_to("/teams") {
+        (Some(key), Node { data: Data::Map(entries), .. }) if key.name == "teams" => {
+            entries.iter().map(|(key, _)| key.name.clone()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ const DEVIATIONS: f64 = 8.0;
 /// A factor nearer to one than this is no other unit: 2 to the power of it, that is 1.27.
 const FACTOR_LOG_MIN: f64 = 0.35;
 /// Values that are looked at of a window.
-const SAMPLE: usize = 250;
+const SAMPLE: usize = 500;
 /// Values that a window must have.
 const VALUES_MIN: usize = 50;
 
@@ -104,7 +104,7 @@ fn logarithms(array: &ArrayRef, step: usize) -> Vec<f64> {
         let floats = array.as_primitive::<Float64Type>();
         let value = |row: usize| {
             let value = floats.value(row).abs();
-            if floats.is_valid(row) && value > 0.0 { value.log2() } else { f64::NAN }
+            if floats.is_valid(row) && value > 0.0 { logarithm(value) } else { f64::NAN }
         };
         (0..floats.len()).step_by(step.max(1)).map(value).collect()
     };
@@ -118,16 +118,24 @@ fn logarithms(array: &ArrayRef, step: usize) -> Vec<f64> {
     numbers.map_or_else(|_| vec![f64::NAN; array.len().div_ceil(step.max(1))], |array| sampled(&array))
 }
 
+/// The logarithm of a positive number, base 2, straight between powers of two: at most 0.09 too small, always the same,
+/// and in the order of the numbers, which is all that medians ask for. A tenth of the cost of the exact one.
+fn logarithm(value: f64) -> f64 {
+    const FRACTION: f64 = (1u64 << 52) as f64;
+    value.to_bits() as f64 / FRACTION - 1_023.0
+}
+
 fn position(logarithms: &[f64]) -> Option<Position> {
     let mut values: Vec<f64> = logarithms.iter().copied().filter(|value| value.is_finite()).collect();
     if values.len() < VALUES_MIN {
         return None;
     }
-    let mut at = |share: f64| {
-        let index = ((values.len() - 1) as f64 * share).round() as usize;
-        *values.select_nth_unstable_by(index, f64::total_cmp).1
-    };
-    let (low, middle, high) = (at(0.25), at(0.5), at(0.75));
+    // The quartiles lie on either side of the median, so that each half is looked through for one of them.
+    let half = values.len() / 2;
+    let (lower, middle, upper) = values.select_nth_unstable_by(half, f64::total_cmp);
+    let middle = *middle;
+    let low = *lower.select_nth_unstable_by(lower.len() / 2, f64::total_cmp).1;
+    let high = *upper.select_nth_unstable_by(upper.len() / 2, f64::total_cmp).1;
     Some(Position { middle, spread: high - low })
 }
 
@@ -138,7 +146,7 @@ impl Numbers {
             return None;
         }
         let logarithms: Vec<f64> =
-            values.iter().map(|value| value.abs().log2()).filter(|v| v.is_finite()).collect();
+            values.iter().map(|value| value.abs()).filter(|value| *value > 0.0).map(logarithm).collect();
         if logarithms.is_empty() {
             return None;
         }

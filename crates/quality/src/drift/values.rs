@@ -8,7 +8,7 @@ use super::shares::begin;
 use super::{SignalKind, WINDOWS_MIN};
 
 /// Different values beyond which a text is no enumeration.
-const VALUES_MAX: usize = 100;
+const VALUES_MAX: usize = 500;
 /// Rows of a new value below which it is none to speak of.
 const NEW_MIN: u64 = 5;
 /// How unlikely as many new values must be.
@@ -100,9 +100,9 @@ impl Values {
     }
 }
 
-/// One value in two.
+/// One value in four: a new one is noticed once it makes up some percent of the rows.
 fn sampled(texts: &StringArray) -> impl Iterator<Item = &str> {
-    (0..texts.len()).step_by(2).filter(|row| texts.is_valid(*row)).map(|row| texts.value(row))
+    (0..texts.len()).step_by(4).filter(|row| texts.is_valid(*row)).map(|row| texts.value(row))
 }
 
 /// How likely at least so many events are where so many are expected (Poisson), from above.
