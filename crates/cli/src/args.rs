@@ -14,6 +14,14 @@ const QUARANTINE_EXAMPLES: &str = "Examples:
   flowline quarantine replay shop.orders --project shop --set \"amount=replace(amount, ',', '.')\"
   flowline quarantine discard shop.orders --project shop --reason unparsable --because 'test records'";
 
+const CONTRACT_EXAMPLES: &str = "Examples:
+  flowline contract check --git main --project shop             the gate of a pull request: exit code 1 when refused
+  flowline contract check --git main --markdown > comment.md    the same, for a comment
+  flowline contract diff shop.orders --project shop             the project's files against the version deployed last
+  flowline contract diff shop.orders --from 3 --to 5 --project shop
+  flowline contract export shop.orders --project shop > orders.odcs.yaml
+  flowline contract import orders.odcs.yaml --project shop";
+
 const EXAMPLES: &str = "Examples:
   flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
   flowline init shop                     a project to start from
@@ -96,6 +104,8 @@ pub enum Command {
     Status(Status),
     /// Hold what was read against what was written, for each hop; exit code 1 when it does not balance.
     Ledger(Ledger),
+    /// Contracts: their versions, what a change breaks and for whom, and the Open Data Contract Standard.
+    Contract(Contract),
     /// Rejected records: list, show, replay.
     Quarantine(Quarantine),
     /// Compute again what a stream wrote from a time on, and swap it in with one commit.
@@ -197,6 +207,86 @@ pub struct Ledger {
     pub dataset: Option<String>,
     #[command(flatten)]
     pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CONTRACT_EXAMPLES)]
+pub struct Contract {
+    #[command(subcommand)]
+    pub action: ContractAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ContractAction {
+    /// The versions of contracts that were deployed.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    List {
+        /// `domain.name`; all datasets when absent.
+        dataset: Option<String>,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// Every change of one contract, in which directions it is compatible, and whom it hits.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Diff {
+        /// `domain.name`.
+        dataset: String,
+        /// The version that is compared with; the one deployed last when absent.
+        #[arg(long, value_name = "VERSION", conflicts_with = "git")]
+        from: Option<u32>,
+        /// The version that is judged; the project's files when absent.
+        #[arg(long, value_name = "VERSION", conflicts_with = "git")]
+        to: Option<u32>,
+        /// Compare the project's files with those of this commit, branch or tag.
+        #[arg(long, value_name = "REF")]
+        git: Option<String>,
+        /// Print Markdown.
+        #[arg(long)]
+        markdown: bool,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// Hold all contracts against those of a commit; exit code 1 when a change breaks the rule of its dataset or a
+    /// consumer that is declared.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Check {
+        /// The commit, branch or tag that is compared with.
+        #[arg(long, value_name = "REF")]
+        git: String,
+        /// Print Markdown, for a comment in a pull request.
+        #[arg(long)]
+        markdown: bool,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// A contract in the words of a standard, to standard output.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Export {
+        /// `domain.name`.
+        dataset: String,
+        /// Which standard.
+        #[arg(long, value_enum, default_value_t = ContractFormat::Odcs)]
+        format: ContractFormat,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// Write the datasets that a contract in the words of a standard describes into the project.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Import {
+        /// The file, YAML or JSON.
+        file: PathBuf,
+        /// Print the files instead of writing them.
+        #[arg(long)]
+        print: bool,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContractFormat {
+    /// The Open Data Contract Standard, 3.1.0.
+    Odcs,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod connection;
 mod demo;
+mod git;
 mod output;
 mod progress;
 mod telemetry;

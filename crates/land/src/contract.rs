@@ -8,6 +8,7 @@ use flowline_quality::RowRules;
 
 use crate::ContractError;
 use crate::decode::Decoder;
+use crate::drift::DriftWatch;
 
 /// A dataset's contract, ready to be held against records. Compiling costs some milliseconds when there are checks, so
 /// keep it; cloning is cheap.
@@ -16,6 +17,8 @@ pub struct Contract {
     dataset: Arc<Dataset>,
     pub(crate) decoder: Decoder,
     pub(crate) rules: RowRules,
+    /// What is remembered of the rows before; none where records are looked at one by one.
+    pub(crate) watch: Option<Arc<DriftWatch>>,
 }
 
 /// What is wrong with one record.
@@ -39,7 +42,13 @@ impl Contract {
     pub fn compile(dataset: Arc<Dataset>) -> Result<Self, ContractError> {
         let decoder = Decoder::compile(&dataset)?;
         let rules = RowRules::compile(&dataset)?;
-        Ok(Self { dataset, decoder, rules })
+        Ok(Self { dataset, decoder, rules, watch: None })
+    }
+
+    /// The same with a memory of the rows before, so that drift is found.
+    pub(crate) fn watching(mut self, watch: Arc<DriftWatch>) -> Self {
+        self.watch = Some(watch);
+        self
     }
 
     /// The dataset whose contract it is.

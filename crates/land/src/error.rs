@@ -90,6 +90,19 @@ pub enum LandError {
         /// The kind of its origin.
         found: &'static str,
     },
+    /// Records drift, and the dataset says that nothing is landed then.
+    #[error(
+        "landing of `{dataset}` is held up at {position}, as its `on_drift` says: {message}; nothing is lost: change \
+         the contract, or `on_drift`, and deploy"
+    )]
+    Drift {
+        /// Whose.
+        dataset: DatasetName,
+        /// Where it begins.
+        position: String,
+        /// What was found.
+        message: String,
+    },
     /// Landing holds the table and does not come to an end.
     #[error(
         "`{dataset}` is being landed and its commits do not get through: mend that first, then replay again"
@@ -120,7 +133,9 @@ impl Classify for LandError {
             Self::Lake(error) => error.kind(),
             Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
-            Self::Contract { .. } | Self::Origin { .. } | Self::Selection { .. } => ErrorKind::Input,
+            Self::Contract { .. } | Self::Origin { .. } | Self::Selection { .. } | Self::Drift { .. } => {
+                ErrorKind::Input
+            }
             Self::LogReplaced { .. } => ErrorKind::Corrupt,
             Self::Busy { .. } => ErrorKind::Overloaded,
             Self::Internal { .. } => ErrorKind::Internal,

@@ -1,9 +1,12 @@
 //! The first half of landing, which needs no memory of other records: decoding and the contract's rules.
 
+use std::sync::Arc;
+
 use flowline_quality::RowVerdicts;
 
 use crate::Contract;
 use crate::decode::Decoded;
+use crate::drift::{DriftWatch, Watched};
 use crate::parcel::{Parcel, Records};
 
 /// A parcel and what its records are.
@@ -12,6 +15,16 @@ pub(crate) struct Examined {
     pub(crate) parcel: Parcel,
     /// Each with what the rules say of its rows.
     pub(crate) decoded: Vec<(Decoded, RowVerdicts)>,
+    /// What the records before were like.
+    watch: Arc<DriftWatch>,
+}
+
+/// The same, and how its records depart from those before.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) parcel: Parcel,
+    pub(crate) decoded: Vec<(Decoded, RowVerdicts)>,
+    pub(crate) watched: Watched,
 }
 
 /// Decodes the records and holds the rows against the rules. Busy for the whole time: belongs on a blocking thread.
@@ -30,5 +43,19 @@ pub(crate) fn examine(contract: &Contract, parcel: Parcel) -> Examined {
         let verdicts = contract.rules.evaluate(&decoded.rows);
         (decoded, verdicts)
     });
-    Examined { decoded: decoded.collect(), parcel }
+    // Without a memory, records are held against the contract alone.
+    let watch = contract.watch.clone();
+    let watch =
+        watch.unwrap_or_else(|| Arc::new(DriftWatch::new(Arc::clone(contract.dataset()), Vec::new())));
+    Examined { decoded: decoded.collect(), watch, parcel }
+}
+
+impl Examined {
+    /// Holds the records against those before them. Parcels are decoded side by side, and this is done in the order in
+    /// which they were read. Busy, though not for long: belongs on a blocking thread.
+    pub(crate) fn compare(self) -> Compared {
+        let Self { parcel, decoded, watch } = self;
+        let watched = watch.look(&parcel, &decoded);
+        Compared { parcel, decoded, watched }
+    }
 }

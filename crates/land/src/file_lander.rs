@@ -20,6 +20,7 @@ use self::landed::Landed;
 pub use self::progress::{FileProgress, ProgressFn};
 use self::stage::{FileFlush, Staged};
 use crate::commit::{self, complete_ledger};
+use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
@@ -179,6 +180,10 @@ impl FileLander {
         let mut place = self.tables.place(format!("{}/files", dataset.name)).await?;
         self.bring_back_quarantine(&mut place).await?;
         let files = self.context.ledger.landed_files(&dataset.name).await?;
+        if self.contract.watch.is_none() {
+            let watch = DriftWatch::open(dataset, self.context.ledger.as_ref(), &self.tables.data).await?;
+            self.contract = self.contract.clone().watching(Arc::new(watch));
+        }
         self.state = Some(State { place, landed: Landed::new(&files), sealed: None });
         self.keys = Some(keys);
         Ok(())
@@ -211,7 +216,8 @@ impl FileLander {
     }
 
     /// Takes files into the flush until it is full; returns those that are left. When one turns out to be unreadable
-    /// half-way, what was staged is let go, and the others are left for the next flush.
+    /// half-way, what was staged is let go, and the others are left for the next flush. When drift holds one up, those
+    /// before it are landed first, alone.
     async fn fill(
         &mut self,
         flush: &mut FileFlush,
@@ -222,7 +228,13 @@ impl FileLander {
         let flush_bytes = self.tables.dataset.landing.flush_bytes;
         for (index, entry) in files.iter().enumerate() {
             let left = (files.len() - index) as u64;
-            let staged = self.stage(flush, entry, files_total, left).await?;
+            let staged = match self.stage(flush, entry, files_total, left).await {
+                Err(LandError::Drift { .. }) if !flush.files.is_empty() => {
+                    let fresh = FileFlush::start(&self.context, self.failures.run());
+                    return Ok(std::mem::replace(flush, fresh).abandon(&mut self.keys));
+                }
+                staged => staged?,
+            };
             match staged {
                 Staged::Whole => {}
                 Staged::Gone => continue,

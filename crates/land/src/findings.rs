@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
-use flowline_model::{Column, Dataset, DatasetName, Finding, FindingKind, Severity};
+use flowline_model::{Column, Dataset, DatasetName, Drift, Finding, FindingKind, Severity};
+
+use crate::drift::Found;
 
 /// The findings of one flush, counted by kind and subject.
 #[derive(Debug, Default)]
@@ -18,9 +20,17 @@ struct Group {
     count: u64,
     first: Option<String>,
     last: Option<String>,
+    drift: Option<Drift>,
+    /// Another one than that of its kind.
+    severity: Option<Severity>,
 }
 
 impl Findings {
+    /// Whether nothing was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Counts something at a position.
     pub(crate) fn add(
         &mut self,
@@ -52,7 +62,32 @@ impl Findings {
             count: 0,
             first: None,
             last: None,
+            drift: None,
+            severity: None,
         })
+    }
+
+    /// Takes in what was found of drift; of the same kind and subject it is one finding.
+    pub(crate) fn found(&mut self, found: Found) {
+        let Found { kind, severity, subject, message, count, first, last, drift } = found;
+        let group = self.group(kind, &subject, || message);
+        group.count += count;
+        group.first.get_or_insert(first);
+        group.last = Some(last);
+        group.severity = Some(severity);
+        let known = group.drift.get_or_insert_with(|| drift.clone());
+        // What is suspected later is suspected of all.
+        known.renamed = known.renamed.take().or(drift.renamed);
+        known.closest_version = known.closest_version.or(drift.closest_version);
+    }
+
+    /// Says more of something that was counted.
+    pub(crate) fn explain(&mut self, kind: FindingKind, subject: &str, drift: impl FnOnce() -> Drift) {
+        if let Some(group) = self.groups.get_mut(&(kind, subject.to_owned()))
+            && group.drift.is_none()
+        {
+            group.drift = Some(drift());
+        }
     }
 
     /// The findings as the ledger keeps them.
@@ -65,7 +100,7 @@ impl Findings {
         let finding = |((kind, subject), group): ((FindingKind, String), Group)| Finding {
             dataset: dataset.clone(),
             kind,
-            severity: severity(kind),
+            severity: group.severity.unwrap_or_else(|| severity(kind)),
             subject,
             message: group.message,
             count: group.count,
@@ -73,6 +108,7 @@ impl Findings {
             last_position: group.last,
             run,
             found_at,
+            drift: group.drift.map(Box::new),
         };
         self.groups.into_iter().map(finding).collect()
     }
@@ -80,8 +116,12 @@ impl Findings {
 
 fn severity(kind: FindingKind) -> Severity {
     match kind {
-        FindingKind::UnknownField => Severity::Info,
+        FindingKind::UnknownField | FindingKind::CoercedType => Severity::Info,
         FindingKind::Missing
+        | FindingKind::MissingField
+        | FindingKind::NullShare
+        | FindingKind::ChangedUnit
+        | FindingKind::ChangedValues
         | FindingKind::WrongType
         | FindingKind::FailedRule
         | FindingKind::Unparsable

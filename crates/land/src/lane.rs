@@ -9,7 +9,8 @@ use flowline_model::InputRange;
 use tokio::task::JoinHandle;
 
 use crate::Contract;
-use crate::examine::{Examined, examine};
+use crate::drift::Found;
+use crate::examine::{Compared, Examined, examine};
 use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece};
@@ -40,6 +41,19 @@ pub(crate) struct Lane {
     pending: Option<JoinHandle<Examined>>,
     /// A flush whose commit has not succeeded yet.
     pub(crate) sealed: Option<Sealed>,
+    /// Drift begins with the records that came together from this offset on: those before it are landed still.
+    stop: Option<(u64, Held)>,
+    /// Why nothing more is read, where drift holds landing up: from `next` on.
+    pub(crate) held: Option<Held>,
+}
+
+/// Landing that is held up by drift.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    /// Where it begins.
+    pub(crate) position: String,
+    /// What was found.
+    pub(crate) message: String,
 }
 
 impl Lane {
@@ -55,6 +69,8 @@ impl Lane {
             staging: None,
             pending: None,
             sealed: None,
+            stop: None,
+            held: None,
         }
     }
 
@@ -80,33 +96,54 @@ impl Lane {
         keys: &mut Option<Keys>,
         run: Option<RunId>,
     ) -> Result<bool, LandError> {
+        if self.held.is_some() {
+            return Ok(false);
+        }
         let slab = feed.read(self.partition.partition, self.next, READ_BYTES).await?;
         let from = self.next;
-        let pieces: Vec<Piece> =
+        let mut pieces: Vec<Piece> =
             slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, from)).collect();
+        let mut next = slab.next;
+        if let Some((stop, held)) = &self.stop {
+            pieces.retain(|piece| piece.begins() < *stop);
+            next = next.min(*stop);
+            if pieces.is_empty() {
+                self.held = Some(held.clone());
+                self.take_pending(context, tables, keys).await?;
+                return Ok(false);
+            }
+        }
         if pieces.is_empty() {
             // Offsets without records are passed, and that is committed like rows are: nobody waits for them any more.
-            let passed = slab.next > from;
+            let passed = next > from;
             if passed {
                 self.staging.get_or_insert_with(|| Staging::start(context, run)).leave_out(slab.tombstones);
-                self.next = slab.next;
+                self.next = next;
             }
+            let end = self.next;
             self.take_pending(context, tables, keys).await?;
-            return Ok(passed);
+            // What drift has shown may leave records before it, which are read again.
+            return Ok(passed || (self.held.is_none() && self.next < end));
         }
         let parcel = Parcel {
             source: Arc::from(feed.word()),
             input: Arc::clone(&self.input),
             // Partitions are few: a source declares how many it has.
             partition: self.partition.partition as i32,
+            tombstones: slab.tombstones,
             pieces,
         };
-        self.next = slab.next;
+        self.next = next;
         self.bytes_read += parcel.bytes();
-        self.staging.get_or_insert_with(|| Staging::start(context, run)).leave_out(slab.tombstones);
+        self.staging.get_or_insert_with(|| Staging::start(context, run));
         let contract = contract.clone();
         let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));
         self.take_pending(context, tables, keys).await?;
+        if self.held.is_some() || self.next < next {
+            // What was read behind it is read again.
+            drop(decoding.await);
+            return Ok(self.held.is_none());
+        }
         self.pending = Some(decoding);
         Ok(true)
     }
@@ -119,7 +156,47 @@ impl Lane {
     ) -> Result<(), LandError> {
         let (Some(pending), Some(staging)) = (self.pending.take(), &mut self.staging) else { return Ok(()) };
         let examined = pending.await.map_err(|error| failed(&error))?;
-        staging.take(context, tables, examined, keys).await
+        let comparing = tokio::task::spawn_blocking(move || examined.compare());
+        let compared = comparing.await.map_err(|error| failed(&error))?;
+        if compared.watched.held {
+            return self.hold(context, tables, compared).await;
+        }
+        staging.take(context, tables, compared, keys).await
+    }
+
+    /// Nothing of these records is landed, and nothing behind them; what was staged before is.
+    async fn hold(
+        &mut self,
+        context: &LandContext,
+        tables: &Tables,
+        compared: Compared,
+    ) -> Result<(), LandError> {
+        let Compared { parcel, watched, .. } = compared;
+        let begins = parcel.pieces.first().map_or(self.next, Piece::begins);
+        self.next = begins;
+        let offset =
+            |found: &Found| found.first.rsplit('@').next().and_then(|offset| offset.parse::<u64>().ok());
+        let first = watched.found.iter().min_by_key(|found| offset(found).unwrap_or(0));
+        let held = Held {
+            position: first.map_or_else(|| parcel.position(begins), |found| found.first.clone()),
+            message: first.map(|found| found.message.clone()).unwrap_or_default(),
+        };
+        // Records that came together are landed together: those of requests before are not held up.
+        let offset = first.and_then(offset).unwrap_or(begins);
+        let stop = parcel.pieces.iter().map(Piece::begins).take_while(|piece| *piece <= offset).last();
+        match stop.filter(|stop| *stop > begins) {
+            Some(stop) => self.stop = Some((stop, held)),
+            None => self.held = Some(held),
+        }
+        if self.staging.as_ref().is_some_and(Staging::is_empty) {
+            self.staging = None;
+        }
+        if watched.news {
+            let now = context.clock.now();
+            let found = watched.found.into_iter().map(|found| found.finding(&tables.dataset, None, now));
+            context.ledger.record_findings(&found.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// Ends the flush under way; it waits in [`Lane::sealed`] for its commit.
@@ -162,6 +239,7 @@ impl Lane {
             return;
         }
         self.pending = None;
+        (self.stop, self.held) = (None, None);
         self.bytes_read = 0;
         self.next = self.committed;
         if let Some(staging) = self.staging.take() {

@@ -11,6 +11,7 @@ mod context;
 mod contract;
 pub mod decode;
 mod discard;
+mod drift;
 mod error;
 mod examine;
 mod failures;

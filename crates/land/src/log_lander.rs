@@ -17,11 +17,12 @@ use flowline_source::kafka::TopicSource;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, complete_ledger};
+use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::feed::{Feed, LogFeed, log_input};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
-use crate::lane::Lane;
+use crate::lane::{Held, Lane};
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
 use crate::share::Share;
@@ -182,6 +183,7 @@ impl LogLander {
             let more = self.read().await?;
             runs.extend(self.flush(!more).await?);
             if !more {
+                self.held()?;
                 self.reservation.give_back();
                 return Ok(runs);
             }
@@ -206,8 +208,10 @@ impl LogLander {
         // With several partitions there may always be one whose rows are staged; now and then all are committed, so that
         // a replay gets its turn.
         let others = self.tables.dataset.landing.flush_after * 2 + RESERVED;
-        let all = self.reservation.held_for(&self.context.clock) > others;
+        let held = self.lanes.iter().flatten().any(|lane| lane.held.is_some());
+        let all = held || self.reservation.held_for(&self.context.clock) > others;
         self.flush(all).await?;
+        self.held()?;
         if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
             self.reservation.give_back();
         }
@@ -233,6 +237,7 @@ impl LogLander {
         complete_ledger(&self.context, &self.tables.data).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
+        self.watch().await?;
         self.look_at_topic().await?;
         let partitions = ours.unwrap_or_else(|| self.feed.partitions());
         let mut lanes = Vec::new();
@@ -264,6 +269,28 @@ impl LogLander {
             lane.staging.get_or_insert_with(|| Staging::start(&self.context, None));
         }
         self.flush(true).await.map(drop)
+    }
+
+    /// Remembers what the rows of the table are like.
+    async fn watch(&mut self) -> Result<(), LandError> {
+        if self.contract.watch.is_some() {
+            return Ok(());
+        }
+        let dataset = Arc::clone(&self.tables.dataset);
+        let watch = DriftWatch::open(dataset, self.context.ledger.as_ref(), &self.tables.data).await?;
+        self.contract = self.contract.clone().watching(Arc::new(watch));
+        Ok(())
+    }
+
+    /// The error of a partition that drift holds up, once everything before it is committed.
+    fn held(&self) -> Result<(), LandError> {
+        let held = self.lanes.iter().flatten().find(|lane| lane.held.is_some() && lane.run().is_none());
+        match held.and_then(|lane| lane.held.clone()) {
+            None => Ok(()),
+            Some(Held { position, message }) => {
+                Err(LandError::Drift { dataset: self.tables.dataset.name.clone(), position, message })
+            }
+        }
     }
 
     async fn open_lane(&self, partition: PartitionId) -> Result<Lane, LandError> {

@@ -15,6 +15,8 @@ pub(crate) struct Parcel {
     pub(crate) input: Arc<str>,
     /// What `_partition` says.
     pub(crate) partition: i32,
+    /// Records without a value that were read with them, and make no row.
+    pub(crate) tombstones: u64,
     /// The records.
     pub(crate) pieces: Vec<Piece>,
 }
@@ -60,6 +62,14 @@ impl Piece {
             trace: frame.batch.trace_id,
             records: Records::Batch { batch: frame.batch, skip },
         })
+    }
+
+    /// The offset of the first record that is not left out.
+    pub(crate) fn begins(&self) -> u64 {
+        match &self.records {
+            Records::Batch { skip, .. } => self.first_offset + u64::from(*skip),
+            Records::Rows(_) => self.first_offset,
+        }
     }
 
     /// How many records there are.

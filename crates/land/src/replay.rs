@@ -203,7 +203,7 @@ impl Replay<'_> {
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));
         let work = tokio::task::spawn_blocking(move || {
             let examined = examine(&contract, parcel);
-            let settled = settle(&dataset, examined, &mut keys, &stamp, &mut Findings::default());
+            let settled = settle(&dataset, examined.compare(), &mut keys, &stamp, &mut Findings::default());
             (settled, keys)
         });
         let (settled, keys) = work.await.map_err(|error| failed(&error))?;

@@ -6,11 +6,12 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use flowline_lake::arrow_types;
-use flowline_model::{Dataset, FindingKind};
+use flowline_model::{Dataset, Drift, Fate, FindingKind};
 use flowline_quality::RowVerdicts;
 
 use crate::decode::{Decoded, Place, Rejected};
-use crate::examine::Examined;
+use crate::drift::{SetAside, Watched};
+use crate::examine::Compared;
 use crate::findings::{Findings, rejected_message};
 use crate::keys::{Journal, KeyVerdict, Keys};
 use crate::parcel::Parcel;
@@ -38,28 +39,22 @@ pub(crate) struct Settled {
 /// thread.
 pub(crate) fn settle(
     dataset: &Dataset,
-    examined: Examined,
+    compared: Compared,
     keys: &mut Keys,
     stamp: &Stamp,
     findings: &mut Findings,
 ) -> Result<Settled, ArrowError> {
-    let Examined { parcel, decoded } = examined;
+    let Compared { parcel, decoded, watched } = compared;
     let mut settled = Settled::default();
     let mut rejected: Vec<RejectedRecord<'_>> = Vec::new();
-    for (decoded, verdicts) in &decoded {
-        let fates = fates(decoded, verdicts, keys, stamp, &mut settled)?;
+    for (index, (decoded, verdicts)) in decoded.iter().enumerate() {
+        let aside = watched.aside.get(index).map(Vec::as_slice).unwrap_or_default();
+        let fates = fates(decoded, verdicts, aside, keys, stamp, &mut settled)?;
         settle_rows(dataset, &parcel, decoded, &fates.passed, stamp, &mut settled)?;
         let arrow = decoded.arrow.as_ref();
         rejected.extend(fates.rejected.into_iter().map(|rejected| RejectedRecord { rejected, arrow }));
         rejected
             .extend(decoded.rejected.iter().map(|found| RejectedRecord { rejected: found.clone(), arrow }));
-        for (field, records) in &decoded.unknown {
-            findings.add_count(FindingKind::UnknownField, field, *records, || {
-                format!(
-                    "records have a field `{field}` that the contract does not know; it is kept in `_extra`"
-                )
-            });
-        }
     }
     for (constraint, keys) in keys.tidy(seconds(stamp)) {
         findings.add_count(FindingKind::KeysForgotten, &constraint, keys, || {
@@ -68,8 +63,11 @@ pub(crate) fn settle(
     }
     if !rejected.is_empty() {
         rejected.sort_by_key(|record| record.rejected.place);
-        note(dataset, &parcel, &rejected, findings);
+        note(dataset, &parcel, &rejected, &watched, findings);
         settled.rejected = Some(quarantine::rows(&parcel, rejected, stamp)?);
+    }
+    for found in watched.found {
+        findings.found(found);
     }
     Ok(settled)
 }
@@ -84,6 +82,7 @@ struct Fates {
 fn fates(
     decoded: &Decoded,
     verdicts: &RowVerdicts,
+    aside: &[SetAside],
     keys: &mut Keys,
     stamp: &Stamp,
     settled: &mut Settled,
@@ -97,6 +96,17 @@ fn fates(
             column: Some(failure.column.clone()),
             message: failure.message.clone(),
         });
+    }
+    for set in aside.iter().filter(|set| set.row < decoded.places.len()) {
+        // A row that fails a rule is in quarantine for that.
+        if std::mem::replace(&mut fates.passed[set.row], false) {
+            fates.rejected.push(Rejected {
+                place: decoded.places[set.row],
+                reason: set.kind,
+                column: set.column.clone(),
+                message: set.message.clone(),
+            });
+        }
     }
     if keys.is_empty() {
         return Ok(fates);
@@ -157,12 +167,50 @@ fn settle_rows(
     Ok(())
 }
 
-fn note(dataset: &Dataset, parcel: &Parcel, rejected: &[RejectedRecord<'_>], findings: &mut Findings) {
+fn note(
+    dataset: &Dataset,
+    parcel: &Parcel,
+    rejected: &[RejectedRecord<'_>],
+    watched: &Watched,
+    findings: &mut Findings,
+) {
     for RejectedRecord { rejected, .. } in rejected {
+        // What is set aside because of drift has its finding already.
+        if is_drift(rejected.reason) {
+            continue;
+        }
         let column = rejected.column.as_deref();
         let position = parcel.position(stamp::offset(parcel, rejected.place));
         findings.add(rejected.reason, column.unwrap_or("record"), position, || {
             rejected_message(dataset, rejected.reason, column)
         });
+        if rejected.reason == FindingKind::Missing {
+            findings.explain(rejected.reason, column.unwrap_or("record"), || Drift {
+                producer: parcel.source.to_string(),
+                examples: Vec::new(),
+                fate: Fate::Quarantined,
+                closest_version: watched.closest,
+                renamed: column.and_then(|column| watched.renames.get(column)).cloned(),
+            });
+        } else if rejected.reason == FindingKind::WrongType {
+            findings.explain(rejected.reason, column.unwrap_or("record"), || Drift {
+                producer: parcel.source.to_string(),
+                fate: Fate::Quarantined,
+                ..Drift::default()
+            });
+        }
     }
+}
+
+/// Whether records are in quarantine for not being like others.
+pub(crate) fn is_drift(reason: FindingKind) -> bool {
+    matches!(
+        reason,
+        FindingKind::UnknownField
+            | FindingKind::MissingField
+            | FindingKind::NullShare
+            | FindingKind::CoercedType
+            | FindingKind::ChangedUnit
+            | FindingKind::ChangedValues
+    )
 }

@@ -11,7 +11,7 @@ use flowline_model::{Balance, Counts, Dataset, FindingKind, InputRange, Outcome,
 use parking_lot::Mutex;
 
 use crate::commit::{Flush, Transaction};
-use crate::examine::Examined;
+use crate::examine::Compared;
 use crate::findings::Findings;
 use crate::keys::{Journal, Keys};
 use crate::settle::{Settled, settle};
@@ -54,6 +54,11 @@ impl Staging {
         }
     }
 
+    /// Whether nothing was taken in yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.read == 0 && self.findings.is_empty()
+    }
+
     /// Counts records that are read and make no row.
     pub(crate) fn leave_out(&mut self, records: u64) {
         self.counts.read += records;
@@ -66,15 +71,16 @@ impl Staging {
         &mut self,
         context: &LandContext,
         tables: &Tables,
-        examined: Examined,
+        compared: Compared,
         keys: &mut Option<Keys>,
     ) -> Result<(), LandError> {
-        let parcel = &examined.parcel;
+        let parcel = &compared.parcel;
+        self.leave_out(compared.parcel.tombstones);
         self.counts.read += parcel.count();
         self.counts.bytes_read += parcel.bytes();
         self.received_at_min = [self.received_at_min, parcel.received_at_min()].into_iter().flatten().min();
         self.trace = self.trace.or_else(|| parcel.pieces.iter().find_map(|piece| piece.trace));
-        let settled = self.settle(context, &tables.dataset, examined, keys).await?;
+        let settled = self.settle(context, &tables.dataset, compared, keys).await?;
         self.counts.duplicate += settled.duplicates.len() as u64;
         self.event_time_max = self.event_time_max.max(settled.event_time_max);
         self.journal.extend(settled.journal);
@@ -85,7 +91,7 @@ impl Staging {
         &mut self,
         context: &LandContext,
         dataset: &Arc<Dataset>,
-        examined: Examined,
+        compared: Compared,
         keys: &mut Option<Keys>,
     ) -> Result<Settled, LandError> {
         let stamp = Stamp { run: self.run.to_string(), ingested_at: context.clock.now_micros() };
@@ -95,7 +101,7 @@ impl Staging {
             .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
         let dataset = Arc::clone(dataset);
         let work = tokio::task::spawn_blocking(move || {
-            let settled = settle(&dataset, examined, &mut owned, &stamp, &mut findings);
+            let settled = settle(&dataset, compared, &mut owned, &stamp, &mut findings);
             (settled, owned, findings)
         });
         let (settled, owned, findings) = work.await.map_err(|error| failed(&error))?;

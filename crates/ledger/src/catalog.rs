@@ -3,6 +3,7 @@
 use flowline_model::Deployment;
 
 use crate::CatalogDataset;
+use crate::contracts;
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::row::{Fields, json, micros, text};
@@ -39,6 +40,7 @@ pub(crate) async fn record(
             .bind(deployed_at)
             .execute(&mut *transaction)
             .await?;
+        contracts::record(&mut transaction, deployment, dataset).await?;
     }
     Ok(transaction.commit().await?)
 }

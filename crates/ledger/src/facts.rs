@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
 use flowline_model::{
-    Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, RunKind, Totals,
+    Attempt, ColumnLineage, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position,
+    Run, RunKind, Totals,
 };
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,9 @@ pub struct CatalogDataset {
     pub inputs: Vec<DatasetName>,
     /// The columns of its table as they are (from the SQL where the contract declares none).
     pub columns: Vec<flowline_model::Column>,
+    /// What each of its columns is made from; empty for what is landed.
+    #[serde(default)]
+    pub lineage: Vec<ColumnLineage>,
 }
 
 /// The durable record of facts. Both implementations pass [`crate::contract`].
@@ -106,7 +110,7 @@ pub struct CatalogDataset {
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records that a version of the project runs now, with its datasets; datasets that are gone are marked retired,
-    /// their facts stay.
+    /// their facts stay. A contract that is not that of its newest version becomes the next version.
     async fn record_deployment(
         &self,
         deployment: &Deployment,
@@ -118,6 +122,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// The datasets of the deployment recorded last, by name.
     async fn catalog(&self) -> Result<Vec<CatalogDataset>, LedgerError>;
+
+    /// The versions of the contract of a dataset, or of all by name, the newest first.
+    async fn contracts(&self, dataset: Option<&DatasetName>) -> Result<Vec<ContractVersion>, LedgerError>;
 
     /// Records that a run has started. (A landing that commits at once may go to `record_run` without it.)
     async fn start_run(&self, run: &Run) -> Result<(), LedgerError>;

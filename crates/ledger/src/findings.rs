@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 
 use crate::database::Database;
 use crate::fault::Fault;
-use crate::row::{Fields, micros, stored, text};
+use crate::row::{Fields, json, micros, stored, text};
 use crate::{FindingFilter, RecordedFinding};
 
 /// At most so many are read when the filter does not say.
@@ -16,7 +16,8 @@ const SUBJECT_BYTES_MAX: usize = 1_000;
 
 /// The condition keeps the same fact, offered again, from counting twice.
 const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, message, records, first_position, \
-     last_position, run_id, first_found_at, found_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
+     last_position, run_id, first_found_at, found_at, drift) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) \
      ON CONFLICT (dataset, kind, subject) DO UPDATE SET \
      severity = excluded.severity, \
      message = excluded.message, \
@@ -24,7 +25,8 @@ const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, me
      first_position = COALESCE(findings.first_position, excluded.first_position), \
      last_position = COALESCE(excluded.last_position, findings.last_position), \
      run_id = excluded.run_id, \
-     found_at = excluded.found_at \
+     found_at = excluded.found_at, \
+     drift = excluded.drift \
      WHERE findings.found_at <> excluded.found_at \
          OR findings.run_id IS DISTINCT FROM excluded.run_id \
          OR findings.last_position IS DISTINCT FROM excluded.last_position";
@@ -43,6 +45,14 @@ pub(crate) async fn upsert(connection: &mut AnyConnection, findings: &[Finding])
             .bind(finding.last_position.as_deref().map(text))
             .bind(finding.run.map(|run| run.to_string()))
             .bind(micros(finding.found_at))
+            .bind(
+                finding
+                    .drift
+                    .as_ref()
+                    .map(|drift| json("finding", drift))
+                    .transpose()?
+                    .map(|drift| text(&drift)),
+            )
             .execute(&mut *connection)
             .await?;
     }
@@ -90,6 +100,7 @@ fn read(fields: &Fields<'_>) -> Result<RecordedFinding, Fault> {
         last_position: fields.text_or_none("last_position")?,
         run: fields.parsed_or_none("run_id")?,
         found_at: fields.time("found_at")?,
+        drift: fields.text_or_none("drift")?.map(|_| fields.json("drift")).transpose()?,
     };
     Ok(RecordedFinding { finding, first_found_at: fields.time("first_found_at")? })
 }

@@ -12,6 +12,7 @@ mod facts;
 // One file a kind of fact, all behind `sql_ledger`.
 mod attempts;
 mod catalog;
+mod contracts;
 mod files;
 mod findings;
 mod positions;

@@ -9,9 +9,10 @@ use crate::LedgerError;
 use crate::dialect::Dialect;
 
 /// Every migration there ever was: version, description, statements. Once released, none of them changes.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "facts", include_str!("../migrations/0001_facts.sql")),
     (2, "standings", include_str!("../migrations/0002_standings.sql")),
+    (3, "contracts", include_str!("../migrations/0003_contracts.sql")),
 ];
 
 /// The newest schema that this version knows.
@@ -127,6 +128,9 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(checksums, [(1, "0296365db030".to_owned()), (2, "79c966d1e69c".to_owned())]);
+        assert_eq!(
+            checksums,
+            [(1, "0296365db030".to_owned()), (2, "79c966d1e69c".to_owned()), (3, "dbbaa9013044".to_owned())]
+        );
     }
 }

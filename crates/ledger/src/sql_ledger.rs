@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
-use flowline_model::{Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, Totals};
+use flowline_model::{
+    Attempt, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position, Run, Totals,
+};
 
 use crate::database::Database;
 use crate::fault::Fault;
@@ -11,7 +13,9 @@ use crate::upkeep::Prunable;
 use crate::{
     CatalogDataset, FindingFilter, LandedFile, Ledger, LedgerError, RecordedFinding, RunFilter, Standing,
 };
-use crate::{attempts, catalog, files, findings, positions, record, runs, standings, totals, upkeep};
+use crate::{
+    attempts, catalog, contracts, files, findings, positions, record, runs, standings, totals, upkeep,
+};
 
 /// The ledger over SQLite or PostgreSQL.
 #[derive(Debug)]
@@ -44,6 +48,11 @@ impl Ledger for SqlLedger {
     async fn catalog(&self) -> Result<Vec<CatalogDataset>, LedgerError> {
         let db = &self.database;
         db.run("reading the catalog", || catalog::list(db)).await
+    }
+
+    async fn contracts(&self, dataset: Option<&DatasetName>) -> Result<Vec<ContractVersion>, LedgerError> {
+        let db = &self.database;
+        db.run("reading the versions of contracts", || contracts::list(db, dataset)).await
     }
 
     async fn start_run(&self, run: &Run) -> Result<(), LedgerError> {

@@ -35,6 +35,9 @@ pub struct Dataset {
     pub slo: Slo,
     /// Path of the runbook in the project.
     pub runbook: Option<String>,
+    /// What becomes of records that depart from what they were.
+    #[serde(default)]
+    pub on_drift: OnDrift,
     /// When landing flushes.
     pub landing: LandingSettings,
     /// Path of the file that declares it, relative to the project.
@@ -342,6 +345,31 @@ pub struct Slo {
     pub freshness_target: Option<f64>,
     /// The share of read records that are written.
     pub completeness_target: Option<f64>,
+}
+
+/// What becomes of records that depart from the contract where it lets them pass, or from what the records before
+/// them were. Each is a finding, whatever becomes of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    /// They are landed: unknown fields are kept in `_extra`, what can be converted is.
+    #[default]
+    AcceptNewFields,
+    /// They go to quarantine.
+    Quarantine,
+    /// Nothing is landed any more from the first of them on, until the contract or this setting changes.
+    Stop,
+}
+
+impl OnDrift {
+    /// The word in files and facts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AcceptNewFields => "accept_new_fields",
+            Self::Quarantine => "quarantine",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// When landing flushes: at the size or after the time, whichever comes first.

@@ -329,8 +329,18 @@ pub enum FindingKind {
     UnreadableFile,
     /// A file lies in the folder and matches no pattern.
     UnmatchedFile,
-    /// A field is not in the contract; it is kept in `_extra`.
+    /// A field is not in the contract.
     UnknownField,
+    /// Records lack a field that those before them had, and that they may lack.
+    MissingField,
+    /// More values are null than were.
+    NullShare,
+    /// Values come as another type and are converted.
+    CoercedType,
+    /// Numbers are all larger or smaller by one factor than they were.
+    ChangedUnit,
+    /// Texts are none of the few that a column had.
+    ChangedValues,
     /// Records were read that are in none of the counts.
     Imbalance,
     /// Positions were skipped.
@@ -361,6 +371,11 @@ impl FindingKind {
             Self::UnreadableFile => "unreadable-file",
             Self::UnmatchedFile => "unmatched-file",
             Self::UnknownField => "unknown-field",
+            Self::MissingField => "missing-field",
+            Self::NullShare => "null-share",
+            Self::CoercedType => "coerced-type",
+            Self::ChangedUnit => "changed-unit",
+            Self::ChangedValues => "changed-values",
             Self::Imbalance => "imbalance",
             Self::Gap => "gap",
             Self::Corruption => "corruption",
@@ -396,4 +411,67 @@ pub struct Finding {
     pub run: Option<RunId>,
     /// When it was found.
     pub found_at: DateTime<Utc>,
+    /// Of drift: who sends it, what it looks like, and what became of the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Box<Drift>>,
+}
+
+/// How records depart from their contract, or from the records before them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Where the records come from: `http`, `kafka`, the path of a file; and the trace of the request that brought the
+    /// first of them, where there was one.
+    pub producer: String,
+    /// Some of the values; only their shape where they may be personal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+    /// What became of the records.
+    pub fate: Fate,
+    /// The version of the contract that the records fit best, where it is another one than the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closest_version: Option<u32>,
+    /// The column or field that is suspected to be the same under another name, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<Rename>,
+}
+
+/// Two names that are suspected to be of one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rename {
+    /// The field that records had.
+    pub from: String,
+    /// The field that they have.
+    pub to: String,
+    /// What speaks for it: `all 120 values are of its type, 96% of them were seen in it`.
+    pub because: String,
+}
+
+/// What became of records that drifted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// They are in the table.
+    #[default]
+    Accepted,
+    /// They are in the table, and what the contract does not know of them is in `_extra`.
+    KeptInExtra,
+    /// They are in the table, their values converted.
+    Coerced,
+    /// They are in quarantine.
+    Quarantined,
+    /// They wait where they came from; nothing is landed behind them.
+    Held,
+}
+
+impl Fate {
+    /// The word in facts and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::KeptInExtra => "kept-in-extra",
+            Self::Coerced => "coerced",
+            Self::Quarantined => "quarantined",
+            Self::Held => "held",
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //! (`flowline-ledger`) or turned into Arrow (`flowline-lake` for tables, `flowline-view` for facts).
 
 pub mod column;
+pub mod consumer;
+pub mod contract;
 pub mod dataset;
 pub mod environment;
 pub mod fact;
@@ -14,15 +16,17 @@ pub mod plan;
 pub mod stream;
 
 pub use column::{Column, ColumnType};
+pub use consumer::{Consumer, ConsumerKind, ConsumerRead};
+pub use contract::{ColumnLineage, ColumnRef, Contract, ContractVersion};
 pub use dataset::{
     Dataset, Emit, EventTime, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
-    LandingSettings, LatePolicy, Materialization, Origin, PartitionField, PartitionTransform, Slo, SqlOrigin,
-    Validation, Zone,
+    LandingSettings, LatePolicy, Materialization, OnDrift, Origin, PartitionField, PartitionTransform, Slo,
+    SqlOrigin, Validation, Zone,
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{
-    Attempt, Balance, Commit, Counts, Deployment, Finding, FindingKind, InputRange, Outcome, Position, Run,
-    RunError, RunKind, Severity, Totals,
+    Attempt, Balance, Commit, Counts, Deployment, Drift, Fate, Finding, FindingKind, InputRange, Outcome,
+    Position, Rename, Run, RunError, RunKind, Severity, Totals,
 };
 pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
 pub use name::{DatasetName, NameError};

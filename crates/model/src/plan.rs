@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, DatasetName, Environment};
+use crate::{Consumer, Dataset, DatasetName, Environment};
 
 /// A team that owns datasets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Plan {
     pub teams: Vec<Team>,
     /// The datasets, sorted by name.
     pub datasets: Vec<Dataset>,
+    /// Who reads them at the end, sorted by name.
+    #[serde(default)]
+    pub consumers: Vec<Consumer>,
 }
 
 impl Plan {

@@ -61,6 +61,7 @@ impl Storage {
         let graph = flowline_process::graph(&self.plan)
             .map_err(|problems| anyhow::anyhow!("the SQL of the project has {} errors", problems.len()))?;
         let mut columns = flowline_process::columns_of(&self.plan).await;
+        let mut lineage = flowline_process::lineage(&self.plan).await;
         let datasets: Vec<CatalogDataset> = self
             .plan
             .datasets
@@ -68,6 +69,7 @@ impl Storage {
             .map(|dataset| CatalogDataset {
                 inputs: graph.inputs(&dataset.name).named.clone(),
                 columns: columns.remove(&dataset.name).unwrap_or_else(|| dataset.columns.clone()),
+                lineage: lineage.remove(&dataset.name).unwrap_or_default(),
                 dataset: dataset.clone(),
             })
             .collect();

@@ -3,16 +3,18 @@
 //! Owns: every key, what it takes and what it means to the user; the JSON Schemas and the reference document are
 //! derived from here. Does not own: what must hold between keys and between files (`resolve`).
 
+mod consumer;
 mod dataset;
 mod kind;
 mod project;
 mod tests;
 
+pub(crate) use consumer::{ConsumerFile, ConsumerWord};
 pub(crate) use dataset::{
     ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,
-    MaterializeWord, ModeWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
+    MaterializeWord, ModeWord, OnDriftWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
 };
-pub(crate) use kind::{DATASET, FileKind, PROJECT, TESTS};
+pub(crate) use kind::{CONSUMER, DATASET, FileKind, PROJECT, TESTS};
 pub(crate) use project::{
     EnvironmentFile, KafkaFile, KafkaLogFile, LimitsFile, LogFile, ProjectFile, SaslFile, SaslWord, TeamFile,
     TlsFile,

@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 use crate::diagnostic::Code;
 use crate::nearest::nearest;
 use crate::sources::{FILE_BYTES_MAX, Problem, Report};
+use crate::value::is_name;
 use crate::yaml::Place;
 
 /// The most files that are looked at below one folder.
@@ -44,6 +45,8 @@ pub(crate) struct Folder {
     pub project: Option<String>,
     /// The files of each dataset.
     pub datasets: BTreeMap<DatasetName, DatasetTexts>,
+    /// The files that declare consumers, by name: path and text.
+    pub consumers: BTreeMap<String, (String, String)>,
     /// Datasets whose files are there and cannot be read.
     pub unreadable: BTreeSet<DatasetName>,
     /// The files of tests: path and text.
@@ -88,10 +91,11 @@ pub(crate) fn open(dir: &Path, report: &mut Report) -> Folder {
     for path in &runbooks {
         reader.text(path);
     }
+    let consumers = reader.consumers();
     let tests = reader.tests();
     reader.look_around();
     let version = reader.digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    Folder { dir, project, datasets, unreadable, tests, runbooks, version }
+    Folder { dir, project, datasets, consumers, unreadable, tests, runbooks, version }
 }
 
 enum Kind {
@@ -200,6 +204,30 @@ impl Reader<'_> {
         }
     }
 
+    /// The files of consumers; each is named after its file.
+    fn consumers(&mut self) -> BTreeMap<String, (String, String)> {
+        let mut consumers = BTreeMap::new();
+        for path in self.list("consumers") {
+            let name = path.strip_prefix("consumers/").unwrap_or(&path);
+            let Some(name) = name.strip_suffix(".yaml") else {
+                if path.ends_with(".yml") {
+                    let message = format!("`{path}` is not read: files of consumers end in .yaml");
+                    let hint = format!("rename it to {}.yaml", path.trim_end_matches(".yml"));
+                    self.problem(&path, Problem::error(Code::MisplacedFile, message).hint(hint));
+                }
+                continue;
+            };
+            if !is_name(name, "_-") {
+                let message = format!("`{}` is not the name of a consumer", crate::value::shorten(name));
+                let hint = "rename the file: lower-case letters, digits, `_` and `-`, first a letter";
+                self.problem(&path, Problem::error(Code::InvalidName, message).hint(hint));
+            } else if let Some(text) = self.text(&path) {
+                consumers.insert(name.to_owned(), (path.clone(), text));
+            }
+        }
+        consumers
+    }
+
     /// The files of tests. They are no part of what is deployed, and so not of the digest.
     fn tests(&mut self) -> Vec<(String, String)> {
         let paths = self.list("tests").into_iter().filter(|path| path.ends_with(".yaml"));
@@ -257,10 +285,6 @@ impl Reader<'_> {
                 &path,
                 problem.hint("nothing would enforce it; move it out of the project until it is"),
             );
-        }
-        if let Some(path) = self.list("consumers").into_iter().next() {
-            let problem = Problem::warning(Code::NotSupported, "consumers are not supported by this version");
-            self.problem(&path, problem.hint("the file is not read"));
         }
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
         let folders = entries.take(1_000).flatten().filter(|entry| entry.path().is_dir());

@@ -18,6 +18,7 @@ mod sources;
 mod template;
 mod test_case;
 mod value;
+mod write;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ pub use render::render;
 pub use sources::Sources;
 pub use template::{TEMPLATES, TemplateFile, template};
 pub use test_case::{Expected, Given, Records, TestCase};
+pub use write::{dataset_yaml, from_yaml, to_yaml};
 
 /// A project that can run.
 #[derive(Debug, Clone)]
@@ -93,6 +95,7 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("flowline.schema.json", files::PROJECT.schema.clone()),
         ("dataset.schema.json", files::DATASET.schema.clone()),
+        ("consumer.schema.json", files::CONSUMER.schema.clone()),
         ("tests.schema.json", files::TESTS.schema.clone()),
     ]
 }

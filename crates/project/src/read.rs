@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use flowline_model::{Dataset, DatasetName, Plan};
+use flowline_model::{Consumer, Dataset, DatasetName, Plan};
 
 use crate::Reading;
 use crate::check::{Checked, check};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::files::{DATASET, DatasetFile, FileKind, PROJECT, TESTS};
+use crate::files::{CONSUMER, DATASET, DatasetFile, FileKind, PROJECT, TESTS};
 use crate::folder::{self, DatasetTexts, Folder, PROJECT_FILE};
-use crate::resolve::{self, DatasetScope, Resolved, TestScope, Variables};
+use crate::resolve::{self, ConsumerScope, DatasetScope, Resolved, TestScope, Variables};
 use crate::sources::{Problem, Report, SourceFile};
 use crate::test_case::TestCase;
 use crate::yaml::{self, Place};
@@ -27,12 +27,15 @@ pub(crate) fn read(
     let resolved = project(&folder, environment, variables, &mut report);
     let mut unreadable = std::mem::take(&mut folder.unreadable);
     let datasets = datasets(&folder, resolved.as_ref(), variables, &mut unreadable, &mut report);
+    let teams_known =
+        resolved.as_ref().map(|project| project.teams.iter().map(|team| team.name.clone()).collect());
+    let consumers = consumers(&folder, teams_known, &datasets, &unreadable, &mut report);
     let (name, teams, environment) = match resolved {
         Some(resolved) => (resolved.name, resolved.teams, resolved.environment),
         None => (String::new(), Vec::new(), None),
     };
     let environment = environment.unwrap_or_else(|| resolve::standard_environment("", &folder.dir));
-    let plan = Plan { project: name, version: folder.version, environment, teams, datasets };
+    let plan = Plan { project: name, version: folder.version, environment, teams, datasets, consumers };
     let scope = TestScope { dir: &folder.dir, plan: &plan, unreadable: &unreadable };
     let tests = tests(&scope, &folder.tests, &mut report);
     finish(plan, tests, unreadable, report)
@@ -128,6 +131,24 @@ fn dataset(
     let dataset =
         resolve::resolve_dataset(scope, name, &file, content?, texts.sql.as_ref(), columns_lost, report);
     dataset.filter(|_| !columns_lost)
+}
+
+/// Reads the files of consumers.
+fn consumers(
+    folder: &Folder,
+    teams: Option<Vec<String>>,
+    datasets: &[Dataset],
+    unreadable: &BTreeSet<DatasetName>,
+    report: &mut Report,
+) -> Vec<Consumer> {
+    let scope = ConsumerScope { teams: teams.as_deref(), datasets, unreadable };
+    let mut consumers = Vec::new();
+    for (name, (path, text)) in &folder.consumers {
+        let Some(file) = parse(path, text, &CONSUMER, report) else { continue };
+        let Some(content) = check(&file, &CONSUMER, report).content else { continue };
+        consumers.push(resolve::resolve_consumer(&scope, name, &file, content, report));
+    }
+    consumers
 }
 
 /// Reads a text as YAML and reports what is wrong with it.

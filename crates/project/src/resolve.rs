@@ -4,6 +4,7 @@
 //! (`files`, `check`), the SQL (`flowline-process`).
 
 mod columns;
+mod consumer;
 mod dataset;
 mod environment;
 mod kafka;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use flowline_model::LandingSettings;
 use url::Url;
 
+pub(crate) use consumer::{ConsumerScope, resolve_consumer};
 pub(crate) use dataset::{DatasetScope, resolve_dataset};
 pub(crate) use environment::standard_environment;
 pub(crate) use project::{Resolved, resolve_project};

@@ -68,6 +68,29 @@ impl Sources {
         self.problem(Code::Rule, file, line as u32 + 1, before as u32 + 1, message, None)
     }
 
+    /// The diagnostic for a problem that another crate found with a name that `file` refers to, where the name stands
+    /// there as a word for the first time.
+    pub fn name_problem(
+        &self,
+        file: &str,
+        name: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Diagnostic {
+        let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let column = |line: &str| {
+            let mut found = line.match_indices(name);
+            let (at, _) = found.find(|(at, _)| {
+                !in_word(line[..*at].chars().next_back()) && !in_word(line[at + name.len()..].chars().next())
+            })?;
+            Some(line[..at].chars().count())
+        };
+        let text = self.text_of(file);
+        let place = text.lines().enumerate().find_map(|(index, line)| Some((index, column(line)?)));
+        let (line, before) = place.unwrap_or((0, 0));
+        self.problem(Code::UnknownName, file, line as u32 + 1, before as u32 + 1, message, hint)
+    }
+
     /// The diagnostic for a problem at a place of a file.
     pub(crate) fn diagnostic(
         &self,

@@ -35,6 +35,7 @@ const SHOP: &[TemplateFile] = files! { "shop":
     "README.md",
     ".gitignore",
     "events.ndjson",
+    "consumers/revenue_board.yaml",
     "datasets/shop/conversion.sql",
     "datasets/shop/conversion.yaml",
     "datasets/shop/customers.yaml",

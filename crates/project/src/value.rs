@@ -14,7 +14,8 @@ use serde_json::Value;
 pub(crate) use amounts::{DurationText, ShareText, SizeText};
 pub(crate) use kafka::{BrokersText, GroupText, TopicPrefix, TopicText};
 pub(crate) use names::{
-    ColumnName, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText, is_name,
+    ColumnName, DatasetText, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText,
+    is_name,
 };
 pub(crate) use places::{
     AddressText, AnyText, FilePath, FolderText, LakeUrl, LedgerUrl, Sha256Text, WireAddress,
@@ -102,6 +103,7 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<ShareText>(),
         format_of::<ProjectName>(),
         format_of::<ColumnName>(),
+        format_of::<DatasetText>(),
         format_of::<TypeText>(),
         format_of::<PartitionText>(),
         format_of::<DatePattern>(),

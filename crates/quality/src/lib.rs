@@ -3,9 +3,11 @@
 //! Owns: what `required` and `check` of a contract mean for a row ([`RowRules`]), and how rejected
 //! records are mended by expressions ([`Mending`]). Pure: batches in, verdicts out; no
 //! I/O, no clock, no task. A check that looks at the clock or at other rows is refused when it is compiled.
+//! Also owns what rows are usually like and when they depart from it ([`drift`]).
 //! Does not own: types (decoding in `flowline-land` makes them or rejects the record), what becomes of a rejected row.
 
 mod compile;
+pub mod drift;
 mod error;
 mod evaluate;
 mod mend;

@@ -25,6 +25,7 @@ fn dataset(columns: Vec<Column>) -> Dataset {
         compatibility: None,
         slo: Slo::default(),
         runbook: None,
+        on_drift: Default::default(),
         landing: Default::default(),
         declared_in: String::new(),
     }

@@ -28,6 +28,7 @@ pub fn http_dataset(name: &str, columns: &[(&str, &str)]) -> Dataset {
         compatibility: None,
         slo: Slo::default(),
         runbook: None,
+        on_drift: Default::default(),
         landing: Default::default(),
         declared_in: String::new(),
     }

@@ -13,10 +13,12 @@ use crate::table::{Provider, SystemTable};
 use crate::tables::attempts::Attempts;
 use crate::tables::columns::Columns;
 use crate::tables::commits::Commits;
+use crate::tables::contracts::Contracts;
 use crate::tables::counts::Counts;
 use crate::tables::datasets::Datasets;
 use crate::tables::findings::Findings;
 use crate::tables::hops::Hops;
+use crate::tables::lineage::Lineage;
 use crate::tables::positions::Positions;
 use crate::tables::quarantine::Quarantine;
 use crate::tables::runs::Runs;
@@ -42,6 +44,8 @@ pub fn system_schema(
     let tables = vec![
         table::<Datasets>(&sources),
         table::<Columns>(&sources),
+        table::<Contracts>(&sources),
+        table::<Lineage>(&sources),
         table::<Hops>(&sources),
         table::<Runs>(&sources),
         table::<Attempts>(&sources),

@@ -11,6 +11,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("log", 1),
     ("lake", 1),
     ("quality", 2),
+    ("contract", 2),
     ("source", 2),
     ("land", 2),
     ("process", 2),
@@ -107,6 +108,10 @@ pub const PURE: &[(&str, &[&str])] = &[
     ("model", &["tokio", "tracing", "metrics"]),
     // Of the lake it takes the mapping of types, which does nothing either.
     ("quality", &["tokio", "tracing", "metrics", "flowline-base", "flowline-ledger", "flowline-log"]),
+    (
+        "contract",
+        &["tokio", "tracing", "metrics", "flowline-base", "flowline-ledger", "flowline-log", "flowline-lake"],
+    ),
     ("slo", &["tokio", "flowline-lake", "flowline-ledger", "flowline-log"]),
     ("diagnose", &["tokio", "flowline-lake", "flowline-ledger", "flowline-log"]),
     ("govern", &["tokio", "flowline-lake", "flowline-ledger", "flowline-log"]),

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use flowline_land::Contract;
-use flowline_model::Plan;
+use flowline_model::{DatasetName, Plan};
 use flowline_process::SqlProblem;
-use flowline_project::{Code, Diagnostic, TestCase};
+use flowline_project::{Code, Diagnostic, Reading, TestCase};
 use serde_json::json;
 
 use crate::args::Check;
@@ -81,8 +81,33 @@ async fn examine(
             problems.push(reading.sources.problem(Code::Sql, &file, line, column, message, hint));
         }
     }
+    problems.extend(unknown_columns(&reading).await);
     let valid = !problems.iter().any(Diagnostic::is_error);
     (valid.then_some((reading.plan, reading.tests)), problems)
+}
+
+/// Columns that consumers read of queries, which only planning knows.
+async fn unknown_columns(reading: &Reading) -> Vec<Diagnostic> {
+    let plan = &reading.plan;
+    let planned = |name: &DatasetName| plan.dataset(name).is_some_and(|dataset| dataset.columns.is_empty());
+    let reads =
+        || plan.consumers.iter().flat_map(|consumer| consumer.reads.iter().map(move |read| (consumer, read)));
+    if !reads().any(|(_, read)| planned(&read.dataset) && !read.columns.is_empty()) {
+        return Vec::new();
+    }
+    let columns = flowline_process::columns_of(plan).await;
+    let mut problems = Vec::new();
+    for (consumer, read) in reads().filter(|(_, read)| planned(&read.dataset)) {
+        // Of a query that does not hold nothing can be said.
+        let Some(known) = columns.get(&read.dataset) else { continue };
+        for name in read.columns.iter().filter(|name| !known.iter().any(|column| column.name == **name)) {
+            let all: Vec<&str> = known.iter().map(|column| column.name.as_str()).collect();
+            let message = format!("`{}` has no column `{name}`", read.dataset);
+            let hint = format!("its query gives: {}", all.join(", "));
+            problems.push(reading.sources.name_problem(&consumer.declared_in, name, message, Some(hint)));
+        }
+    }
+    problems
 }
 
 fn print(problems: &[Diagnostic], printer: &Printer) {

@@ -1,6 +1,7 @@
 //! One file a command. A command returns its exit code; an error it returns is printed and ends with 2.
 
 mod check;
+mod contract;
 mod demo;
 mod init;
 mod ledger;
@@ -32,6 +33,7 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Query(query) => query::run(&query, printer).await,
         Command::Status(status) => status::run(&status, printer).await,
         Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
+        Command::Contract(contract) => contract::run(&contract, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
         Command::Test(test) => test::run(&test, printer).await,

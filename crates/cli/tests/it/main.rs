@@ -4,6 +4,7 @@
 mod auction;
 mod clients;
 mod commands;
+mod contracts;
 mod crash;
 mod kafka;
 mod object_stores;

@@ -119,6 +119,12 @@ impl ColumnBuilder {
         }
     }
 
+    /// Whether it holds numbers that JSON has, so that a text in their place is another type.
+    pub(crate) fn is_plain_number(&self) -> bool {
+        use ColumnBuilder as B;
+        matches!(self, B::Int8(_) | B::Int16(_) | B::Int32(_) | B::Int64(_) | B::Float32(_) | B::Float64(_))
+    }
+
     /// The array.
     pub(crate) fn finish(self) -> ArrayRef {
         match self {

@@ -46,9 +46,9 @@ impl Rows {
 
     /// Reads a record that is a row below this header. An empty field is null.
     pub(crate) fn push_csv(&mut self, header: &mut CsvHeader, record: &[u8], place: Place) {
-        self.begin();
+        self.begin(place);
         let rejected = self.read_csv(header, record).err();
-        self.end(place, rejected);
+        self.end(rejected);
     }
 
     fn read_csv(&mut self, header: &mut CsvHeader, record: &[u8]) -> Result<(), Reject> {
@@ -80,7 +80,7 @@ impl Rows {
                     let mut value = Vec::with_capacity(text.len() + 2);
                     push_json_text(&mut value, text);
                     self.keep_unknown(&header.names[index], &value);
-                    self.count_unknown(&header.names[index]);
+                    self.note_unknown(&header.names[index], &value);
                 }
             }
         }

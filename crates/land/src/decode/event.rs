@@ -25,7 +25,7 @@ impl Rows {
     /// Reads a record that is a CloudEvent in the JSON format. Fields of its data are fields of the record; an attribute
     /// is the field `ce_<name>`; data that is no object is the field `data`, binary data `data_base64`.
     pub(crate) fn push_event(&mut self, record: &[u8], place: Place) {
-        self.begin();
+        self.begin(place);
         let mut wrong = None;
         let mut json = Jiter::with_tape(record, std::mem::take(&mut self.tape));
         let result = self.read_event(&mut json, &mut wrong);
@@ -34,7 +34,7 @@ impl Rows {
             self.end_event(&envelope, &mut wrong)
         });
         self.tape = json.into_tape();
-        self.end(place, result.err().or(wrong));
+        self.end(result.err().or(wrong));
     }
 
     fn read_event(&mut self, json: &mut Jiter<'_>, wrong: &mut Option<Reject>) -> Result<Envelope, Reject> {

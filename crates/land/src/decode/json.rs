@@ -10,14 +10,14 @@ use super::value::ValueError;
 impl Rows {
     /// Reads a record that is a JSON object.
     pub(crate) fn push_json(&mut self, record: &[u8], place: Place) {
-        self.begin();
+        self.begin(place);
         let mut wrong = None;
         let tape = std::mem::take(&mut self.tape);
         let mut json = Jiter::with_tape(record, tape);
         let result = self.read_object(&mut json, &mut wrong);
         let result = result.and_then(|()| json.finish().map_err(|error| not_json(&error)));
         self.tape = json.into_tape();
-        self.end(place, result.err().or(wrong));
+        self.end(result.err().or(wrong));
     }
 
     fn read_object(&mut self, json: &mut Jiter<'_>, wrong: &mut Option<Reject>) -> Result<(), Reject> {
@@ -46,7 +46,7 @@ impl Rows {
                     let name = name.to_owned();
                     let value = skip_value(json)?;
                     self.keep_unknown(&name, value);
-                    self.count_unknown(&name);
+                    self.note_unknown(&name, value);
                 }
             }
             position += 1;
@@ -76,7 +76,9 @@ impl Rows {
             self.nested.enter(self.layout.fields.name(column));
         }
         let start = json.current_index();
+        let number = peek == Peek::String && builder.is_plain_number();
         match builder.append_json(json, peek, &mut self.nested) {
+            Ok(()) if number => self.note_coerced(column, json.slice_to_current(start)),
             Ok(()) => {}
             Err(ValueError::Type(message)) => {
                 let name = &self.layout.columns[column].name;
@@ -87,8 +89,9 @@ impl Rows {
         if deep && let Some(path) = self.nested.leave() {
             // The whole value is kept, because a part of it could not be put back where it was.
             let name = self.layout.fields.name(column).to_owned();
-            self.keep_unknown(&name, json.slice_to_current(start));
-            self.count_unknown(&path);
+            let value = json.slice_to_current(start);
+            self.keep_unknown(&name, value);
+            self.note_unknown(&path, value);
         }
         Ok(())
     }

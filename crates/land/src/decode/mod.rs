@@ -9,6 +9,7 @@
 mod arrow;
 mod column;
 mod csv;
+mod departures;
 mod event;
 mod fields;
 mod json;
@@ -26,12 +27,13 @@ use ::arrow::array::RecordBatch;
 use ::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use flowline_lake::arrow_types;
 use flowline_log::{Batch, RecordFormat};
-use flowline_model::{ColumnType, Dataset, FindingKind};
+use flowline_model::{ColumnType, Dataset, FindingKind, OnDrift};
 
+pub(crate) use column::ColumnBuilder;
+pub use departures::{Departures, Mark, Strange};
 use fields::FieldIndex;
-pub use rows::UnknownFields;
 use rows::{FinishedRows, Reject, Rows};
-use time::TimeFormat;
+pub(crate) use time::TimeFormat;
 
 use crate::ContractError;
 
@@ -48,6 +50,8 @@ pub(crate) struct Layout {
     pub(crate) fields: FieldIndex,
     /// The contract's columns, all nullable, and `_extra`.
     pub(crate) schema: SchemaRef,
+    /// Records that depart from the contract are noted one by one, because they are not to be landed.
+    pub(crate) strict: bool,
 }
 
 /// One column as the readers need it.
@@ -95,8 +99,8 @@ pub struct Decoded {
     pub places: Vec<Place>,
     /// The records that are no rows.
     pub rejected: Vec<Rejected>,
-    /// Fields that the contract does not know, and how many records had each.
-    pub unknown: UnknownFields,
+    /// How the records depart from the contract where it lets them pass.
+    pub departures: Departures,
     /// For rows that came as Arrow: what they were; record `n` of their batch is row `n - first` of it.
     pub(crate) arrow: Option<ArrowOrigin>,
 }
@@ -138,7 +142,8 @@ impl Decoder {
             dataset.columns.iter().map(|column| arrow_types::field(column).with_nullable(true)).collect();
         arrow.push(Field::new(arrow_types::EXTRA, DataType::Utf8, true));
         let schema = Arc::new(Schema::new(arrow));
-        Ok(Self { layout: Arc::new(Layout { columns, fields, schema }) })
+        let strict = dataset.on_drift != OnDrift::AcceptNewFields;
+        Ok(Self { layout: Arc::new(Layout { columns, fields, schema, strict }) })
     }
 
     /// The columns of [`Decoded::rows`].
@@ -198,10 +203,10 @@ impl Decoding {
 
     fn close(&mut self) {
         let Some(rows) = self.open.take() else { return };
-        let FinishedRows { rows, places, rejected, unknown } = rows
+        let FinishedRows { rows, places, rejected, departures } = rows
             .finish()
             .expect("builders of the schema's types, one value a record, make a batch of the schema");
-        self.done.push(Decoded { rows, places, rejected, unknown, arrow: None });
+        self.done.push(Decoded { rows, places, rejected, departures, arrow: None });
     }
 
     fn push_json(&mut self, number: u32, batch: &Batch, records: Range<usize>) {
@@ -269,8 +274,8 @@ impl Decoding {
 
 impl Rows {
     fn push_rejected(&mut self, place: Place, reject: Reject) {
-        self.begin();
-        self.end(place, Some(reject));
+        self.begin(place);
+        self.end(Some(reject));
     }
 }
 

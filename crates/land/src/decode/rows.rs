@@ -1,6 +1,5 @@
 //! Records become rows, one at a time: each is either a row of every column, or rejected.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, StringBuilder};
@@ -9,14 +8,10 @@ use arrow::error::ArrowError;
 use flowline_model::FindingKind;
 
 use super::column::ColumnBuilder;
+use super::departures::Departures;
 use super::fields::FieldOrder;
 use super::value::Nested;
 use super::{Layout, Place, Rejected};
-
-/// Distinct unknown fields that are counted by name; the others are counted together.
-const UNKNOWN_NAMES_MAX: usize = 100;
-/// The name under which they are counted together.
-const UNKNOWN_OTHERS: &str = "…";
 
 /// Why a record is rejected, before anyone says which record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,18 +31,6 @@ impl Reject {
     }
 }
 
-/// Unknown fields and how many records had each.
-pub type UnknownFields = BTreeMap<String, u64>;
-
-pub(crate) fn count_unknown(unknown: &mut UnknownFields, name: &str, records: u64) {
-    if let Some(count) = unknown.get_mut(name) {
-        *count += records;
-    } else {
-        let name = if unknown.len() < UNKNOWN_NAMES_MAX { name } else { UNKNOWN_OTHERS };
-        *unknown.entry(name.to_owned()).or_default() += records;
-    }
-}
-
 /// The rows under way. Every record appends one value to every column, also when it is rejected: its row is taken out
 /// at the end, so that the builders never need to go back.
 #[derive(Debug)]
@@ -63,7 +46,9 @@ pub(crate) struct Rows {
     kept: BooleanBufferBuilder,
     places: Vec<Place>,
     rejected: Vec<Rejected>,
-    unknown: UnknownFields,
+    departures: Departures,
+    /// The record that is being read.
+    place: Place,
     /// What readers keep between records.
     pub(crate) order: FieldOrder,
     pub(crate) event_order: FieldOrder,
@@ -77,7 +62,7 @@ pub(crate) struct FinishedRows {
     pub(crate) rows: RecordBatch,
     pub(crate) places: Vec<Place>,
     pub(crate) rejected: Vec<Rejected>,
-    pub(crate) unknown: UnknownFields,
+    pub(crate) departures: Departures,
 }
 
 impl Rows {
@@ -98,7 +83,8 @@ impl Rows {
             kept: BooleanBufferBuilder::new(capacity),
             places: Vec::with_capacity(capacity),
             rejected: Vec::new(),
-            unknown: UnknownFields::new(),
+            departures: Departures::default(),
+            place: Place { batch: 0, record: 0 },
             order: FieldOrder::default(),
             event_order: FieldOrder::default(),
             tape: Vec::new(),
@@ -107,7 +93,8 @@ impl Rows {
     }
 
     /// Begins a record.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, place: Place) {
+        self.place = place;
         self.row += 1;
         self.filled_in_row = 0;
         self.extra_text.clear();
@@ -129,17 +116,27 @@ impl Rows {
         self.extra_text.extend_from_slice(value);
     }
 
-    /// Counts a field that is not in the contract.
-    pub(crate) fn count_unknown(&mut self, name: &str) {
-        count_unknown(&mut self.unknown, name, 1);
+    /// Notes a field that is not in the contract; `value` is JSON.
+    pub(crate) fn note_unknown(&mut self, name: &str, value: &[u8]) {
+        self.departures.unknown(name, self.place, 1, Some(value), self.layout.strict);
+    }
+
+    /// Notes a number that came as the text `value`, which is JSON.
+    pub(crate) fn note_coerced(&mut self, column: usize, value: &[u8]) {
+        self.departures.coerced(column, self.place, 1, Some(value), self.layout.strict);
     }
 
     /// Ends a record.
-    pub(crate) fn end(&mut self, place: Place, rejected: Option<Reject>) {
+    pub(crate) fn end(&mut self, rejected: Option<Reject>) {
+        let place = self.place;
         if self.filled_in_row < self.columns.len() {
-            for (column, filled) in self.columns.iter_mut().zip(&self.filled) {
+            let columns = self.columns.len();
+            for (index, (column, filled)) in self.columns.iter_mut().zip(&self.filled).enumerate() {
                 if *filled != self.row {
                     column.append_null();
+                    if rejected.is_none() {
+                        self.departures.absent(index, columns, 1);
+                    }
                 }
             }
         }
@@ -173,7 +170,7 @@ impl Rows {
         } else {
             filter_record_batch(&all, &BooleanArray::new(self.kept.finish(), None))?
         };
-        Ok(FinishedRows { rows, places: self.places, rejected: self.rejected, unknown: self.unknown })
+        Ok(FinishedRows { rows, places: self.places, rejected: self.rejected, departures: self.departures })
     }
 }
 

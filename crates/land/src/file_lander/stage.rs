@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::progress::FileProgress;
 use super::{FileLander, about_the_file};
-use crate::examine::{Examined, examine};
+use crate::examine::{Compared, Examined, examine};
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece, Records};
 use crate::staging::{Staging, failed};
@@ -135,7 +135,20 @@ impl FileLander {
 
     async fn take(&mut self, flush: &mut FileFlush, decoded: JoinHandle<Examined>) -> Result<(), LandError> {
         let examined = decoded.await.map_err(|error| failed(&error))?;
-        flush.staging.take(&self.context, &self.tables, examined, &mut self.keys).await
+        let comparing = tokio::task::spawn_blocking(move || examined.compare());
+        let compared = comparing.await.map_err(|error| failed(&error))?;
+        if compared.watched.held {
+            let Compared { parcel, watched, .. } = compared;
+            let first = watched.found.first().map(|found| (found.first.clone(), found.message.clone()));
+            if watched.news {
+                let (dataset, now) = (&self.tables.dataset, self.context.clock.now());
+                let found = watched.found.into_iter().map(|found| found.finding(dataset, None, now));
+                self.context.ledger.record_findings(&found.collect::<Vec<_>>()).await?;
+            }
+            let (position, message) = first.unwrap_or_else(|| (parcel.position(0), String::new()));
+            return Err(LandError::Drift { dataset: self.tables.dataset.name.clone(), position, message });
+        }
+        flush.staging.take(&self.context, &self.tables, compared, &mut self.keys).await
     }
 
     fn report(&self, progress: &FileProgress) {
@@ -176,5 +189,5 @@ fn parcel(entry: &FileEntry, part: FilePart, progress: &mut FileProgress) -> Par
     let piece = Piece { first_offset: progress.records, received_at, trace: None, records };
     progress.records += piece.count();
     progress.bytes_read += part.bytes;
-    Parcel { source: Arc::clone(&path), input: path, partition: 0, pieces: vec![piece] }
+    Parcel { source: Arc::clone(&path), input: path, partition: 0, tombstones: 0, pieces: vec![piece] }
 }

@@ -160,7 +160,8 @@ impl LogLander {
     pub(super) fn waited_for(&self) -> Vec<(u32, u64)> {
         let now = self.context.clock.instant();
         let lanes = self.lanes.iter().flatten();
-        let awake = lanes.filter(|lane| lane.quiet_until.is_none_or(|until| now >= until));
+        let awake =
+            lanes.filter(|lane| lane.held.is_none() && lane.quiet_until.is_none_or(|until| now >= until));
         awake.map(|lane: &Lane| (lane.partition.partition, lane.next)).collect()
     }
 

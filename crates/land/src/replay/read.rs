@@ -55,8 +55,18 @@ impl ReplaySelection {
 
     /// The condition on rows of the quarantine.
     pub(crate) fn condition(&self) -> Result<Option<Expr>, LandError> {
-        const REASONS: [FindingKind; 4] =
-            [FindingKind::Missing, FindingKind::WrongType, FindingKind::FailedRule, FindingKind::Unparsable];
+        const REASONS: [FindingKind; 10] = [
+            FindingKind::Missing,
+            FindingKind::WrongType,
+            FindingKind::FailedRule,
+            FindingKind::Unparsable,
+            FindingKind::UnknownField,
+            FindingKind::MissingField,
+            FindingKind::NullShare,
+            FindingKind::CoercedType,
+            FindingKind::ChangedUnit,
+            FindingKind::ChangedValues,
+        ];
         if let Some(reason) = &self.reason
             && !REASONS.iter().any(|known| known.as_str() == reason)
         {
@@ -108,7 +118,7 @@ fn selected(batch: &RecordBatch) -> Result<Vec<Selected>, ArrowError> {
     let parcel = |((batch, source, partition), mut pieces): ((String, String, i32), Vec<Piece>)| {
         pieces.sort_by_key(|piece| piece.first_offset);
         let source: Arc<str> = Arc::from(source);
-        (batch, Parcel { input: Arc::clone(&source), source, partition, pieces })
+        (batch, Parcel { input: Arc::clone(&source), source, partition, tombstones: 0, pieces })
     };
     let parcels: Vec<(String, Parcel)> = parcels.into_iter().map(parcel).collect();
     Ok(parcels.chunks(GROUPS_MAX).map(|parcels| Selected { parcels: parcels.to_vec() }).collect())

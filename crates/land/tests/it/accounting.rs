@@ -59,7 +59,7 @@ async fn findings_are_grouped_and_name_no_values() {
     assert_eq!(
         lines,
         [
-            "unknown-field new 1 .. info",
+            "unknown-field new 1 log/0@4..log/0@4 info",
             "unparsable record 2 log/0@0..log/0@3 warning",
             "wrong-type amount 1 log/0@1..log/0@1 warning",
             "wrong-type id 1 log/0@2..log/0@2 warning",

@@ -3,6 +3,7 @@
 
 mod accounting;
 mod crashes;
+mod drift;
 mod faults;
 mod files;
 mod keys;

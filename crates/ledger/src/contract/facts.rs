@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use flowline_base::{ErrorKind, RunId};
 use flowline_model::{
-    Attempt, Column, ColumnType, Dataset, Deployment, FilesOrigin, Finding, FindingKind, LandingSettings,
-    Origin, Outcome, RunError, Severity, Slo, Zone,
+    Attempt, Column, ColumnLineage, ColumnRef, ColumnType, Contract, Dataset, Deployment, Drift, Fate,
+    FilesOrigin, Finding, FindingKind, LandingSettings, Origin, Outcome, Rename, RunError, Severity, Slo,
+    Zone,
 };
 
 use super::samples::{at, dataset, finding, landing};
@@ -40,6 +41,26 @@ pub async fn the_same_finding_again_is_the_same_fact(ledger: Arc<dyn Ledger>) {
     ledger.record_findings(&found).await.expect(FINE);
     let stored = ledger.findings(&FindingFilter::default()).await.expect(FINE);
     assert_eq!(stored.into_iter().map(|found| found.finding).collect::<Vec<_>>(), found);
+}
+
+pub async fn a_finding_of_drift_keeps_what_was_seen(ledger: Arc<dyn Ledger>) {
+    let drift = Drift {
+        producer: "http".to_owned(),
+        examples: vec!["\"9.5\"".to_owned(), "odd \0 ' text".to_owned()],
+        fate: Fate::KeptInExtra,
+        closest_version: Some(3),
+        renamed: Some(Rename {
+            from: "cost".to_owned(),
+            to: "price".to_owned(),
+            because: "its values fit".to_owned(),
+        }),
+    };
+    let plain = finding("orders", 1, 10, 1);
+    ledger.record_findings(std::slice::from_ref(&plain)).await.expect(FINE);
+    let drifted = Finding { drift: Some(Box::new(drift)), found_at: at(2), ..plain };
+    ledger.record_findings(std::slice::from_ref(&drifted)).await.expect(FINE);
+    let found = ledger.findings(&FindingFilter::default()).await.expect(FINE);
+    assert_eq!(found[0].finding.drift, drifted.drift, "the newest is kept");
 }
 
 pub async fn texts_of_any_kind_are_kept(ledger: Arc<dyn Ledger>) {
@@ -107,10 +128,13 @@ pub fn declared(name: &str, owner: &str) -> CatalogDataset {
         compatibility: Some("backward".to_owned()),
         slo: Slo { freshness_target: Some(0.99), ..Slo::default() },
         runbook: None,
+        on_drift: Default::default(),
         landing: LandingSettings::default(),
         declared_in: format!("datasets/shop/{name}.yaml"),
     };
-    CatalogDataset { dataset: declaration, inputs: vec![dataset("input")], columns }
+    let source = ColumnRef { dataset: dataset("input"), column: "code".to_owned() };
+    let lineage = vec![ColumnLineage { column: Some("iata".to_owned()), from: vec![source] }];
+    CatalogDataset { dataset: declaration, inputs: vec![dataset("input")], columns, lineage }
 }
 
 pub async fn the_last_deployment_is_the_catalog(ledger: Arc<dyn Ledger>) {
@@ -135,4 +159,35 @@ pub async fn the_last_deployment_is_the_catalog(ledger: Arc<dyn Ledger>) {
     // What was retired can come back.
     ledger.record_deployment(&deployment("aaa", 3), &first).await.expect(FINE);
     assert_eq!(ledger.catalog().await.expect(FINE), [first[1].clone(), first[0].clone()]);
+}
+
+pub async fn a_contract_gets_a_version_when_it_changes(ledger: Arc<dyn Ledger>) {
+    let deploy = async |version: &str, seconds, datasets: &[CatalogDataset]| {
+        let deployment = Deployment {
+            version: version.to_owned(),
+            environment: "dev".to_owned(),
+            deployed_at: at(seconds),
+        };
+        ledger.record_deployment(&deployment, datasets).await.expect(FINE);
+    };
+    assert_eq!(ledger.contracts(None).await.expect(FINE), []);
+    let (first, other) = (declared("orders", "team-shop"), declared("airports", "team-air"));
+    let mut changed = first.clone();
+    changed.columns.push(Column::new("name", ColumnType::String));
+    deploy("aaa", 1, &[first.clone(), other.clone()]).await;
+    // Who owns it and where its records lie is no part of the contract.
+    deploy("bbb", 2, &[declared("orders", "team-other"), other.clone()]).await;
+    deploy("ccc", 3, &[changed.clone()]).await;
+    deploy("ddd", 4, &[changed.clone(), other.clone()]).await;
+    deploy("eee", 5, &[first.clone(), other]).await;
+
+    let versions = ledger.contracts(Some(&dataset("orders"))).await.expect(FINE);
+    let facts: Vec<_> = versions.iter().map(|v| (v.version, v.deployment.as_str(), v.recorded_at)).collect();
+    assert_eq!(facts, [(3, "eee", at(5)), (2, "ccc", at(3)), (1, "aaa", at(1))]);
+    let of = |dataset: &CatalogDataset| Contract::of(&dataset.dataset, &dataset.columns);
+    assert_eq!(versions[1].contract, of(&changed));
+    assert_eq!((&versions[0].contract, &versions[2].contract), (&of(&first), &of(&first)));
+    let all = ledger.contracts(None).await.expect(FINE);
+    let names: Vec<_> = all.iter().map(|v| (v.dataset.name(), v.version)).collect();
+    assert_eq!(names, [("airports", 1), ("orders", 3), ("orders", 2), ("orders", 1)]);
 }

@@ -85,5 +85,6 @@ pub fn finding(name: &str, count: u64, position: i64, seconds: i64) -> Finding {
         last_position: Some(format!("log/0@{}", position + 1)),
         run: None,
         found_at: at(seconds),
+        drift: None,
     }
 }

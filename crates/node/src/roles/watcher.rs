@@ -95,5 +95,6 @@ fn finding(
         last_position: None,
         run: None,
         found_at: storage.clock.now(),
+        drift: None,
     }
 }

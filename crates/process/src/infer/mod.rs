@@ -47,7 +47,16 @@ pub(crate) struct Inferred {
 /// Plans the SQL of all datasets, `thoroughly` as far as running it would. One that is broken hides no other: those
 /// behind it are planned over its declared columns when it has some, and left out when it has none.
 pub(crate) async fn infer(plan: &Plan, graph: &Graph, thoroughly: bool) -> Inferred {
-    let tables = EmptyTables::new(plan, thoroughly);
+    infer_over(EmptyTables::new(plan, thoroughly), plan, graph).await
+}
+
+/// The same with views as tables, so that the plan of a dataset names what its SQL names.
+pub(crate) async fn infer_apart(plan: &Plan, graph: &Graph) -> Inferred {
+    let tables = EmptyTables { inlined: false, ..EmptyTables::new(plan, false) };
+    infer_over(tables, plan, graph).await
+}
+
+async fn infer_over(tables: EmptyTables, plan: &Plan, graph: &Graph) -> Inferred {
     let mut inferred = Inferred::default();
     for name in graph.order() {
         let Some(dataset) = plan.dataset(name) else { continue };
@@ -121,6 +130,8 @@ struct EmptyTables {
     state: SessionState,
     /// Plans are made down to what runs.
     thoroughly: bool,
+    /// Views are read through to what they read.
+    inlined: bool,
     domains: BTreeMap<String, Arc<MemorySchemaProvider>>,
 }
 
@@ -139,12 +150,12 @@ impl EmptyTables {
         let catalogs = empty_catalogs();
         catalogs.register_catalog(CATALOG.to_owned(), catalog);
         state.register_catalog_list(catalogs);
-        Self { state, thoroughly, domains }
+        Self { state, thoroughly, inlined: true, domains }
     }
 
     fn add(&self, dataset: &Dataset, columns: &[Column], logical: Option<&LogicalPlan>) {
         let table: Arc<dyn datafusion::catalog::TableProvider> = match logical {
-            Some(logical) if !dataset.materialized() => {
+            Some(logical) if self.inlined && !dataset.materialized() => {
                 let logical = as_declared(logical.clone(), dataset).unwrap_or_else(|_| logical.clone());
                 Arc::new(ViewTable::new(logical, None))
             }

@@ -321,6 +321,7 @@ pub(super) fn imbalance(run: &Run) -> Vec<Finding> {
         last_position: None,
         run: Some(run.id),
         found_at: run.finished_at.unwrap_or(run.started_at),
+        drift: None,
     }]
 }
 

@@ -4,6 +4,7 @@
 mod check;
 mod differential;
 mod exactly_once;
+mod lineage;
 mod queries;
 mod slt;
 mod stream;

@@ -56,6 +56,11 @@ pub(crate) struct DatasetFile {
     pub partition_by: Items<Written<PartitionText>>,
     /// The rule that changes of the columns must follow.
     pub compatibility: Option<CompatibilityWord>,
+    /// For what is landed: what becomes of records that depart from the contract where it lets them pass (unknown
+    /// fields, values that have to be converted), or from what the records before them were (a field that is missing,
+    /// more nulls, another unit, texts that no record had). Each is a finding in any case.
+    #[schemars(extend("default" = "accept_new_fields"))]
+    pub on_drift: Option<OnDriftWord>,
     /// What its readers may rely on.
     pub slo: Option<SloFile>,
     /// The file that says what to do when it breaks.
@@ -232,6 +237,19 @@ pub(crate) enum CompatibilityWord {
     Forward,
     /// Both.
     Full,
+}
+
+/// What becomes of records that depart from what they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnDriftWord {
+    /// They are landed; unknown fields are kept in `_extra`, values that can be converted are.
+    AcceptNewFields,
+    /// They go to quarantine.
+    Quarantine,
+    /// Nothing is landed any more from the first of them on: what arrives waits in the log, and nothing is lost.
+    /// Landing goes on when the contract fits the records, or this says something else.
+    Stop,
 }
 
 /// A column of the contract.

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use flowline_model::{Dataset, DatasetName, LandingSettings, Slo, Zone};
+use flowline_model::{Dataset, DatasetName, LandingSettings, OnDrift, Slo, Zone};
 
 use super::Variables;
 use super::columns::Columns;
 use super::origin::{SqlText, resolve_origin};
 use super::project::{check_landing, landing_settings};
 use crate::diagnostic::Code;
-use crate::files::{CompatibilityWord, DatasetFile, SloFile, ZoneWord};
+use crate::files::{CompatibilityWord, DatasetFile, OnDriftWord, Origin, SloFile, ZoneWord};
 use crate::nearest::{nearest, suggestion};
 use crate::sources::{Problem, Report, SourceFile};
 
@@ -44,6 +44,7 @@ pub(crate) fn resolve_dataset(
     if let Some(runbook) = &content.runbook {
         check_runbook(scope, file, &runbook.0, report);
     }
+    check_on_drift(file, &content, report);
     let mut columns = Columns::resolve(file, &content, columns_lost, report);
     let key = columns.key(&content, report);
     let partition_by = columns.partition_by(&content, report);
@@ -69,6 +70,7 @@ pub(crate) fn resolve_dataset(
         compatibility: content.compatibility.map(|word| compatibility(word).to_owned()),
         slo: content.slo.as_ref().map(slo).unwrap_or_default(),
         runbook: content.runbook.map(|path| path.0),
+        on_drift: content.on_drift.map(on_drift).unwrap_or_default(),
         landing,
         declared_in: file.path.clone(),
     })
@@ -114,6 +116,23 @@ fn compatibility(word: CompatibilityWord) -> &'static str {
         CompatibilityWord::Backward => "backward",
         CompatibilityWord::Forward => "forward",
         CompatibilityWord::Full => "full",
+    }
+}
+
+fn on_drift(word: OnDriftWord) -> OnDrift {
+    match word {
+        OnDriftWord::AcceptNewFields => OnDrift::AcceptNewFields,
+        OnDriftWord::Quarantine => OnDrift::Quarantine,
+        OnDriftWord::Stop => OnDrift::Stop,
+    }
+}
+
+/// Records that are made by SQL have no producer that could drift.
+fn check_on_drift(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
+    if content.on_drift.is_some() && matches!(content.from, Some(Origin::Sql { .. })) {
+        let problem =
+            Problem::error(Code::Conflict, "`on_drift` is for what is landed, and this is made by SQL");
+        report.at_key(file, "/on_drift", problem.hint("remove it; set it where the records come in"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names of projects and columns, types, partitions, patterns.
 
 use flowline_model::column::ColumnTypeError;
-use flowline_model::{ColumnType, PartitionTransform};
+use flowline_model::{ColumnType, DatasetName, PartitionTransform};
 
 use super::{Lexical, Unreadable};
 use crate::nearest::nearest;
@@ -59,6 +59,21 @@ fn near_type(name: &str) -> Option<String> {
         },
     };
     Some(format!("did you mean `{known}`?"))
+}
+
+/// The name of a dataset.
+pub(crate) struct DatasetText;
+
+impl Lexical for DatasetText {
+    type Meaning = DatasetName;
+    const FORMAT: &'static str = "flowline-dataset";
+    const NOUN: &'static str = "the name of a dataset";
+    const HOW: &'static str = "`domain.name`, as in `shop.orders`";
+    const EXAMPLES: &'static [&'static str] = &["shop.orders"];
+
+    fn read(text: &str) -> Result<DatasetName, Unreadable> {
+        text.parse().map_err(|_| Unreadable::Form)
+    }
 }
 
 /// One level of the folders of a table.

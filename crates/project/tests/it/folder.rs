@@ -44,12 +44,12 @@ fn files_in_the_wrong_place() {
             ("datasets/shop/README.md", "not read"),
             ("datasets/.hidden/x.yaml", "not read"),
             ("policies/access.cedar", "permit(principal, action, resource);"),
-            ("consumers/board.yaml", "name: board"),
+            ("consumers/board.yml", "kind: dashboard"),
         ],
         expect![[r#"
-            warning[not-supported]: consumers are not supported by this version
-            --> consumers/board.yaml:1:1
-             = help: the file is not read
+            error[misplaced-file]: `consumers/board.yml` is not read: files of consumers end in .yaml
+            --> consumers/board.yml:1:1
+             = help: rename it to consumers/board.yaml
 
             error[misplaced-file]: a dataset lies in the folder of its domain: datasets/<domain>/<name>.yaml
             --> datasets/orders.yaml:1:1
@@ -79,7 +79,7 @@ fn files_in_the_wrong_place() {
             --> policies/access.cedar:1:1
              = help: nothing would enforce it; move it out of the project until it is
 
-            7 errors, 1 warning
+            8 errors
         "#]],
     );
     check(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod any_bytes;
+mod consumers;
 mod dataset;
 mod environment;
 mod folder;
@@ -10,3 +11,4 @@ mod reference;
 mod support;
 mod template;
 mod whole;
+mod write;

@@ -33,6 +33,7 @@ fn plan() -> Plan {
         },
         teams: Vec::new(),
         datasets: Vec::new(),
+        consumers: Vec::new(),
     }
 }
 

@@ -249,6 +249,7 @@ pub fn plan(folder: &Path, setup: &Setup) -> Plan {
         environment: environment(folder, setup),
         teams: Vec::new(),
         datasets,
+        consumers: Vec::new(),
     }
 }
 
@@ -285,6 +286,7 @@ fn dataset(name: &str, zone: Zone, origin: Origin) -> Dataset {
         compatibility: None,
         slo: Slo::default(),
         runbook: None,
+        on_drift: Default::default(),
         landing: LandingSettings::default(),
         declared_in: format!("datasets/{}.yaml", name.replace('.', "/")),
     }
@@ -331,6 +333,7 @@ async fn record(ledger: &Arc<dyn Ledger>, plan: &Plan, clock: &SharedClock) {
                 Vec::new()
             },
             columns: dataset.columns.clone(),
+            lineage: Vec::new(),
             dataset: dataset.clone(),
         })
         .collect();

@@ -35,6 +35,16 @@ system_row! {
         first_found_at: DateTime<Utc>,
         /// When it was found last.
         last_found_at: DateTime<Utc>,
+        /// Of drift: where the records come from.
+        producer: Option<String>,
+        /// Of drift: some of the values, only their shape where they may be personal.
+        examples: Vec<String>,
+        /// Of drift: `accepted`, `kept-in-extra`, `coerced`, `quarantined` or `held`.
+        fate: Option<String>,
+        /// Of drift: the version of the contract that the records fit best, where it is not the newest.
+        closest_version: Option<u32>,
+        /// Of drift: the name that is suspected to be the same field, `cost → price`, and why.
+        renamed: Option<String>,
     }
 }
 
@@ -59,7 +69,14 @@ pub(super) async fn read(sources: &Sources, request: &Request) -> Result<Vec<Rec
 
 fn row(recorded: RecordedFinding) -> FindingRow {
     let finding = recorded.finding;
+    let drift = finding.drift.map(|drift| *drift);
+    let renamed = drift.as_ref().and_then(|drift| drift.renamed.as_ref());
     FindingRow {
+        producer: drift.as_ref().map(|drift| drift.producer.clone()),
+        fate: drift.as_ref().map(|drift| drift.fate.as_str().to_owned()),
+        closest_version: drift.as_ref().and_then(|drift| drift.closest_version),
+        renamed: renamed.map(|rename| format!("{} → {}: {}", rename.from, rename.to, rename.because)),
+        examples: drift.map(|drift| drift.examples).unwrap_or_default(),
         dataset: finding.dataset.to_string(),
         kind: finding.kind.as_str().to_owned(),
         severity: finding.severity.as_str().to_owned(),

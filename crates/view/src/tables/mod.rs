@@ -3,10 +3,12 @@
 pub(crate) mod attempts;
 pub(crate) mod columns;
 pub(crate) mod commits;
+pub(crate) mod contracts;
 pub(crate) mod counts;
 pub(crate) mod datasets;
 pub(crate) mod findings;
 pub(crate) mod hops;
+pub(crate) mod lineage;
 pub(crate) mod positions;
 pub(crate) mod quarantine;
 pub(crate) mod runs;

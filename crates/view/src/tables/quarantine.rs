@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use flowline_ledger::RecordedFinding;
-use flowline_model::{DatasetName, FindingKind};
+use flowline_model::{DatasetName, Fate, FindingKind};
 use futures::FutureExt;
 
 use crate::request::Request;
@@ -72,7 +72,9 @@ fn rejections(found: Vec<RecordedFinding>) -> BTreeMap<DatasetName, Vec<Recorded
     for recorded in found {
         let rejects =
             [FindingKind::Missing, FindingKind::WrongType, FindingKind::FailedRule, FindingKind::Unparsable];
-        if rejects.contains(&recorded.finding.kind) {
+        let finding = &recorded.finding;
+        let drifted = finding.drift.as_ref().is_some_and(|drift| drift.fate == Fate::Quarantined);
+        if rejects.contains(&finding.kind) || drifted {
             by_dataset.entry(recorded.finding.dataset.clone()).or_default().push(recorded);
         }
     }

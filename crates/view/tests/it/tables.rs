@@ -220,3 +220,32 @@ async fn tables_cannot_be_written() {
         assert!(outcome.is_err(), "{statement}");
     }
 }
+
+#[tokio::test]
+async fn contracts_say_what_each_version_changed_and_lineage_where_columns_come_from() {
+    let (ledger, session) = shop().await;
+    let mut catalog = ledger.catalog().await.unwrap();
+    let orders = catalog.iter_mut().find(|dataset| dataset.dataset.name.name() == "orders").unwrap();
+    orders.columns.retain(|column| column.name != "email");
+    let before = ledger.deployment().await.unwrap().unwrap();
+    let deployed_at = before.deployed_at + chrono::Duration::seconds(60);
+    let deployment = flowline_model::Deployment { version: "newer".to_owned(), deployed_at, ..before };
+    ledger.record_deployment(&deployment, &catalog).await.unwrap();
+    check(
+        &session,
+        "select version, deployment = 'newer' as newer, compatibility, changes from system.contracts \
+         where dataset = 'shop.orders' order by version",
+        &[
+            "| version | newer | compatibility | changes                     |",
+            "| 1       | false |               | []                          |",
+            "| 2       | true  | backward      | [`email` (string) is gone] |",
+        ],
+    )
+    .await;
+    check(
+        &session,
+        "select \"column\", from_dataset, from_column from system.lineage where dataset = 'shop.orders'",
+        &["| column | from_dataset | from_column |", "| iata   | shop.input   | code        |"],
+    )
+    .await;
+}

@@ -12,9 +12,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
+use flowline_model::ColumnType;
 
-use super::rows::{Reject, UnknownFields, count_unknown};
+use super::departures::Departures;
+use super::rows::Reject;
 use super::{ArrowOrigin, Decoded, Layout, Place, Rejected};
 
 /// Decodes a batch whose first row is the record `first`.
@@ -22,34 +25,34 @@ pub(super) fn decode(layout: &Layout, rows: &RecordBatch, first: Place) -> Decod
     let origin = ArrowOrigin { rows: rows.clone(), first: first.record };
     let decoded = flowline_source::arrow_ipc::guard(|| convert_rows(layout, rows, first));
     match decoded {
-        Ok((kept, places, rejected, unknown)) => {
-            Decoded { rows: kept, places, rejected, unknown, arrow: Some(origin) }
+        Ok((kept, places, rejected, departures)) => {
+            Decoded { rows: kept, places, rejected, departures, arrow: Some(origin) }
         }
         Err(error) => reject_all(layout, origin, first, &error.to_string()),
     }
 }
 
-type Converted = (RecordBatch, Vec<Place>, Vec<Rejected>, UnknownFields);
+type Converted = (RecordBatch, Vec<Place>, Vec<Rejected>, Departures);
 
 fn convert_rows(layout: &Layout, rows: &RecordBatch, first: Place) -> Result<Converted, ArrowError> {
     let count = rows.num_rows();
     let mut wrong: BTreeMap<usize, Reject> = BTreeMap::new();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len() + 1);
-    let mut unknown = UnknownFields::new();
+    let mut departures = Departures::default();
+    let mut note = Note { departures: &mut departures, first, strict: layout.strict };
     // Columns that go to `_extra`: those that no column takes, and those of which a part was not taken.
     let mut extra: Vec<usize> = Vec::new();
     for (index, field) in rows.schema_ref().fields().iter().enumerate() {
         if layout.fields.find(field.name()).is_none() {
             extra.push(index);
-            let column = rows.column(index);
-            count_unknown(&mut unknown, field.name(), (count - column.logical_null_count()) as u64);
+            note.unknown(field.name(), rows.column(index));
         }
     }
-    unknown.retain(|_, records| *records > 0);
     for (index, plan) in layout.columns.iter().enumerate() {
         let name = layout.fields.name(index);
         let Some((source, field)) = rows.schema_ref().column_with_name(name) else {
             columns.push(new_null_array(layout.schema.field(index).data_type(), count));
+            note.departures.absent(index, layout.columns.len(), count as u64);
             continue;
         };
         let column = convert::convert(rows.column(source), &plan.kind, &plan.format)?;
@@ -58,7 +61,10 @@ fn convert_rows(layout: &Layout, rows: &RecordBatch, first: Place) -> Result<Con
         }
         if let Some(path) = column.unknown {
             extra.push(source);
-            count_unknown(&mut unknown, &format!("{}.{path}", field.name()), count as u64);
+            note.unknown(&format!("{}.{path}", field.name()), rows.column(source));
+        }
+        if is_plain_number(&plan.kind) && is_text(rows.column(source).data_type()) {
+            note.coerced(index, &column.array);
         }
         columns.push(column.array);
     }
@@ -75,7 +81,61 @@ fn convert_rows(layout: &Layout, rows: &RecordBatch, first: Place) -> Result<Con
         )?
     };
     let rejected = wrong.into_iter().map(|(row, reject)| Rejected::new(place(row), reject)).collect();
-    Ok((kept, places, rejected, unknown))
+    Ok((kept, places, rejected, departures))
+}
+
+/// Notes departures of the rows of a batch whose first row is the record `first`.
+struct Note<'a> {
+    departures: &'a mut Departures,
+    first: Place,
+    strict: bool,
+}
+
+impl Note<'_> {
+    /// The records that have a value.
+    fn places(&self, column: &ArrayRef) -> Vec<Place> {
+        let place = |row: usize| Place { batch: self.first.batch, record: self.first.record + row as u32 };
+        let nulls = column.logical_nulls();
+        let valid = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
+        (0..column.len()).filter(valid).map(place).collect()
+    }
+
+    fn unknown(&mut self, name: &str, column: &ArrayRef) {
+        let values = examples(column);
+        for (index, place) in self.places(column).into_iter().enumerate() {
+            let value = values.get(index).map(String::as_bytes);
+            self.departures.unknown(name, place, 1, value, self.strict);
+        }
+    }
+
+    fn coerced(&mut self, index: usize, column: &ArrayRef) {
+        for place in self.places(column) {
+            self.departures.coerced(index, place, 1, None, self.strict);
+        }
+    }
+}
+
+/// Some values of an array as JSON, those of the first rows that have one.
+fn examples(column: &ArrayRef) -> Vec<String> {
+    const ROWS_MAX: usize = 64;
+    let schema = Schema::new(vec![Field::new("value", column.data_type().clone(), true)]);
+    let head = column.slice(0, column.len().min(ROWS_MAX));
+    let rows = RecordBatch::try_new(Arc::new(schema), vec![head]);
+    let values = rows.and_then(|rows| json::values(&rows)).unwrap_or_default();
+    values.into_iter().flatten().collect()
+}
+
+fn is_plain_number(kind: &ColumnType) -> bool {
+    use ColumnType as T;
+    matches!(kind, T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64)
+}
+
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
 }
 
 /// These columns of each row as one JSON object; null where all of them are.
@@ -102,7 +162,7 @@ fn reject_all(layout: &Layout, origin: ArrowOrigin, first: Place, message: &str)
         rows: RecordBatch::new_empty(Arc::clone(&layout.schema)),
         places: Vec::new(),
         rejected,
-        unknown: UnknownFields::new(),
+        departures: Departures::default(),
         arrow: Some(origin),
     }
 }

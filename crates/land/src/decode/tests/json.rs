@@ -249,7 +249,7 @@ fn a_nested_field_that_the_contract_does_not_know_keeps_the_whole_value() {
     let batch = batch(RecordFormat::Json, "", &[record]);
     assert_eq!(outcome(&dataset, &batch), [r#"{a: 1, b: {c: 2}}|{"v":{"a":1,"b":{"c":2,"d":3}}}"#]);
     let decoded = super::Decoder::compile(&dataset).unwrap().decode(&batch, 0..1);
-    assert_eq!(decoded[0].unknown.keys().collect::<Vec<_>>(), ["v.b.d"]);
+    assert_eq!(decoded[0].departures.unknown.keys().collect::<Vec<_>>(), ["v.b.d"]);
 }
 
 #[test]

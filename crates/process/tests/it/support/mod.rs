@@ -46,6 +46,7 @@ fn dataset(name: &str, zone: Zone, origin: Origin, columns: &str) -> Dataset {
         compatibility: None,
         slo: Slo::default(),
         runbook: None,
+        on_drift: Default::default(),
         landing: LandingSettings::default(),
         declared_in: format!("datasets/{}.yaml", name.replace('.', "/")),
     }
@@ -175,5 +176,6 @@ pub fn plan_in(folder: &std::path::Path, datasets: impl IntoIterator<Item = Data
         },
         teams: Vec::new(),
         datasets,
+        consumers: Vec::new(),
     }
 }

@@ -1,0 +1,120 @@
+//! `flowline contract export` and `flowline contract import`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use flowline_contract::odcs::{self, ExportOptions, Exported, Imported};
+use flowline_model::{Contract, Dataset, DatasetName, HttpOrigin, LandingSettings, Origin, Validation, Zone};
+use serde_json::json;
+
+use super::versions;
+use crate::args::{ContractFormat, ProjectArguments};
+use crate::commands::{FOUND_WRONG, check};
+use crate::connection::Connection;
+use crate::output::{FAINT, GOOD, Printer, WARN, harmless};
+
+/// Prints the contract of a dataset as the project declares it.
+pub async fn export(
+    dataset: &str,
+    format: ContractFormat,
+    project: &ProjectArguments,
+    printer: &Printer,
+) -> anyhow::Result<ExitCode> {
+    let ContractFormat::Odcs = format;
+    let name: DatasetName = dataset.parse()?;
+    let Some(plan) = check::load(&project.project, project.environment.as_deref(), printer).await? else {
+        return Ok(ExitCode::from(FOUND_WRONG));
+    };
+    let Some(dataset) = plan.dataset(&name) else { bail!("there is no dataset `{name}` in this project") };
+    let columns = flowline_process::columns_of(&plan).await.remove(&name).unwrap_or_default();
+    let connection = Connection::open(project).await?;
+    let deployed = versions(&connection, Some(&name.to_string())).await?;
+    let team = plan.teams.iter().find(|team| team.name == dataset.owner);
+    let lake = plan.environment.lake.trim_end_matches('/');
+    let table = format!("{lake}/{}/{}/{}", dataset.zone.as_str(), name.domain(), name.name());
+    let options = ExportOptions {
+        project: plan.project.clone(),
+        version: deployed.first().map_or(0, |version| version.version),
+        location: dataset.materialized().then_some(table),
+        environment: Some(plan.environment.name.clone()),
+        contact: team.map(|team| team.contact.clone()),
+    };
+    let contract = Contract::of(dataset, &columns);
+    let document = odcs::export(Exported { dataset, contract: &contract }, &options);
+    printer.json(&document)?;
+    printer.line(flowline_project::to_yaml(&document).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the datasets of a document into the project.
+pub fn import(
+    file: &Path,
+    print: bool,
+    project: &ProjectArguments,
+    printer: &Printer,
+) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading `{}`", file.display()))?;
+    let document = flowline_project::from_yaml(&text)
+        .map_err(|problem| anyhow::anyhow!("`{}` is not YAML: {problem}", file.display()))?;
+    let imported = odcs::import(&document)?;
+    let mut written = Vec::new();
+    for imported in imported {
+        let lost = imported.lost.clone();
+        let dataset = dataset(imported);
+        let path = format!("datasets/{}/{}.yaml", dataset.name.domain(), dataset.name.name());
+        let text = flowline_project::dataset_yaml(&dataset);
+        if print {
+            printer.line(format!("{FAINT}# {path}{FAINT:#}\n{text}"));
+        } else {
+            write(&project.project, &path, &text)?;
+            printer.line(format!("{GOOD}written{GOOD:#} {path}"));
+        }
+        for lost in &lost {
+            printer.remark(format!("{WARN}not carried over{WARN:#} {}", harmless(lost)));
+        }
+        let name = dataset.name.to_string();
+        written.push(
+            json!({ "dataset": name, "file": path, "owner": dataset.owner, "yaml": text, "lost": lost }),
+        );
+    }
+    printer.json(&written)?;
+    printer.remark(format!(
+        "{FAINT}say where the records come from (`from`), declare the team, then `flowline check`{FAINT:#}"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a document leaves open is what a new dataset begins with.
+fn dataset(imported: Imported) -> Dataset {
+    let Contract { columns, key, compatibility, slo } = imported.contract;
+    Dataset {
+        name: imported.name,
+        description: imported.description,
+        owner: imported.owner,
+        zone: imported.zone.unwrap_or(Zone::Clean),
+        origin: Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding }),
+        columns,
+        key,
+        dedupe_horizon: std::time::Duration::from_secs(24 * 3_600),
+        event_time: imported.event_time,
+        partition_by: imported.partition_by,
+        compatibility,
+        slo,
+        runbook: None,
+        on_drift: Default::default(),
+        landing: LandingSettings::default(),
+        declared_in: String::new(),
+    }
+}
+
+/// Writes a file that is not there yet.
+fn write(project: &Path, path: &str, text: &str) -> anyhow::Result<()> {
+    let target = project.join(path);
+    if target.exists() {
+        bail!("`{path}` is there already: move it away, or look at the import with `--print`");
+    }
+    let folder = target.parent().context("a dataset lies in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("creating `{}`", folder.display()))?;
+    std::fs::write(&target, text).with_context(|| format!("writing `{}`", target.display()))
+}
