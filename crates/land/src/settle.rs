@@ -94,8 +94,8 @@ fn fates(
         fates.rejected.push(Rejected {
             place: decoded.places[row],
             reason: failure.reason,
-            column: Some(failure.column.clone()),
-            message: failure.message.clone(),
+            column: failure.column,
+            message: failure.message,
         });
     }
     if keys.is_empty() {

@@ -24,7 +24,8 @@ const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, me
      first_position = COALESCE(findings.first_position, excluded.first_position), \
      last_position = COALESCE(excluded.last_position, findings.last_position), \
      run_id = excluded.run_id, \
-     found_at = excluded.found_at \
+     found_at = excluded.found_at, \
+     closed_at = NULL \
      WHERE findings.found_at <> excluded.found_at \
          OR findings.run_id IS DISTINCT FROM excluded.run_id \
          OR findings.last_position IS DISTINCT FROM excluded.last_position";
@@ -91,5 +92,6 @@ fn read(fields: &Fields<'_>) -> Result<RecordedFinding, Fault> {
         run: fields.parsed_or_none("run_id")?,
         found_at: fields.time("found_at")?,
     };
-    Ok(RecordedFinding { finding, first_found_at: fields.time("first_found_at")? })
+    let (first_found_at, closed_at) = (fields.time("first_found_at")?, fields.time_or_none("closed_at")?);
+    Ok(RecordedFinding { finding, first_found_at, closed_at })
 }

@@ -9,9 +9,10 @@ use crate::LedgerError;
 use crate::dialect::Dialect;
 
 /// Every migration there ever was: version, description, statements. Once released, none of them changes.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "facts", include_str!("../migrations/0001_facts.sql")),
     (2, "standings", include_str!("../migrations/0002_standings.sql")),
+    (3, "checks", include_str!("../migrations/0003_checks.sql")),
 ];
 
 /// The newest schema that this version knows.

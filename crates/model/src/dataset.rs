@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, DatasetName};
+use crate::{Check, Column, DatasetName};
 
 /// A named table with an owner; the unit of contract, quality, service level, access and cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Dataset {
     pub partition_by: Vec<PartitionField>,
     /// The rule that changes of the columns must follow, as written (`backward` …).
     pub compatibility: Option<String>,
+    /// Rules about the data beyond those of single columns.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Service level objectives.
     pub slo: Slo,
     /// Path of the runbook in the project.

@@ -135,6 +135,7 @@ impl Node {
         }
         if has(Role::Watcher) {
             roles::start_watcher(&self.tasks, storage.clone());
+            roles::start_auditor(&self.tasks, storage.clone());
         }
         if has(Role::Janitor) {
             roles::start_janitor(&self.tasks, storage.clone(), Some(Arc::clone(&self.log)));

@@ -6,6 +6,7 @@
 //! Does not own: when a transform runs (`flowline-schedule`), how rows become files and commits (`flowline-lake`),
 //! the tables about Flowline itself (`flowline-view`), any wire protocol (`flowline-serve`).
 
+pub mod audit;
 pub mod engine;
 mod error;
 mod graph;
@@ -17,6 +18,7 @@ pub mod transform;
 mod upkeep;
 mod windows;
 
+pub use audit::Auditor;
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};

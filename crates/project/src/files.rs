@@ -3,10 +3,12 @@
 //! Owns: every key, what it takes and what it means to the user; the JSON Schemas and the reference document are
 //! derived from here. Does not own: what must hold between keys and between files (`resolve`).
 
+mod checks;
 mod dataset;
 mod kind;
 mod project;
 
+pub(crate) use checks::{CheckFile, MethodWord, MetricWord, SeasonWord, SeverityWord};
 pub(crate) use dataset::{
     ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,
     MaterializeWord, ModeWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,

@@ -4,6 +4,7 @@
 //! one definition. Does not own: which key takes which value (`files`).
 
 mod amounts;
+mod checks;
 mod kafka;
 mod names;
 mod places;
@@ -12,6 +13,7 @@ mod wrapper;
 use serde_json::Value;
 
 pub(crate) use amounts::{DurationText, ShareText, SizeText};
+pub(crate) use checks::{DatasetText, RegexText, ScalarText};
 pub(crate) use kafka::{BrokersText, GroupText, TopicPrefix, TopicText};
 pub(crate) use names::{
     ColumnName, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText, is_name,
@@ -119,6 +121,9 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<TopicText>(),
         format_of::<TopicPrefix>(),
         format_of::<GroupText>(),
+        format_of::<ScalarText>(),
+        format_of::<RegexText>(),
+        format_of::<DatasetText>(),
     ]
 }
 

@@ -4,6 +4,8 @@ mod check;
 mod demo;
 mod init;
 mod ledger;
+mod profile;
+mod quality;
 mod quarantine;
 mod query;
 mod replay;
@@ -31,6 +33,8 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Query(query) => query::run(&query, printer).await,
         Command::Status(status) => status::run(&status, printer).await,
         Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
+        Command::Quality(quality) => quality::run(&quality, printer).await,
+        Command::Profile(profile) => profile::run(&profile, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
         Command::Demo(demo) => demo::run(&demo, printer).await,

@@ -14,6 +14,7 @@ mod meter;
 mod rows;
 mod run;
 mod stage;
+mod sieve;
 mod standing;
 mod strategy;
 mod touched;
