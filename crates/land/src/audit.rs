@@ -78,7 +78,9 @@ impl Audit {
         let circumstances = Circumstances { at: now, ..Circumstances::default() };
         let results = |rules: &RowRules, tally: &RowTally| -> Vec<CheckResult> {
             let outcomes = of_rows(rules, tally).into_iter();
-            outcomes.map(|(check, outcome)| outcome.into_result(dataset, &check, "", &circumstances)).collect()
+            outcomes
+                .map(|(check, outcome)| outcome.into_result(dataset, &check, "", &circumstances))
+                .collect()
         };
         let current = self.rules.as_ref().map(|rules| results(rules, &self.tally)).unwrap_or_default();
         let blocks = |result: &&CheckResult| {

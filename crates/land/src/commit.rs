@@ -120,7 +120,12 @@ pub async fn commit(
 }
 
 /// Records what checks say of the rows of a commit, and what they look like.
-async fn record_audit(context: &LandContext, run: &Run, version: i64, flush: &Flush) -> Result<(), LandError> {
+async fn record_audit(
+    context: &LandContext,
+    run: &Run,
+    version: i64,
+    flush: &Flush,
+) -> Result<(), LandError> {
     let Audited { checks, profiles } = &flush.audited;
     if !checks.is_empty() {
         let of_commit = |result: &CheckResult| CheckResult {

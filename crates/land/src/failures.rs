@@ -6,7 +6,9 @@ use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId};
 use flowline_kafka::KafkaError;
 use flowline_lake::LakeError;
 use flowline_log::LogError;
-use flowline_model::{Attempt, CheckResult, Counts, DatasetName, InputRange, Outcome, Run, RunError, RunKind};
+use flowline_model::{
+    Attempt, CheckResult, Counts, DatasetName, InputRange, Outcome, Run, RunError, RunKind,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{LandContext, LandError};

@@ -1,9 +1,7 @@
 //! What checks said, and profiles. A result opens or closes the finding of its check in the same transaction.
 
 use chrono::{DateTime, Utc};
-use flowline_model::{
-    CheckResult, CheckSeverity, Finding, FindingKind, RecordedProfile, Severity, Verdict,
-};
+use flowline_model::{CheckResult, CheckSeverity, Finding, FindingKind, RecordedProfile, Severity, Verdict};
 use sqlx::{AnyConnection, QueryBuilder};
 
 use crate::database::Database;
@@ -102,11 +100,7 @@ fn subject(result: &CheckResult) -> String {
     }
 }
 
-async fn close(
-    connection: &mut AnyConnection,
-    result: &CheckResult,
-    kind: FindingKind,
-) -> Result<(), Fault> {
+async fn close(connection: &mut AnyConnection, result: &CheckResult, kind: FindingKind) -> Result<(), Fault> {
     sqlx::query(
         "UPDATE findings SET closed_at = $1 WHERE dataset = $2 AND kind = $3 AND subject = $4 \
          AND closed_at IS NULL AND found_at <= $1",
@@ -191,7 +185,10 @@ pub(crate) async fn profiles(
         if let Some(versions) = filter.versions {
             query.push(" AND version IN (SELECT version FROM profiles WHERE dataset = ");
             query.push_bind(dataset.to_string());
-            query.push(" GROUP BY version ORDER BY version DESC LIMIT ").push_bind(i64::from(versions)).push(")");
+            query
+                .push(" GROUP BY version ORDER BY version DESC LIMIT ")
+                .push_bind(i64::from(versions))
+                .push(")");
         }
     }
     query.push(" ORDER BY profiled_at DESC, version DESC, dataset, partition_values LIMIT ");

@@ -37,6 +37,6 @@ mod plans;
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;
 pub use facts::{
-    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, RecordedFinding, RunFilter,
-    Standing,
+    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, RecordedFinding,
+    RunFilter, Standing,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Check, Column, DatasetName};
+use crate::{Check, CheckSeverity, Column, DatasetName};
 
 /// A named table with an owner; the unit of contract, quality, service level, access and cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,14 @@ impl Dataset {
     /// Whether its rows come from outside (and so pass the contract at landing) and not from other datasets.
     pub fn landed(&self) -> bool {
         !matches!(self.origin, Origin::Sql(_))
+    }
+
+    /// Whether rows of it can go to a quarantine: what is landed, late rows of streams, and rows of transforms that fail
+    /// a check.
+    pub fn sets_aside(&self) -> bool {
+        let checked = self.columns.iter().any(|column| column.check.is_some())
+            || self.checks.iter().any(|check| check.severity == CheckSeverity::QuarantineRows);
+        self.landed() || self.streams() || (self.materialized() && checked)
     }
 
     /// The column of this name.

@@ -39,7 +39,9 @@ pub enum ProcessError {
     #[error("`{0}` is no dataset of this project")]
     NoDataset(DatasetName),
     /// A check keeps the rows from being committed.
-    #[error("check `{check}` of `{dataset}` blocks the commit, so that the last good version stays: {reason}")]
+    #[error(
+        "check `{check}` of `{dataset}` blocks the commit, so that the last good version stays: {reason}"
+    )]
     Blocked {
         /// The dataset.
         dataset: DatasetName,
@@ -206,7 +208,9 @@ pub(crate) fn lower_first(text: &str) -> String {
 impl Classify for ProcessError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) | Self::Blocked { .. } => ErrorKind::Input,
+            Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) | Self::Blocked { .. } => {
+                ErrorKind::Input
+            }
             Self::NotReadOnly(_) => ErrorKind::Denied,
             Self::NoHop(_) | Self::NoDataset(_) | Self::NoStream(_) => ErrorKind::NotFound,
             Self::Timeout(_) | Self::Transient(_) | Self::Cancelled => ErrorKind::Transient,

@@ -40,7 +40,9 @@ const NORMAL: f64 = 1.4826;
 /// Why nothing can be said: too short a history.
 pub fn expected(history: &[Point], at: DateTime<Utc>, anomaly: &Anomaly) -> Result<Expected, String> {
     let like = |point: &&Point| {
-        point.at < at && point.value.is_finite() && season(anomaly.season, point.at) == season(anomaly.season, at)
+        point.at < at
+            && point.value.is_finite()
+            && season(anomaly.season, point.at) == season(anomaly.season, at)
     };
     let values: Vec<f64> = history.iter().filter(like).map(|point| point.value).collect();
     let (known, needed) = (values.len(), anomaly.history_min as usize);

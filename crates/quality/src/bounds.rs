@@ -92,7 +92,8 @@ impl Bounds {
                 let texts = column.as_string_view();
                 Some(BooleanBuffer::collect_bool(texts.len(), |row| {
                     let text = texts.value(row);
-                    min.as_deref().is_some_and(|min| text < min) || max.as_deref().is_some_and(|max| text > max)
+                    min.as_deref().is_some_and(|min| text < min)
+                        || max.as_deref().is_some_and(|max| text > max)
                 }))
             }
         }
@@ -110,13 +111,26 @@ where
 }
 
 /// Bounds of whole numbers; a fraction is rounded inwards, what is beyond the type is cut to it.
-fn whole<T: TryFrom<i128> + Copy>(min: Option<&str>, max: Option<&str>, least: T, most: T) -> Result<(T, T), String> {
+fn whole<T: TryFrom<i128> + Copy>(
+    min: Option<&str>,
+    max: Option<&str>,
+    least: T,
+    most: T,
+) -> Result<(T, T), String> {
     let low = match min {
-        Some(text) => T::try_from(number(text, f64::ceil)?).unwrap_or(if text.trim().starts_with('-') { least } else { most }),
+        Some(text) => T::try_from(number(text, f64::ceil)?).unwrap_or(if text.trim().starts_with('-') {
+            least
+        } else {
+            most
+        }),
         None => least,
     };
     let high = match max {
-        Some(text) => T::try_from(number(text, f64::floor)?).unwrap_or(if text.trim().starts_with('-') { least } else { most }),
+        Some(text) => T::try_from(number(text, f64::floor)?).unwrap_or(if text.trim().starts_with('-') {
+            least
+        } else {
+            most
+        }),
         None => most,
     };
     Ok((low, high))

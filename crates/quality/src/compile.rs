@@ -97,7 +97,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn check(&self, context: &SessionContext, schema: &DFSchema, check: &Check) -> Result<RowRule, RuleError> {
+    fn check(
+        &self,
+        context: &SessionContext,
+        schema: &DFSchema,
+        check: &Check,
+    ) -> Result<RowRule, RuleError> {
         let name = check.rule.columns().first().map(|name| (*name).to_owned());
         let refused = |message: String| RuleError {
             column: name.clone().unwrap_or_else(|| check.name.clone()),
@@ -173,7 +178,8 @@ fn of_column(
         CheckRule::Pattern { pattern, .. } => {
             text_only(&kind)?;
             let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
-            let compiled = compiled.map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
+            let compiled =
+                compiled.map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
             (Test::Pattern(index, compiled), format!("`{name}` does not match `{pattern}`"))
         }
         CheckRule::AcceptedValues { values, .. } => {

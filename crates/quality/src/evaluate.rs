@@ -51,9 +51,11 @@ pub(crate) fn evaluate(rules: &RowRules, batch: &RecordBatch) -> RowVerdicts {
 /// The rows that fail a test which cannot go wrong.
 fn vectorized(test: &Test, batch: &RecordBatch) -> Option<BooleanBuffer> {
     match test {
-        Test::Required(index) => batch.columns().get(*index)?.logical_nulls().and_then(|nulls| {
-            (nulls.null_count() > 0).then(|| !nulls.inner())
-        }),
+        Test::Required(index) => batch
+            .columns()
+            .get(*index)?
+            .logical_nulls()
+            .and_then(|nulls| (nulls.null_count() > 0).then(|| !nulls.inner())),
         Test::Bounds(index, bounds) => {
             let column = batch.columns().get(*index)?;
             valid(bounds.failing(column)?, column)
@@ -85,7 +87,11 @@ fn characters(text: &str) -> u64 {
 
 /// The rows whose text is wrong. Where a text repeats the one before, so does the answer.
 fn texts(column: &ArrayRef, wrong: &dyn Fn(&str) -> bool) -> Option<BooleanBuffer> {
-    fn each<'a>(rows: usize, value: impl Fn(usize) -> &'a str, wrong: &dyn Fn(&str) -> bool) -> BooleanBuffer {
+    fn each<'a>(
+        rows: usize,
+        value: impl Fn(usize) -> &'a str,
+        wrong: &dyn Fn(&str) -> bool,
+    ) -> BooleanBuffer {
         let mut last: Option<(&str, bool)> = None;
         BooleanBuffer::collect_bool(rows, |row| {
             let text = value(row);

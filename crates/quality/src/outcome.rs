@@ -259,7 +259,11 @@ pub fn partitions(
     let message = match missing.as_slice() {
         [] => format!("all of {} partitions are there", expected.len()),
         [first, ..] => {
-            format!("{} of {} partitions are missing, the first of them {first}", missing.len(), expected.len())
+            format!(
+                "{} of {} partitions are missing, the first of them {first}",
+                missing.len(),
+                expected.len()
+            )
         }
     };
     let outcome = Outcome::of(share <= tolerance, message);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, lexsort_to_indices, partition, sum, take_record_batch, SortColumn};
+use arrow::compute::{SortColumn, cast, lexsort_to_indices, partition, sum, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
@@ -80,9 +80,10 @@ impl Profiler {
     /// A profiler of the rows of a dataset with these columns; nested ones are not looked into.
     pub fn new(dataset: &Dataset, columns: &[Column]) -> Self {
         let compared = |name: &str| {
-            dataset.checks.iter().any(
-                |check| matches!(&check.rule, CheckRule::Distribution { column, .. } if column == name),
-            )
+            dataset
+                .checks
+                .iter()
+                .any(|check| matches!(&check.rule, CheckRule::Distribution { column, .. } if column == name))
         };
         let plain = |column: &&Column| {
             !matches!(
@@ -239,8 +240,12 @@ impl Track {
         let numeric = sample.data_type().is_numeric();
         if numeric {
             let numbers = cast(sample, &DataType::Float64)?;
-            let mut numbers: Vec<f64> =
-                numbers.as_primitive::<Float64Type>().iter().flatten().filter(|value| !value.is_nan()).collect();
+            let mut numbers: Vec<f64> = numbers
+                .as_primitive::<Float64Type>()
+                .iter()
+                .flatten()
+                .filter(|value| !value.is_nan())
+                .collect();
             numbers.sort_by(f64::total_cmp);
             if !outlined.personal {
                 profile.quantiles = QUANTILES.iter().filter_map(|share| quantile(&numbers, *share)).collect();
@@ -296,7 +301,8 @@ fn lengths(values: &ArrayRef) -> Option<(u64, u64)> {
     let bytes = texts.values();
     let (first, last) = (*texts.offsets().first()? as usize, *texts.offsets().last()? as usize);
     if bytes[first..last].is_ascii() {
-        let each = (0..texts.len()).filter(|row| texts.is_valid(*row)).map(|row| texts.value_length(row) as u64);
+        let each =
+            (0..texts.len()).filter(|row| texts.is_valid(*row)).map(|row| texts.value_length(row) as u64);
         return each.fold(None, widened);
     }
     texts.iter().flatten().map(|text| text.chars().count() as u64).fold(None, widened)

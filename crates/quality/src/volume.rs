@@ -65,7 +65,8 @@ pub fn periods(
 
 /// Seconds between commits that added rows, and from the last one to now.
 fn intervals(files: &[AddedFile], now: DateTime<Utc>) -> Vec<Point> {
-    let mut times: Vec<DateTime<Utc>> = files.iter().filter(|file| file.rows > 0).map(|file| file.at).collect();
+    let mut times: Vec<DateTime<Utc>> =
+        files.iter().filter(|file| file.rows > 0).map(|file| file.at).collect();
     times.sort_unstable();
     times.dedup();
     let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).num_milliseconds() as f64 / 1_000.0;

@@ -64,5 +64,7 @@ fn print(found: &[ProfileRow], printer: &Printer) {
 }
 
 fn header() -> comfy_table::Table {
-    plain_table(["column", "nulls", "distinct", "min", "max", "mean", "median", "most often"].map(str::to_owned))
+    plain_table(
+        ["column", "nulls", "distinct", "min", "max", "mean", "median", "most often"].map(str::to_owned),
+    )
 }

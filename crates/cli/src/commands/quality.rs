@@ -27,7 +27,8 @@ pub async fn run(quality: &Quality, printer: &Printer) -> anyhow::Result<ExitCod
                 only = format!(" AND dataset = '{name}'");
             }
             let connection = Connection::open(project).await?;
-            let sql = format!("SELECT * FROM system.checks WHERE latest{only} ORDER BY dataset, name, dimension");
+            let sql =
+                format!("SELECT * FROM system.checks WHERE latest{only} ORDER BY dataset, name, dimension");
             rows::<CheckRow>(&connection.rows(sql).await?)?
         }
     };
@@ -68,7 +69,8 @@ fn print(results: &[CheckRow], printer: &Printer) {
 /// Prints the checks that do not hold, where there are any.
 pub fn print_wrong(results: &[CheckRow], printer: &Printer) {
     for result in results {
-        let (style, word) = if result.verdict == "failed" { (BAD, "failed") } else { (WARN, "not evaluated") };
+        let (style, word) =
+            if result.verdict == "failed" { (BAD, "failed") } else { (WARN, "not evaluated") };
         printer.line(format!(
             "{style}check {word}{style:#} {} `{}`: {}",
             result.dataset,

@@ -6,4 +6,5 @@ mod commands;
 mod crash;
 mod kafka;
 mod project;
+mod quality;
 mod real_data;

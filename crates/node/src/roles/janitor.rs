@@ -56,7 +56,7 @@ async fn tidy(
 
 async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyhow::Result<()> {
     let mut tables = vec![TableId::of(dataset)];
-    if dataset.landed() || dataset.streams() {
+    if dataset.sets_aside() {
         tables.push(TableId::quarantine(dataset.name.clone()));
     }
     for id in tables {

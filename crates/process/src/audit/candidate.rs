@@ -14,7 +14,11 @@ use crate::ProcessError;
 use crate::transform::{Change, named};
 
 /// The table as it will be when the change is committed: rows that stay, and rows that come.
-pub(crate) async fn candidate(table: &Table, key: &[String], change: &Change) -> Result<Subject, ProcessError> {
+pub(crate) async fn candidate(
+    table: &Table,
+    key: &[String],
+    change: &Change,
+) -> Result<Subject, ProcessError> {
     let failed = |error: LakeError| ProcessError::lake(format!("reading `{}`", table.id().dataset))(error);
     let staged = match change {
         Change::Files(staged, CommitMode::OverwriteWith(spec)) => {
@@ -47,7 +51,10 @@ pub(crate) async fn candidate(table: &Table, key: &[String], change: &Change) ->
     Ok(Subject { provider: Arc::new(ViewTable::new(both, None)), version: None, rows: None })
 }
 
-async fn staged_rows(table: &Table, staged: &StagedFiles) -> std::result::Result<Arc<dyn TableProvider>, LakeError> {
+async fn staged_rows(
+    table: &Table,
+    staged: &StagedFiles,
+) -> std::result::Result<Arc<dyn TableProvider>, LakeError> {
     table.provider_of_files(staged.files()).await
 }
 

@@ -10,10 +10,10 @@ use flowline_ledger::{CheckFilter, ProfileFilter};
 use flowline_model::{
     Anomaly, AnomalyMetric, Check, CheckRule, ColumnProfile, Dataset, PartitionTransform, RecordedProfile,
 };
+use flowline_quality::Outcome;
 use flowline_quality::anomaly::Point;
 use flowline_quality::outcome::{self, Calendar};
 use flowline_quality::volume::{self, AddedFile};
-use flowline_quality::Outcome;
 
 use super::{Auditor, Outcomes};
 use crate::ProcessError;
@@ -35,8 +35,12 @@ pub(super) async fn newest_commit(
     dataset: &Dataset,
 ) -> Result<Option<DateTime<Utc>>, ProcessError> {
     let history = table(auditor, dataset).history(None, COMMITS_MAX as usize).await;
-    let history = history.map_err(ProcessError::lake(format!("reading the history of `{}`", dataset.name)))?;
-    Ok(history.iter().find(|entry| entry.data_changed && entry.rows_added > 0).map(|entry| entry.committed_at))
+    let history =
+        history.map_err(ProcessError::lake(format!("reading the history of `{}`", dataset.name)))?;
+    Ok(history
+        .iter()
+        .find(|entry| entry.data_changed && entry.rows_added > 0)
+        .map(|entry| entry.committed_at))
 }
 
 /// Whether every period has its partition.
@@ -148,7 +152,8 @@ async fn of_log(
     if changes.unknown {
         changes = table.changes(None, version).await.map_err(ProcessError::lake(failed()))?;
     }
-    let files: Vec<AddedFile> = changes.appended.iter().map(|file| added(file, anomaly.by.as_deref())).collect();
+    let files: Vec<AddedFile> =
+        changes.appended.iter().map(|file| added(file, anomaly.by.as_deref())).collect();
     Ok(volume::periods(anomaly.metric, &files, anomaly.every, auditor.engine.clock().now()))
 }
 
@@ -174,7 +179,8 @@ async fn of_profiles(
         let rows: u64 = parts.iter().map(|(rows, _)| rows).sum();
         let weighted = |value: &dyn Fn(&ColumnProfile) -> Option<f64>| {
             let known = parts.iter().filter_map(|(rows, part)| Some((*rows as f64, value(part)?)));
-            let (weight, sum) = known.fold((0.0, 0.0), |(weight, sum), (rows, value)| (weight + rows, sum + rows * value));
+            let (weight, sum) =
+                known.fold((0.0, 0.0), |(weight, sum), (rows, value)| (weight + rows, sum + rows * value));
             (weight > 0.0).then(|| sum / weight)
         };
         let value = match anomaly.metric {
@@ -226,7 +232,9 @@ pub(super) async fn distributed(
         return Ok(Outcome::not_evaluated("it is no check of a distribution"));
     };
     if dataset.column(column).is_some_and(|column| column.pii.is_some()) {
-        return Ok(Outcome::not_evaluated(format!("`{column}` is personal data, of which no sample is kept")));
+        return Ok(Outcome::not_evaluated(format!(
+            "`{column}` is personal data, of which no sample is kept"
+        )));
     }
     let mut versions = versions(auditor, dataset, window.saturating_add(1)).await?;
     let Some((_, newest)) = versions.pop_last() else {

@@ -19,9 +19,11 @@ use datafusion::catalog::TableProvider;
 use flowline_base::RunId;
 use flowline_lake::{ReadAt, TableId};
 use flowline_ledger::Ledger;
-use flowline_model::{Check, CheckResult, CheckRule, CheckSeverity, Column, Completeness, Dataset, DatasetName, Verdict};
+use flowline_model::{
+    Check, CheckResult, CheckRule, CheckSeverity, Column, Completeness, Dataset, DatasetName, Verdict,
+};
+use flowline_quality::Outcome;
 use flowline_quality::outcome::{self, Circumstances};
-use flowline_quality::{Outcome, RowRules, Which};
 
 use crate::engine::{Pins, Resolver};
 use crate::sql::on_large_stack;
@@ -87,11 +89,8 @@ impl Auditor {
         dataset: &DatasetName,
         scope: Scope,
     ) -> Result<Vec<CheckResult>, ProcessError> {
-        let dataset = self
-            .engine
-            .project()
-            .dataset(dataset)
-            .ok_or_else(|| ProcessError::NoDataset(dataset.clone()))?;
+        let dataset =
+            self.engine.project().dataset(dataset).ok_or_else(|| ProcessError::NoDataset(dataset.clone()))?;
         let within = |check: &&Check| scope == Scope::All || !check.rule.by_row();
         let checks: Vec<&Check> = dataset.checks.iter().filter(within).collect();
         match self.subject(dataset).await {
@@ -108,7 +107,11 @@ impl Auditor {
         }
         let table = self.engine.lake().table(TableId::of(dataset));
         if table.refresh().await.map_err(ProcessError::lake(failed()))?.is_none() {
-            return Ok(Subject { provider: resolver.table(&dataset.name).await?, version: None, rows: Some(0) });
+            return Ok(Subject {
+                provider: resolver.table(&dataset.name).await?,
+                version: None,
+                rows: Some(0),
+            });
         }
         let read = table.read(ReadAt::Latest).await.map_err(ProcessError::lake(failed()))?;
         let stats = table.stats().await.map_err(ProcessError::lake(failed()))?;
@@ -171,9 +174,11 @@ impl Auditor {
                 at: clock.now(),
                 duration_us: if by_scan { scan_us } else { own_us },
             };
-            results.extend(outcomes.into_iter().map(|(dimension, outcome)| {
-                outcome.into_result(dataset, check, &dimension, &circumstances)
-            }));
+            results.extend(
+                outcomes.into_iter().map(|(dimension, outcome)| {
+                    outcome.into_result(dataset, check, &dimension, &circumstances)
+                }),
+            );
         }
         results
     }
@@ -189,7 +194,8 @@ impl Auditor {
             return Ok(Answers::default());
         }
         let columns = self.columns_of(dataset, &subject.provider).await;
-        let audited = Dataset { checks: checks.iter().map(|check| (*check).clone()).collect(), ..dataset.clone() };
+        let audited =
+            Dataset { checks: checks.iter().map(|check| (*check).clone()).collect(), ..dataset.clone() };
         let (scan, problems) = Scan::compile(&audited, &columns);
         let problems =
             problems.into_iter().filter_map(|problem| Some((problem.check?, problem.message))).collect();
@@ -286,12 +292,4 @@ impl Answers {
             (None, None) => Outcome::not_evaluated("it was not among what the scan counted"),
         }
     }
-}
-
-/// What is wrong with the checks of a plan that one row alone decides, with the file that declares each and what it is
-/// about. Those of queries are found when they run.
-pub async fn check_rules(engine_columns: &BTreeMap<DatasetName, Vec<Column>>, dataset: &Dataset) -> Vec<(String, String)> {
-    let columns = engine_columns.get(&dataset.name).unwrap_or(&dataset.columns);
-    let (_, problems) = RowRules::usable(dataset, columns, Which::Checks);
-    problems.into_iter().map(|problem| (problem.column.clone(), problem.to_string())).collect()
 }

@@ -42,11 +42,7 @@ impl<'a> Queries<'a> {
     }
 
     /// What a check says.
-    pub async fn outcome(
-        &self,
-        check: &Check,
-        tally: Option<&ScanTally>,
-    ) -> Result<Outcome, ProcessError> {
+    pub async fn outcome(&self, check: &Check, tally: Option<&ScanTally>) -> Result<Outcome, ProcessError> {
         match &check.rule {
             CheckRule::Unique { columns } => self.unique(check, columns, true).await,
             CheckRule::Duplicates { columns } => {
@@ -59,7 +55,8 @@ impl<'a> Queries<'a> {
                 self.referential(check, columns, to, to_columns).await
             }
             CheckRule::Sql { query } => {
-                let count = format!("SELECT count(*) FROM ({}) AS failing", query.trim().trim_end_matches(';'));
+                let count =
+                    format!("SELECT count(*) FROM ({}) AS failing", query.trim().trim_end_matches(';'));
                 Ok(outcome::rows_returned(self.number(&count).await?.unwrap_or(0.0) as u64))
             }
             CheckRule::Completeness(Completeness::Count { query }) => {
@@ -74,7 +71,9 @@ impl<'a> Queries<'a> {
                 let with_column = with_column.as_ref().or(column.as_ref());
                 self.reconcile(check, column.as_deref(), with, with_column.map(String::as_str), tally).await
             }
-            other => Ok(Outcome::not_evaluated(format!("nothing evaluates checks of kind `{}`", other.kind()))),
+            other => {
+                Ok(Outcome::not_evaluated(format!("nothing evaluates checks of kind `{}`", other.kind())))
+            }
         }
     }
 
@@ -82,7 +81,8 @@ impl<'a> Queries<'a> {
     async fn unique(&self, check: &Check, columns: &[String], all: bool) -> Result<Outcome, ProcessError> {
         let (table, list) = (&self.dataset.name, quoted(columns));
         let present = if all { format!(" WHERE {}", not_null("", columns)) } else { String::new() };
-        let groups = format!("SELECT {list}, count(*) AS flowline_rows FROM {table}{present} GROUP BY {list}");
+        let groups =
+            format!("SELECT {list}, count(*) AS flowline_rows FROM {table}{present} GROUP BY {list}");
         let failing = if all { "flowline_rows" } else { "flowline_rows - 1" };
         let count = format!(
             "SELECT sum(CASE WHEN flowline_rows > 1 THEN {failing} ELSE 0 END) FROM ({groups}) AS grouped"
@@ -92,7 +92,8 @@ impl<'a> Queries<'a> {
         if failed == 0 {
             return Ok(outcome);
         }
-        let examples = format!("{groups} HAVING count(*) > 1 ORDER BY flowline_rows DESC, {list} LIMIT {EXAMPLES}");
+        let examples =
+            format!("{groups} HAVING count(*) > 1 ORDER BY flowline_rows DESC, {list} LIMIT {EXAMPLES}");
         Ok(outcome.with_examples(self.examples(&examples, columns).await?))
     }
 
@@ -104,7 +105,8 @@ impl<'a> Queries<'a> {
         to_columns: &[String],
     ) -> Result<Outcome, ProcessError> {
         let table = &self.dataset.name;
-        let same = columns.iter().zip(to_columns).map(|(own, other)| format!("own.\"{own}\" = other.\"{other}\""));
+        let same =
+            columns.iter().zip(to_columns).map(|(own, other)| format!("own.\"{own}\" = other.\"{other}\""));
         let same: Vec<String> = same.collect();
         let failing = format!(
             "FROM {table} AS own WHERE {} AND NOT EXISTS (SELECT 1 FROM {to} AS other WHERE {})",
@@ -134,7 +136,8 @@ impl<'a> Queries<'a> {
             let own = self.known_rows().await? as f64;
             return Ok(outcome::equal("number of rows", own, other, check.tolerance));
         };
-        let Some(own) = tally.map(|tally| tally.sums.get(column).copied().unwrap_or(Sum::Exact(Some(0), 0))) else {
+        let Some(own) = tally.map(|tally| tally.sums.get(column).copied().unwrap_or(Sum::Exact(Some(0), 0)))
+        else {
             return Ok(Outcome::not_evaluated("the table could not be scanned"));
         };
         let other = self.number(&format!("SELECT sum(\"{with_column}\") FROM {with}")).await?.unwrap_or(0.0);

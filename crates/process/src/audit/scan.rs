@@ -105,8 +105,11 @@ impl Scan {
     /// left out.
     pub fn compile(dataset: &Dataset, columns: &[Column]) -> (Self, Vec<RuleError>) {
         let (all, _) = RowRules::usable(dataset, columns, Which::Checks);
-        let mut names: BTreeSet<&str> =
-            all.columns_used().into_iter().filter_map(|index| Some(columns.get(index)?.name.as_str())).collect();
+        let mut names: BTreeSet<&str> = all
+            .columns_used()
+            .into_iter()
+            .filter_map(|index| Some(columns.get(index)?.name.as_str()))
+            .collect();
         let (mut summed, mut newest) = (BTreeSet::new(), BTreeSet::new());
         for check in &dataset.checks {
             match &check.rule {
@@ -149,7 +152,8 @@ impl Scan {
         let schema = table.schema();
         let projection = self.columns.iter().map(|name| Ok(schema.index_of(name)?));
         let projection = projection.collect::<Result<Vec<usize>>>()?;
-        let plan = LogicalPlanBuilder::scan("audited", provider_as_source(table), Some(projection))?.build()?;
+        let plan =
+            LogicalPlanBuilder::scan("audited", provider_as_source(table), Some(projection))?.build()?;
         state.create_physical_plan(&plan).await
     }
 

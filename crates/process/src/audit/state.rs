@@ -6,8 +6,8 @@ use flowline_model::Dataset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::scan::{Scan, ScanTally, answers};
 use super::Subject;
+use super::scan::{Scan, ScanTally, answers};
 use crate::engine::{Pins, Resolver};
 use crate::{ProcessError, QueryEngine};
 

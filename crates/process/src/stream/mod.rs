@@ -35,8 +35,8 @@ use crate::upkeep::{self, Hop, Refusal};
 pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
 pub(crate) use clocks::{clocks_of, patience};
-pub(crate) use run::StreamRun;
 pub(crate) use quarantine::{SetAside, commit as commit_quarantine, set_aside};
+pub(crate) use run::StreamRun;
 pub use status::stream_statuses;
 
 /// How a stream is run.

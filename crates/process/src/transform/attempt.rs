@@ -12,8 +12,8 @@ use datafusion::sql::sqlparser::ast::Statement;
 use flowline_lake::{
     CommitMode, LakeError, StagedFiles, StagedMerge, Table, TableId, TableSpec, arrow_types,
 };
-use parking_lot::Mutex;
 use flowline_model::{Column, Counts, Dataset, DatasetName, Materialization, SqlOrigin};
+use parking_lot::Mutex;
 
 use super::inputs::Input;
 use super::sieve::Sieve;

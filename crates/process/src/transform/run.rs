@@ -17,10 +17,10 @@ use super::attempt::{Attempt, Change, Prepared};
 use super::inputs::{Input, inputs};
 use super::sieve::{self, Sieve};
 use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
+use crate::ProcessError;
 use crate::audit::{Auditor, candidate};
 use crate::sql::on_large_stack;
 use crate::stream::commit_quarantine;
-use crate::ProcessError;
 
 /// A run under way.
 pub(super) struct Running<'a> {
@@ -218,12 +218,7 @@ impl Running<'_> {
 
     /// Holds what is about to be committed against the checks that can block it, and puts rows that were set aside into
     /// the quarantine.
-    async fn audit(
-        &self,
-        run: &Run,
-        prepared: &Prepared,
-        sieve: &Mutex<Sieve>,
-    ) -> Result<(), ProcessError> {
+    async fn audit(&self, run: &Run, prepared: &Prepared, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
         let transformer = self.transformer;
         let mut results = sieve.lock().results();
         if let Some(blocking) = sieve::blocking(&results).cloned() {
@@ -253,9 +248,9 @@ impl Running<'_> {
     /// Records what checks said of the rows that were committed, and what those look like.
     async fn record_audit(&self, run: &Run, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
         let Some(commit) = &run.commit else { return Ok(()) };
-        let (mut results, profiles) = {
+        let (mut results, profiles, findings) = {
             let sieve = sieve.lock();
-            (sieve.results(), sieve.profiles()?)
+            (sieve.results(), sieve.profiles()?, sieve.findings(run.id))
         };
         for result in &mut results {
             (result.run, result.version) = (Some(run.id), Some(commit.version));
@@ -271,6 +266,7 @@ impl Running<'_> {
         // The rows are committed: that they cannot be described now is no reason to fail the run.
         let done = async {
             ledger.record_checks(&results).await?;
+            ledger.record_findings(&findings).await?;
             ledger.record_profiles(&recorded).await
         };
         if let Err(error) = done.await {

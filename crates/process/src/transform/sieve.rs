@@ -3,18 +3,22 @@
 //! Owns: which rows go on, which are set aside for the quarantine, and what is counted of both. Does not own: what a
 //! check means (`flowline-quality`), how the quarantine is written (`stream::quarantine`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
-use flowline_model::{CheckResult, CheckSeverity, Column, Dataset, Profile, Verdict};
+use flowline_base::RunId;
+use flowline_model::{
+    CheckResult, CheckSeverity, Column, Dataset, Finding, FindingKind, Profile, Severity, Verdict,
+};
 use flowline_quality::outcome::of_rows;
 use flowline_quality::{Circumstances, Profiler, RowRules, RowTally, Which};
 
-use crate::stream::{SetAside, set_aside};
 use crate::ProcessError;
+use crate::stream::{SetAside, set_aside};
 
 /// More rows of one run are not set aside, since they are held in memory: the run fails instead.
 const SET_ASIDE_MAX: u64 = 100_000;
@@ -31,6 +35,8 @@ pub(crate) struct Sieve {
     batch: String,
     set_aside: Vec<RecordBatch>,
     rows_set_aside: u64,
+    /// Why, by reason and column: how many rows, and what is said of the first.
+    reasons: BTreeMap<(FindingKind, String), (u64, String)>,
 }
 
 impl Sieve {
@@ -52,6 +58,7 @@ impl Sieve {
             batch: format!("{}/{transaction}/checks", dataset.name),
             set_aside: Vec::new(),
             rows_set_aside: 0,
+            reasons: BTreeMap::new(),
             dataset: dataset.clone(),
         })
     }
@@ -73,6 +80,11 @@ impl Sieve {
                         "more than {SET_ASIDE_MAX} rows fail the checks of `{}`; mend the query or the checks",
                         self.dataset.name
                     )));
+                }
+                for (_, why) in &failures {
+                    let subject = why.column.clone().unwrap_or_else(|| "record".to_owned());
+                    let known = self.reasons.entry((why.reason, subject));
+                    known.or_insert_with(|| (0, why.message.clone())).0 += 1;
                 }
                 let rows = UInt32Array::from_iter_values(failures.iter().map(|(row, _)| *row as u32));
                 let text = |texts: Vec<Option<&str>>| Arc::new(StringArray::from(texts)) as ArrayRef;
@@ -101,11 +113,31 @@ impl Sieve {
         (self.set_aside.clone(), self.batch.clone())
     }
 
+    /// What was set aside, as findings of this run.
+    pub fn findings(&self, run: RunId) -> Vec<Finding> {
+        let finding =
+            |((kind, subject), (count, message)): (&(FindingKind, String), &(u64, String))| Finding {
+                dataset: self.dataset.name.clone(),
+                kind: *kind,
+                severity: Severity::Warning,
+                subject: subject.clone(),
+                message: format!("{message}; see `flowline quarantine show {}`", self.dataset.name),
+                count: *count,
+                first_position: None,
+                last_position: None,
+                run: Some(run),
+                found_at: self.now,
+            };
+        self.reasons.iter().map(finding).collect()
+    }
+
     /// What the checks say of the rows.
     pub fn results(&self) -> Vec<CheckResult> {
         let circumstances = Circumstances { at: self.now, ..Circumstances::default() };
         let outcomes = of_rows(&self.rules, &self.tally).into_iter();
-        outcomes.map(|(check, outcome)| outcome.into_result(&self.dataset, &check, "", &circumstances)).collect()
+        outcomes
+            .map(|(check, outcome)| outcome.into_result(&self.dataset, &check, "", &circumstances))
+            .collect()
     }
 
     /// What the rows look like that went on.

@@ -90,7 +90,16 @@ impl Work<'_> {
         let (filtered, duplicate) = if reshaped { (0, 0) } else { (left_out.filtered, left_out.duplicate) };
         let read = self.meters.iter().map(|meter| meter.rows()).sum();
         let quarantined = self.attempt.sieve.lock().rows_set_aside();
-        Counts { read, written, quarantined, filtered, duplicate, reshaped, bytes_written, ..Counts::default() }
+        Counts {
+            read,
+            written,
+            quarantined,
+            filtered,
+            duplicate,
+            reshaped,
+            bytes_written,
+            ..Counts::default()
+        }
     }
 
     /// The counts of a run that read only what was added: how much that is, the inputs' own logs say.

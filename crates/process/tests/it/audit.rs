@@ -64,7 +64,10 @@ fn every_kind() -> Vec<Check> {
         check("pattern", CheckRule::Pattern { column: text("id"), pattern: text("^[a-z]$") }),
         check("accepted", CheckRule::AcceptedValues { column: text("customer"), values: vec![text("x")] }),
         check("type", CheckRule::Type { column: text("id"), data_type: "int64".parse().unwrap() }),
-        check("condition", CheckRule::Condition { expression: text("amount < 100 and day = cast(ts as date)") }),
+        check(
+            "condition",
+            CheckRule::Condition { expression: text("amount < 100 and day = cast(ts as date)") },
+        ),
         check("unique", CheckRule::Unique { columns: column("id") }),
         check("duplicates", CheckRule::Duplicates { columns: column("day") }),
         check("row_count", CheckRule::RowCount { min: Some(1), max: Some(2) }),
@@ -133,7 +136,8 @@ async fn every_kind_says_what_it_should() {
     world.land("shop.customers", "('x', 2)").await;
     let results = audited(&world, "shop.sales").await;
     expect_test::expect![[r#""#]].assert_eq(&told(&results).join("\n"));
-    let recorded = world.ledger.checks(&CheckFilter { latest: true, ..CheckFilter::default() }).await.unwrap();
+    let recorded =
+        world.ledger.checks(&CheckFilter { latest: true, ..CheckFilter::default() }).await.unwrap();
     assert_eq!(recorded.len(), results.len());
     let open = world.ledger.findings(&FindingFilter::default()).await.unwrap();
     let wrong = results.iter().filter(|result| result.verdict != Verdict::Passed).count();
@@ -147,7 +151,10 @@ async fn an_empty_table_and_one_of_nulls() {
     let empty = audited(&world, "shop.sales").await;
     expect_test::expect![[r#""#]].assert_eq(&told(&empty).join("\n"));
     world
-        .land("shop.sales", "('a', cast(null as varchar), cast(null as bigint), cast(null as date), cast(null as timestamp))")
+        .land(
+            "shop.sales",
+            "('a', cast(null as varchar), cast(null as bigint), cast(null as date), cast(null as timestamp))",
+        )
         .await;
     let nulls = audited(&world, "shop.sales").await;
     expect_test::expect![[r#""#]].assert_eq(&told(&nulls).join("\n"));
@@ -217,11 +224,15 @@ async fn a_check_that_blocks_leaves_the_last_good_version() {
         (Materialization::Merge, CheckRule::RowCount { min: None, max: Some(1) }),
         (Materialization::Full, positive.clone()),
         (Materialization::Append, positive),
-        (Materialization::Full, CheckRule::Sql { query: text("select id from shop.out group by id having count(*) > 1") }),
+        (
+            Materialization::Full,
+            CheckRule::Sql { query: text("select id from shop.out group by id having count(*) > 1") },
+        ),
         (Materialization::Full, CheckRule::Sql { query: text("select nope from shop.out") }),
     ] {
         let broken = matches!(&rule, CheckRule::Sql { query } if query.contains("nope"));
-        let mut out = sql("shop.out", materialization, "select id, amount, ts from shop.sales").with_key(&["id"]);
+        let mut out =
+            sql("shop.out", materialization, "select id, amount, ts from shop.sales").with_key(&["id"]);
         out.checks = vec![severe("guard", rule, CheckSeverity::Block)];
         let world = World::new([sales(Vec::new()), out]).await;
         world.land("shop.sales", "('a', 'x', 1, '2025-10-09', '2025-10-09T08:00:00Z')").await;
@@ -257,13 +268,19 @@ async fn rows_that_fail_are_set_aside_and_the_ledger_balances() {
         let rows = context.read_table(quarantine.provider(Default::default()).await.unwrap()).unwrap();
         let rows = rows.select_columns(&["_reason", "_column", "_message", "_record"]).unwrap();
         let shown = pretty_format_batches(&rows.collect().await.unwrap()).unwrap().to_string();
-        assert!(shown.contains("failed-rule") && shown.contains("`amount` is less than 0 (check `positive`)"), "{shown}");
+        assert!(
+            shown.contains("failed-rule") && shown.contains("`amount` is less than 0 (check `positive`)"),
+            "{shown}"
+        );
         assert!(shown.contains(r#""id":"b","amount":-2"#), "{shown}");
         let results = world.ledger.checks(&CheckFilter::default()).await.unwrap();
         assert_eq!(results.len(), 1);
         let result = &results[0];
         assert_eq!((result.verdict, result.rows_checked, result.rows_failed), (Verdict::Failed, 3, 1));
-        assert_eq!((result.version, result.examples.as_slice()), (run.commit.map(|commit| commit.version), &["-2".to_owned()][..]));
+        assert_eq!(
+            (result.version, result.examples.as_slice()),
+            (run.commit.map(|commit| commit.version), &["-2".to_owned()][..])
+        );
         let profiles = world.ledger.profiles(&ProfileFilter::default()).await.unwrap();
         assert_eq!(profiles.iter().map(|recorded| recorded.profile.rows).sum::<u64>(), 2);
     }

@@ -101,7 +101,11 @@ impl ChecksScope<'_, '_> {
                         "landing sees some records at a time, so that a check of kind `{}` of the whole table cannot block it",
                         rule.kind()
                     );
-                    refuse(message, "write `warn`, or let a dataset with `source: sql` have this check", report);
+                    refuse(
+                        message,
+                        "write `warn`, or let a dataset with `source: sql` have this check",
+                        report,
+                    );
                 }
                 CheckSeverity::Block
             }
@@ -166,25 +170,13 @@ impl ChecksScope<'_, '_> {
         Some(match written {
             CheckFile::Completeness { partition, after, periods, expected_rows, .. } => {
                 let partition = partition.as_ref().map(|name| name.0.as_str());
-                self.completeness(
-                    partition,
-                    after.as_ref(),
-                    *periods,
-                    expected_rows.as_deref(),
-                    at,
-                    report,
-                )?
+                self.completeness(partition, after.as_ref(), *periods, expected_rows.as_deref(), at, report)?
             }
             CheckFile::Referential { columns, to, to_columns, .. } => {
                 let columns = self.columns_of(columns, at, report);
-                let to_columns: Vec<String> =
-                    to_columns.0.iter().map(|(_, name)| name.0.clone()).collect();
+                let to_columns: Vec<String> = to_columns.0.iter().map(|(_, name)| name.0.clone()).collect();
                 if !to_columns.is_empty() && to_columns.len() != columns.len() {
-                    let message = format!(
-                        "{} columns cannot refer to {}",
-                        columns.len(),
-                        to_columns.len()
-                    );
+                    let message = format!("{} columns cannot refer to {}", columns.len(), to_columns.len());
                     let problem = Problem::error(Code::Conflict, message);
                     report.at_value(self.file, &format!("{at}/to_columns"), problem);
                 }
@@ -295,12 +287,7 @@ impl ChecksScope<'_, '_> {
         }))
     }
 
-    fn columns_of(
-        &self,
-        written: &Items<Written<ColumnName>>,
-        at: &str,
-        report: &mut Report,
-    ) -> Vec<String> {
+    fn columns_of(&self, written: &Items<Written<ColumnName>>, at: &str, report: &mut Report) -> Vec<String> {
         for (index, name) in &written.0 {
             self.columns.find(&format!("{at}/columns/{index}"), &name.0, report);
         }
@@ -321,15 +308,9 @@ impl ChecksScope<'_, '_> {
         if let Some(found) =
             found.filter(|found| !matches!(found.data_type, ColumnType::String | ColumnType::Json))
         {
-            let message = format!(
-                "a check of kind `{kind}` is for texts, and `{}` is {}",
-                found.name, found.data_type
-            );
-            report.at_value(
-                self.file,
-                &format!("{at}/column"),
-                Problem::error(Code::Conflict, message),
-            );
+            let message =
+                format!("a check of kind `{kind}` is for texts, and `{}` is {}", found.name, found.data_type);
+            report.at_value(self.file, &format!("{at}/column"), Problem::error(Code::Conflict, message));
         }
     }
 

@@ -911,7 +911,9 @@ fn checks_are_read_with_their_defaults() {
     let checks: Vec<String> = read
         .checks
         .iter()
-        .map(|check| format!("{} {} {} {}", check.name, check.severity.as_str(), check.tolerance, check.owner))
+        .map(|check| {
+            format!("{} {} {} {}", check.name, check.severity.as_str(), check.tolerance, check.owner)
+        })
         .collect();
     expect![[r#"
         range_amount quarantine_rows 0 team-shop

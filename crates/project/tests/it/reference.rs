@@ -137,7 +137,11 @@ fn within(text: &mut String, path: &str, property: &Value) {
         mapping(text, &path, inner);
     }
     if property["items"]["oneOf"].is_array() {
-        let _ = write!(text, "\n### `{path}[]`\n\n{} Each kind is described in [checks.md](checks.md).\n", one_line(&property["description"]));
+        let _ = write!(
+            text,
+            "\n### `{path}[]`\n\n{} Each kind is described in [checks.md](checks.md).\n",
+            one_line(&property["description"])
+        );
     }
     for branch in property["oneOf"].as_array().into_iter().flatten() {
         let Some(properties) = branch["properties"].as_object() else { continue };

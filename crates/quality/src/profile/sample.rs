@@ -56,7 +56,8 @@ impl Sample {
         if drawn.is_empty() {
             return Ok(());
         }
-        if self.pieces.first().is_some_and(|piece| piece.schema_ref().fields() != batch.schema_ref().fields()) {
+        if self.pieces.first().is_some_and(|piece| piece.schema_ref().fields() != batch.schema_ref().fields())
+        {
             // The table grew a column meanwhile: what was drawn before is let go.
             *self = Self { random: self.random, ..Self::default() };
             return Ok(());
@@ -89,7 +90,8 @@ impl Sample {
     fn skip(&mut self) {
         self.weight *= (self.draw().ln() / ROWS as f64).exp();
         let gap = (self.draw().ln() / (1.0 - self.weight).ln()).floor();
-        self.next = self.next.saturating_add(if gap.is_finite() { gap as u64 } else { u64::MAX }).saturating_add(1);
+        self.next =
+            self.next.saturating_add(if gap.is_finite() { gap as u64 } else { u64::MAX }).saturating_add(1);
     }
 
     /// A number above 0 and up to 1.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowline_model::{Anomaly, AnomalyMetric, ColumnProfile, CheckRule, DistributionMethod, Season, Verdict};
+use flowline_model::{Anomaly, AnomalyMetric, CheckRule, ColumnProfile, DistributionMethod, Season, Verdict};
 use flowline_quality::anomaly::Point;
 use flowline_quality::outcome;
 use flowline_quality::volume::{AddedFile, periods};
@@ -63,14 +63,20 @@ fn without_a_history_it_says_that_it_cannot_tell() {
     let current = Point { at: start() + TimeDelta::hours(5), value: 1.0 };
     let outcome = outcome::anomalous(&anomaly, &short, Some(current));
     assert_eq!(outcome.verdict, Verdict::NotEvaluated);
-    assert!(outcome.message.contains("only 3 earlier periods of this day of the week"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("only 3 earlier periods of this day of the week"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(outcome::anomalous(&anomaly, &short, None).verdict, Verdict::NotEvaluated);
 }
 
 #[test]
 fn huge_values_are_no_panic() {
-    let history: Vec<Point> =
-        history().into_iter().map(|point| Point { value: f64::MAX * point.value.signum(), ..point }).collect();
+    let history: Vec<Point> = history()
+        .into_iter()
+        .map(|point| Point { value: f64::MAX * point.value.signum(), ..point })
+        .collect();
     verdict(&rows(Season::None, f64::MAX), &history, 14 * 24, f64::MIN);
     verdict(&rows(Season::None, 0.0), &history, 14 * 24, f64::INFINITY);
 }

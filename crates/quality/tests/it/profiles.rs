@@ -8,8 +8,10 @@ use flowline_quality::Profiler;
 
 fn batch(from: i64, rows: i64) -> RecordBatch {
     let ids: Int64Array = (from..from + rows).map(Some).collect();
-    let amounts: Float64Array = (from..from + rows).map(|id| (id % 10 != 0).then_some((id % 100) as f64)).collect();
-    let names: StringArray = (from..from + rows).map(|id| Some(if id % 4 == 0 { "rare" } else { "often" })).collect();
+    let amounts: Float64Array =
+        (from..from + rows).map(|id| (id % 10 != 0).then_some((id % 100) as f64)).collect();
+    let names: StringArray =
+        (from..from + rows).map(|id| Some(if id % 4 == 0 { "rare" } else { "often" })).collect();
     RecordBatch::try_from_iter([
         ("id", Arc::new(ids) as ArrayRef),
         ("amount", Arc::new(amounts) as ArrayRef),
@@ -84,5 +86,10 @@ fn nothing_and_nulls() {
     let nulls: ArrayRef = Arc::new(Int64Array::new_null(5));
     profiler.update(&RecordBatch::try_from_iter([("id", nulls)]).unwrap()).unwrap();
     let profile = profiler.finish().unwrap().remove(0);
-    assert!(profile.columns.iter().all(|column| column.nulls == 5 && column.distinct == 0 && column.min.is_none()));
+    assert!(
+        profile
+            .columns
+            .iter()
+            .all(|column| column.nulls == 5 && column.distinct == 0 && column.min.is_none())
+    );
 }

@@ -7,9 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::Schema;
 use datafusion::common::ScalarValue;
 use flowline_lake::arrow_types;
-use flowline_model::{
-    Check, CheckRule, CheckSeverity, Column, ColumnType, Dataset, Verdict,
-};
+use flowline_model::{Check, CheckRule, CheckSeverity, Column, ColumnType, Dataset, Verdict};
 use flowline_quality::{RowRules, Which, outcome};
 
 /// A rule over the column `x` of a type, with texts of values that pass and that fail.
@@ -29,25 +27,65 @@ fn cases() -> Vec<Case> {
     let read = |kind: &str| CheckRule::Type { column: x(), data_type: kind.parse().unwrap() };
     vec![
         ("string", CheckRule::Required { column: x() }, &["", "a"], &[]),
-        ("int64", range(Some("0"), Some("10")), &["0", "10"], &["-1", "11", "9223372036854775807", "-9223372036854775808"]),
+        (
+            "int64",
+            range(Some("0"), Some("10")),
+            &["0", "10"],
+            &["-1", "11", "9223372036854775807", "-9223372036854775808"],
+        ),
         ("int8", range(Some("-200"), Some("100.5")), &["-128", "100"], &["101", "127"]),
         ("int16", range(Some("300"), None), &["300", "32767"], &["299", "-32768"]),
         ("int32", range(None, Some("99999999999")), &["2147483647", "0"], &[]),
-        ("float64", range(Some("0"), Some("1")), &["0", "1", "0.5"], &["-0.1", "inf", "-inf", "NaN", "1.7976931348623157e308"]),
+        (
+            "float64",
+            range(Some("0"), Some("1")),
+            &["0", "1", "0.5"],
+            &["-0.1", "inf", "-inf", "NaN", "1.7976931348623157e308"],
+        ),
         ("float32", range(Some("-1"), None), &["3.4028235e38", "-1"], &["-1.5", "NaN"]),
-        ("decimal(38,2)", range(Some("0"), Some("99.5")), &["0", "99.5"], &["99.51", "-0.01", "999999999999999999999999999999999999.99"]),
-        ("date", range(Some("2020-01-01"), None), &["2020-01-01", "9999-12-31"], &["2019-12-31", "0001-01-01"]),
-        ("timestamp", range(None, Some("2020-01-01T00:00:00Z")), &["2020-01-01T00:00:00Z"], &["2020-01-01T00:00:00.000001Z"]),
+        (
+            "decimal(38,2)",
+            range(Some("0"), Some("99.5")),
+            &["0", "99.5"],
+            &["99.51", "-0.01", "999999999999999999999999999999999999.99"],
+        ),
+        (
+            "date",
+            range(Some("2020-01-01"), None),
+            &["2020-01-01", "9999-12-31"],
+            &["2019-12-31", "0001-01-01"],
+        ),
+        (
+            "timestamp",
+            range(None, Some("2020-01-01T00:00:00Z")),
+            &["2020-01-01T00:00:00Z"],
+            &["2020-01-01T00:00:00.000001Z"],
+        ),
         ("string", range(Some("b"), Some("d")), &["b", "cat", "d"], &["a", "da", ""]),
-        ("string", CheckRule::Length { column: x(), min: Some(2), max: Some(3) }, &["ab", "äöü"], &["", "a", "abcd", "äöüß"]),
-        ("string", CheckRule::Pattern { column: x(), pattern: "^[A-Z]{2}[0-9]+$".into() }, &["AB1", "ZZ999"], &["", "ab1", "AB", "AB1 "]),
+        (
+            "string",
+            CheckRule::Length { column: x(), min: Some(2), max: Some(3) },
+            &["ab", "äöü"],
+            &["", "a", "abcd", "äöüß"],
+        ),
+        (
+            "string",
+            CheckRule::Pattern { column: x(), pattern: "^[A-Z]{2}[0-9]+$".into() },
+            &["AB1", "ZZ999"],
+            &["", "ab1", "AB", "AB1 "],
+        ),
         ("string", among(&["EUR", "USD"]), &["EUR"], &["", "eur", "GBP"]),
         ("int32", among(&["1", "2"]), &["1", "2"], &["0", "2147483647"]),
         ("decimal(12,2)", among(&["1.5"]), &["1.5"], &["1.51"]),
         ("string", read("int32"), &["1", "-2147483648"], &["", "x", "1.5", "2147483648"]),
         ("string", read("date"), &["2026-01-05"], &["2026-13-05", "soon"]),
         ("string", read("float64"), &["1e308", "-0"], &["one"]),
-        ("int64", CheckRule::Condition { expression: "x % 2 = 0".into() }, &["0", "-4"], &["1", "9223372036854775807"]),
+        (
+            "int64",
+            CheckRule::Condition { expression: "x % 2 = 0".into() },
+            &["0", "-4"],
+            &["1", "9223372036854775807"],
+        ),
         ("int64", CheckRule::Condition { expression: "x * x >= 0".into() }, &["3"], &[]),
     ]
 }
@@ -74,7 +112,11 @@ fn batch(dataset: &Dataset, values: &[Option<&str>]) -> RecordBatch {
         false => ScalarValue::iter_to_array(values.iter().map(one)).unwrap(),
     };
     let schema = Schema::new(
-        dataset.columns.iter().map(|column| arrow_types::field(column).with_nullable(true)).collect::<Vec<_>>(),
+        dataset
+            .columns
+            .iter()
+            .map(|column| arrow_types::field(column).with_nullable(true))
+            .collect::<Vec<_>>(),
     );
     let before = new_null_array(&arrow::datatypes::DataType::Boolean, values.len());
     RecordBatch::try_new(Arc::new(schema), vec![before, column]).unwrap()
@@ -136,7 +178,8 @@ fn what_cannot_be_used_is_told() {
         ("string", CheckRule::Required { column: "y".into() }),
         ("string", CheckRule::Condition { expression: "sum(x) > 1".into() }),
     ] {
-        let mut dataset = compiled("string", CheckRule::Required { column: "x".into() }, CheckSeverity::Warn, false).0;
+        let mut dataset =
+            compiled("string", CheckRule::Required { column: "x".into() }, CheckSeverity::Warn, false).0;
         dataset.columns[1].data_type = kind.parse().unwrap();
         dataset.checks[0].rule = rule.clone();
         let error = RowRules::compile(&dataset).unwrap_err();

@@ -65,8 +65,11 @@ impl SystemTable for Checks {
     fn read(sources: Sources, request: Request) -> Pages<CheckRow> {
         let read = async move {
             let limit = request.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(u32::MAX);
-            let filter =
-                CheckFilter { dataset: request.dataset.clone(), limit: Some(limit), ..CheckFilter::default() };
+            let filter = CheckFilter {
+                dataset: request.dataset.clone(),
+                limit: Some(limit),
+                ..CheckFilter::default()
+            };
             let results = sources.ledger.checks(&filter).await?;
             let mut seen = std::collections::HashSet::new();
             let newest = |result: &CheckResult| {

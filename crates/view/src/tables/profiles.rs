@@ -87,7 +87,11 @@ fn rows(recorded: &RecordedProfile) -> Vec<ProfileRow> {
             p95,
             length_min: column.lengths.map(|(least, _)| least),
             length_max: column.lengths.map(|(_, most)| most),
-            top: column.top.iter().map(|(value, share)| format!("{value} ({:.0} %)", share * 100.0)).collect(),
+            top: column
+                .top
+                .iter()
+                .map(|(value, share)| format!("{value} ({:.0} %)", share * 100.0))
+                .collect(),
             profiled_at: recorded.profiled_at,
         }
     });
