@@ -125,8 +125,8 @@ pub(crate) async fn list(database: &Database, filter: &CheckFilter) -> Result<Ve
     }
     if filter.latest {
         query.push(
-            " AND r.evaluated_at = (SELECT MAX(evaluated_at) FROM check_results AS l WHERE l.dataset = r.dataset \
-             AND l.check_name = r.check_name AND l.dimension = r.dimension)",
+            " AND (r.dataset, r.check_name, r.dimension, r.evaluated_at) IN (SELECT dataset, check_name, dimension, \
+             MAX(evaluated_at) FROM check_results GROUP BY dataset, check_name, dimension)",
         );
     }
     query.push(" ORDER BY r.evaluated_at DESC, r.dataset, r.check_name, r.dimension LIMIT ");

@@ -67,6 +67,7 @@ impl SystemTable for Checks {
             let limit = request.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(u32::MAX);
             let filter = CheckFilter {
                 dataset: request.dataset.clone(),
+                latest: request.latest,
                 limit: Some(limit),
                 ..CheckFilter::default()
             };
