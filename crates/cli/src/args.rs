@@ -236,14 +236,14 @@ pub enum QualityAction {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowline profile shop.orders --project shop\n  flowline profile shop.orders --version 12 --output json"
+    after_help = "Examples:\n  flowline profile shop.orders --project shop\n  flowline profile shop.orders --at 12 --output json"
 )]
 pub struct Profile {
     /// `domain.name`.
     pub dataset: String,
     /// The version whose rows are described; the newest that has a profile when absent.
-    #[arg(long = "version", value_name = "VERSION")]
-    pub version: Option<u64>,
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<u64>,
     #[command(flatten)]
     pub project: ProjectArguments,
 }

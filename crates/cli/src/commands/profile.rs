@@ -15,7 +15,7 @@ pub async fn run(profile: &Profile, printer: &Printer) -> anyhow::Result<ExitCod
     let dataset = &profile.dataset;
     let name: DatasetName = dataset.parse().with_context(|| format!("`{dataset}` is no dataset"))?;
     let connection = Connection::open(&profile.project).await?;
-    let version = match profile.version {
+    let version = match profile.at {
         Some(version) => version.to_string(),
         None => format!("(SELECT max(version) FROM system.profiles WHERE dataset = '{name}')"),
     };

@@ -13,7 +13,7 @@ use crate::output::{BAD, FAINT, GOOD, Printer, WARN, harmless, plain_table};
 
 /// Evaluates checks, or lists what they said last; exit code 1 when one does not hold.
 pub async fn run(quality: &Quality, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let results = match &quality.action {
+    let results: Vec<CheckRow> = match &quality.action {
         QualityAction::Run { dataset, project } => {
             let dataset: DatasetName =
                 dataset.parse().with_context(|| format!("`{dataset}` is no dataset"))?;
