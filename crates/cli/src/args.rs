@@ -22,6 +22,10 @@ const CONTRACT_EXAMPLES: &str = "Examples:
   flowline contract export shop.orders --project shop > orders.odcs.yaml
   flowline contract import orders.odcs.yaml --project shop";
 
+const QUALITY_EXAMPLES: &str = "Examples:
+  flowline quality run shop.orders --project shop
+  flowline quality list --project shop --output json";
+
 const EXAMPLES: &str = "Examples:
   flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
   flowline init shop                     a project to start from
@@ -106,6 +110,10 @@ pub enum Command {
     Ledger(Ledger),
     /// Contracts: their versions, what a change breaks and for whom, and the Open Data Contract Standard.
     Contract(Contract),
+    /// The checks of datasets: evaluate them, or list what they said last; exit code 1 when one does not hold.
+    Quality(Quality),
+    /// What the rows of a version look like, column by column.
+    Profile(Profile),
     /// Rejected records: list, show, replay.
     Quarantine(Quarantine),
     /// Compute again what a stream wrote from a time on, and swap it in with one commit.
@@ -287,6 +295,47 @@ pub enum ContractAction {
 pub enum ContractFormat {
     /// The Open Data Contract Standard, 3.1.0.
     Odcs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = QUALITY_EXAMPLES)]
+pub struct Quality {
+    #[command(subcommand)]
+    pub action: QualityAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QualityAction {
+    /// Evaluate every check of a dataset over its newest version and record what they say.
+    #[command(after_help = QUALITY_EXAMPLES)]
+    Run {
+        /// `domain.name`.
+        dataset: String,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// What each check said last.
+    #[command(after_help = QUALITY_EXAMPLES)]
+    List {
+        /// `domain.name`; all datasets when absent.
+        dataset: Option<String>,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowline profile shop.orders --project shop\n  flowline profile shop.orders --at 12 --output json"
+)]
+pub struct Profile {
+    /// `domain.name`.
+    pub dataset: String,
+    /// The version whose rows are described; the newest that has a profile when absent.
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<u64>,
+    #[command(flatten)]
+    pub project: ProjectArguments,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use chrono::DateTime;
 use flowline_base::system_clock;
+use flowline_model::Plan;
 use flowline_node::{NodeFile, Offline};
 use flowline_process::{AsOf, ProcessError};
 use reqwest::{Client, Method, RequestBuilder};
@@ -46,18 +47,27 @@ pub enum Connection {
     Lake(Box<Offline>),
 }
 
+/// The project's plan.
+fn plan_of(project: &ProjectArguments) -> anyhow::Result<Plan> {
+    match flowline_project::load(&project.project, project.environment.as_deref()) {
+        Ok(loaded) => Ok(loaded.plan),
+        Err(problems) => bail!(
+            "the project in `{}` has errors, see `flowline check`:\n{}",
+            project.project.display(),
+            flowline_project::render(&problems, false)
+        ),
+    }
+}
+
+/// Lake and ledger of a project, whether or not a node runs it.
+pub async fn offline(project: &ProjectArguments) -> anyhow::Result<Offline> {
+    Offline::open(plan_of(project)?, system_clock()).await
+}
+
 impl Connection {
     /// The running node of the project when there is one that answers, else its lake and ledger.
     pub async fn open(project: &ProjectArguments) -> anyhow::Result<Self> {
-        let loaded = flowline_project::load(&project.project, project.environment.as_deref());
-        let plan = match loaded {
-            Ok(loaded) => loaded.plan,
-            Err(problems) => bail!(
-                "the project in `{}` has errors, see `flowline check`:\n{}",
-                project.project.display(),
-                flowline_project::render(&problems, false)
-            ),
-        };
+        let plan = plan_of(project)?;
         if let Some(node) = NodeFile::read(&plan.environment.data_dir)? {
             let client = NodeClient::new(&node)?;
             if client.answers().await {

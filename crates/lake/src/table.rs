@@ -333,6 +333,18 @@ impl Table {
         Ok(Arc::new(crate::read::files_table(&self.shared, &snapshot, files)))
     }
 
+    /// The rows of staged files that were written for a table of another shape; see [`Table::writer_for`].
+    pub fn provider_of_staged(
+        &self,
+        spec: &TableSpec,
+        staged: &StagedFiles,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let schema = schema::normal(&spec.schema)
+            .map_err(|(column, reason)| self.shared.schema_error(column, reason))?;
+        let files = staged.files.iter().cloned().map(Arc::new).collect();
+        Ok(Arc::new(crate::read::staged_table(&self.shared, schema, spec.partition_columns.clone(), files)))
+    }
+
     /// Writes a file of its writer's own beside the table's, whole or not at all. The path begins with a folder whose
     /// name begins with `_`: such files are no rows, and `vacuum` leaves them alone.
     ///

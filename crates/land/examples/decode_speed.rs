@@ -14,7 +14,7 @@ use flowline_lake::{Lake, LakeSettings};
 use flowline_land::decode::Decoder;
 use flowline_land::{Contract, LandContext, LogLander};
 use flowline_log::{Batch, PartitionId, SegmentLog, SegmentLogOptions, StdDisk};
-use flowline_model::{Dataset, LogSettings};
+use flowline_model::{Check, CheckRule, CheckSeverity, Dataset, LogSettings};
 use flowline_source::http::{HttpBody, Limits, receive};
 use flowline_testkit::http_dataset;
 
@@ -53,6 +53,9 @@ async fn main() {
     });
 
     land(&clock, "land", dataset(), &split, bytes).await;
+    let mut checked = dataset();
+    checked.checks = row_checks();
+    land(&clock, "land with twenty row checks", checked, &split, bytes).await;
     let mut keyed = dataset();
     keyed.key = vec!["order_id".to_owned()];
     land(&clock, "land with a key", keyed, &split, bytes).await;
@@ -70,6 +73,55 @@ fn dataset() -> Dataset {
         ("country", "string"),
     ];
     http_dataset("bench.events", &columns)
+}
+
+/// Twenty checks that every record passes: of each kind that one row alone decides.
+fn row_checks() -> Vec<Check> {
+    let range = |column: &str, min: &str, max: &str| CheckRule::Range {
+        column: column.to_owned(),
+        min: Some(min.to_owned()),
+        max: Some(max.to_owned()),
+    };
+    let length =
+        |column: &str, max| CheckRule::Length { column: column.to_owned(), min: Some(1), max: Some(max) };
+    let pattern = |column: &str, pattern: &str| CheckRule::Pattern {
+        column: column.to_owned(),
+        pattern: pattern.to_owned(),
+    };
+    let required = |column: &str| CheckRule::Required { column: column.to_owned() };
+    let condition = |text: &str| CheckRule::Condition { expression: text.to_owned() };
+    let countries = ["DE", "FR", "IT"].map(str::to_owned).to_vec();
+    let rules = vec![
+        required("customer"),
+        required("amount"),
+        required("quantity"),
+        required("price"),
+        required("paid"),
+        required("country"),
+        range("amount", "0", "100000"),
+        range("quantity", "0", "10"),
+        range("price", "0", "1000"),
+        range("ts", "2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z"),
+        range("country", "AA", "ZZ"),
+        length("order_id", 20),
+        length("customer", 20),
+        length("country", 2),
+        pattern("country", "^[A-Z]{2}$"),
+        pattern("order_id", "^order-[0-9]{12}$"),
+        CheckRule::AcceptedValues { column: "country".to_owned(), values: countries },
+        condition("amount >= 0 and quantity < 100"),
+        condition("price * quantity < 100000"),
+        condition("paid or amount >= 0"),
+    ];
+    let check = |(number, rule): (usize, CheckRule)| Check {
+        name: format!("check_{number}"),
+        description: None,
+        owner: "bench".to_owned(),
+        severity: CheckSeverity::QuarantineRows,
+        tolerance: 0.0,
+        rule,
+    };
+    rules.into_iter().enumerate().map(check).collect()
 }
 
 /// About 190 bytes a record.

@@ -7,10 +7,11 @@
 use flowline_base::RunId;
 use flowline_lake::{HistoryEntry, StagedFiles, Table, TableCommit};
 use flowline_ledger::LandedFile;
-use flowline_model::{Commit, DatasetName, Finding, Outcome, Run, RunKind};
+use flowline_model::{CheckResult, Commit, DatasetName, Finding, Outcome, RecordedProfile, Run, RunKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::audit::Audited;
 use crate::replay::{Replayed, take_out};
 use crate::{LandContext, LandError};
 
@@ -46,6 +47,8 @@ pub struct Flush {
     pub replayed: Vec<Replayed>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// What checks say of the rows, and what they look like, where it is time to record that.
+    pub(crate) audited: Audited,
     /// The newest event time among the rows, microseconds.
     pub event_time_max: Option<i64>,
     /// The oldest receipt among the records, microseconds.
@@ -109,10 +112,40 @@ pub async fn commit(
         received_at_min: flush.received_at_min.and_then(chrono::DateTime::from_timestamp_micros),
     });
     context.ledger.record_run(&run, &flush.files, &flush.findings).await?;
+    record_audit(context, &run, committed.version, flush).await?;
     if !flush.replayed.is_empty() {
         take_out(quarantine, run.id, &flush.replayed, &flush.position).await?;
     }
     Ok(run)
+}
+
+/// Records what checks say of the rows of a commit, and what they look like.
+async fn record_audit(
+    context: &LandContext,
+    run: &Run,
+    version: i64,
+    flush: &Flush,
+) -> Result<(), LandError> {
+    let Audited { checks, profiles } = &flush.audited;
+    if !checks.is_empty() {
+        let of_commit = |result: &CheckResult| CheckResult {
+            version: Some(version),
+            run: Some(run.id),
+            ..result.clone()
+        };
+        context.ledger.record_checks(&checks.iter().map(of_commit).collect::<Vec<_>>()).await?;
+    }
+    if !profiles.is_empty() {
+        let profiled_at = run.finished_at.unwrap_or(run.started_at);
+        let recorded = profiles.iter().map(|profile| RecordedProfile {
+            dataset: run.hop.clone(),
+            version,
+            profiled_at,
+            profile: profile.clone(),
+        });
+        context.ledger.record_profiles(&recorded.collect::<Vec<_>>()).await?;
+    }
+    Ok(())
 }
 
 pub(crate) fn table_commit(staged: StagedFiles, position: &Transaction, info: Value) -> TableCommit {

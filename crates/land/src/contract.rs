@@ -66,8 +66,8 @@ impl Contract {
                 errors.push(RecordError {
                     index: decoded.places.get(row).map_or(0, |place| place.record as usize),
                     reason: failure.reason,
-                    column: Some(failure.column.clone()),
-                    message: failure.message.clone(),
+                    column: failure.column,
+                    message: failure.message,
                 });
             }
             errors.extend(decoded.rejected.into_iter().map(|rejected| RecordError {

@@ -5,7 +5,7 @@ use flowline_kafka::KafkaError;
 use flowline_lake::LakeError;
 use flowline_ledger::LedgerError;
 use flowline_log::LogError;
-use flowline_model::DatasetName;
+use flowline_model::{CheckResult, DatasetName};
 use flowline_quality::RuleError;
 use flowline_source::files::FileError;
 
@@ -66,6 +66,15 @@ pub enum LandError {
         dataset: DatasetName,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A check keeps the records from being committed.
+    #[error(
+        "check `{}` of `{}` blocks the landing, so that the last good version stays: {}; mend the producer or the check",
+        result.check, result.dataset, result.message
+    )]
+    Blocked {
+        /// What the check says.
+        result: Box<CheckResult>,
     },
     /// The log ends before the position that the table has reached: it is not the log that the table was landed from.
     #[error(
@@ -133,9 +142,11 @@ impl Classify for LandError {
             Self::Lake(error) => error.kind(),
             Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
-            Self::Contract { .. } | Self::Origin { .. } | Self::Selection { .. } | Self::Drift { .. } => {
-                ErrorKind::Input
-            }
+            Self::Contract { .. }
+            | Self::Origin { .. }
+            | Self::Selection { .. }
+            | Self::Drift { .. }
+            | Self::Blocked { .. } => ErrorKind::Input,
             Self::LogReplaced { .. } => ErrorKind::Corrupt,
             Self::Busy { .. } => ErrorKind::Overloaded,
             Self::Internal { .. } => ErrorKind::Internal,

@@ -6,7 +6,9 @@ use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId};
 use flowline_kafka::KafkaError;
 use flowline_lake::LakeError;
 use flowline_log::LogError;
-use flowline_model::{Attempt, Counts, DatasetName, InputRange, Outcome, Run, RunError, RunKind};
+use flowline_model::{
+    Attempt, CheckResult, Counts, DatasetName, InputRange, Outcome, Run, RunError, RunKind,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{LandContext, LandError};
@@ -63,6 +65,8 @@ impl Cure {
             {
                 Self::BeginAgain
             }
+            // The records are read again: the contract may be another by then.
+            LandError::Blocked { .. } => Self::BeginAgain,
             LandError::Log(LogError::Closed) => Self::GiveUp,
             _ if error.kind() == ErrorKind::Fenced => Self::GiveUp,
             _ => Self::OfferAgain,
@@ -133,6 +137,10 @@ impl Failures {
         self.count += 1;
         let run = *self.run.get_or_insert_with(|| tried.run.unwrap_or_else(RunId::generate));
         let now = context.clock.now();
+        let blocked = match error {
+            LandError::Blocked { result } => vec![CheckResult { run: Some(run), ..(**result).clone() }],
+            _ => Vec::new(),
+        };
         let error = RunError { kind: error.kind(), message: flowline_base::chain(error) };
         tracing::error!(dataset = %self.hop, %run, attempt = self.count, kind = error.kind.as_str(), message = error.message, "landing failed");
         metrics::counter!("flowline_land_failures_total", "dataset" => self.hop.to_string()).increment(1);
@@ -161,7 +169,8 @@ impl Failures {
         };
         let recorded = async {
             context.ledger.record_run(&run, &[], &[]).await?;
-            context.ledger.record_attempt(&attempt).await
+            context.ledger.record_attempt(&attempt).await?;
+            context.ledger.record_checks(&blocked).await
         };
         if let Err(error) = recorded.await {
             tracing::error!(dataset = %self.hop, error = %flowline_base::chain(&error), "the failure could not be recorded");

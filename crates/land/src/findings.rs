@@ -124,6 +124,7 @@ fn severity(kind: FindingKind) -> Severity {
         | FindingKind::ChangedValues
         | FindingKind::WrongType
         | FindingKind::FailedRule
+        | FindingKind::FailedCheck
         | FindingKind::Unparsable
         | FindingKind::EmptyFile
         | FindingKind::UnmatchedFile
@@ -151,8 +152,12 @@ pub(crate) fn rejected_message(dataset: &Dataset, kind: FindingKind, column: Opt
         },
         (FindingKind::FailedRule, Some(name)) => match contract.and_then(|column| column.check.as_deref()) {
             Some(check) => format!("records fail the check of `{name}`: `{check}`"),
-            None => format!("values of `{name}` must be unique and are not"),
+            None if contract.is_some_and(|column| column.unique) => {
+                format!("values of `{name}` must be unique and are not")
+            }
+            None => format!("records fail a check of `{name}`"),
         },
+        (FindingKind::FailedRule, None) => "records fail a check over several columns".to_owned(),
         _ => "records cannot be read".to_owned(),
     };
     format!("{what}; see `flowline quarantine show {}`", dataset.name)

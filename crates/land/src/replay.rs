@@ -20,6 +20,7 @@ use futures::StreamExt as _;
 
 use self::read::Selected;
 pub(crate) use self::take_out::{Replayed, finish_interrupted, take_out};
+use crate::audit::Audit;
 use crate::commit::{self, Flush, Transaction};
 use crate::examine::examine;
 use crate::findings::Findings;
@@ -70,7 +71,8 @@ pub async fn replay_quarantine(
     reserved.map_err(|_| LandError::Busy { dataset: dataset.name.clone() })?;
     finish_interrupted(context, &tables).await?;
     commit::complete_ledger(context, &tables.data).await?;
-    let mut replay = Replay { context, contract, mending, tables, keys: None, last: None };
+    let audit = Audit::default();
+    let mut replay = Replay { context, contract, mending, tables, keys: None, last: None, audit };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -84,6 +86,8 @@ struct Replay<'a> {
     tables: Tables,
     keys: Option<Keys>,
     last: Option<Run>,
+    /// What checks say of the rows of the part under way.
+    audit: Audit,
 }
 
 impl Replay<'_> {
@@ -186,6 +190,11 @@ impl Replay<'_> {
             files: Vec::new(),
             replayed: gone,
             findings: Vec::new(),
+            audited: std::mem::take(&mut self.audit).finish(
+                &self.tables.dataset,
+                &self.tables.unrecorded,
+                self.context.clock.now(),
+            )?,
             event_time_max,
             received_at_min,
         };
@@ -201,13 +210,15 @@ impl Replay<'_> {
         let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));
+        let mut audit = std::mem::take(&mut self.audit);
         let work = tokio::task::spawn_blocking(move || {
             let examined = examine(&contract, parcel);
+            examined.decoded.iter().for_each(|(_, verdicts)| audit.count(verdicts));
             let settled = settle(&dataset, examined.compare(), &mut keys, &stamp, &mut Findings::default());
-            (settled, keys)
+            (settled, keys, audit)
         });
-        let (settled, keys) = work.await.map_err(|error| failed(&error))?;
-        self.keys = Some(keys);
+        let (settled, keys, audit) = work.await.map_err(|error| failed(&error))?;
+        (self.keys, self.audit) = (Some(keys), audit);
         settled.map_err(|error| failed(&error))
     }
 

@@ -93,8 +93,8 @@ fn fates(
         fates.rejected.push(Rejected {
             place: decoded.places[row],
             reason: failure.reason,
-            column: Some(failure.column.clone()),
-            message: failure.message.clone(),
+            column: failure.column,
+            message: failure.message,
         });
     }
     for set in aside.iter().filter(|set| set.row < decoded.places.len()) {

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use flowline_base::{RunId, TraceId};
 use flowline_lake::{StagedFiles, StagedWriter};
 use flowline_ledger::LandedFile;
-use flowline_model::{Balance, Counts, Dataset, FindingKind, InputRange, Outcome, Run, RunKind};
+use flowline_model::{Balance, Counts, FindingKind, InputRange, Outcome, Run, RunKind};
 use parking_lot::Mutex;
 
+use crate::audit::{self, Audit};
 use crate::commit::{Flush, Transaction};
 use crate::examine::Compared;
 use crate::findings::Findings;
@@ -34,6 +35,7 @@ pub(crate) struct Staging {
     event_time_max: Option<i64>,
     received_at_min: Option<i64>,
     trace: Option<TraceId>,
+    audit: Audit,
 }
 
 impl Staging {
@@ -51,6 +53,7 @@ impl Staging {
             event_time_max: None,
             received_at_min: None,
             trace: None,
+            audit: Audit::default(),
         }
     }
 
@@ -80,7 +83,10 @@ impl Staging {
         self.counts.bytes_read += parcel.bytes();
         self.received_at_min = [self.received_at_min, parcel.received_at_min()].into_iter().flatten().min();
         self.trace = self.trace.or_else(|| parcel.pieces.iter().find_map(|piece| piece.trace));
-        let settled = self.settle(context, &tables.dataset, compared, keys).await?;
+        for (_, verdicts) in &compared.decoded {
+            self.audit.count(verdicts);
+        }
+        let settled = self.settle(context, tables, compared, keys).await?;
         self.counts.duplicate += settled.duplicates.len() as u64;
         self.event_time_max = self.event_time_max.max(settled.event_time_max);
         self.journal.extend(settled.journal);
@@ -90,7 +96,7 @@ impl Staging {
     async fn settle(
         &mut self,
         context: &LandContext,
-        dataset: &Arc<Dataset>,
+        tables: &Tables,
         compared: Compared,
         keys: &mut Option<Keys>,
     ) -> Result<Settled, LandError> {
@@ -99,12 +105,18 @@ impl Staging {
         let mut owned = keys
             .take()
             .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
-        let dataset = Arc::clone(dataset);
+        let dataset = Arc::clone(&tables.dataset);
+        let mut profiler = self.audit.profiler(&dataset, &tables.unrecorded);
         let work = tokio::task::spawn_blocking(move || {
             let settled = settle(&dataset, compared, &mut owned, &stamp, &mut findings);
-            (settled, owned, findings)
+            let settled = settled.and_then(|settled| {
+                audit::profile(&mut profiler, &settled.rows)?;
+                Ok(settled)
+            });
+            (settled, owned, findings, profiler)
         });
-        let (settled, owned, findings) = work.await.map_err(|error| failed(&error))?;
+        let (settled, owned, findings, profiler) = work.await.map_err(|error| failed(&error))?;
+        self.audit.profiled(profiler);
         *keys = Some(owned);
         self.findings = findings;
         settled.map_err(|error| failed(&error))
@@ -152,6 +164,14 @@ impl Staging {
         keys: &mut Option<Keys>,
     ) -> Result<Sealed, LandError> {
         self.balance(tables);
+        let audit = std::mem::take(&mut self.audit);
+        let audited = match audit.finish(&tables.dataset, &tables.unrecorded, sealing.now) {
+            Ok(audited) => audited,
+            Err(error) => {
+                self.abandon(keys);
+                return Err(error);
+            }
+        };
         let (rows, rejected) = match self.close().await {
             Ok(closed) => closed,
             Err(error) => {
@@ -185,6 +205,7 @@ impl Staging {
             files: sealing.files,
             replayed: Vec::new(),
             findings,
+            audited,
             event_time_max: self.event_time_max,
             received_at_min: self.received_at_min,
         };

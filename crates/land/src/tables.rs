@@ -10,6 +10,7 @@ use flowline_lake::{
 use flowline_model::Dataset;
 use serde_json::json;
 
+use crate::audit::Unrecorded;
 use crate::{LandContext, LandError};
 
 /// The data table and the quarantine table of a dataset.
@@ -18,6 +19,7 @@ pub(crate) struct Tables {
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) data: Table,
     pub(crate) quarantine: Table,
+    pub(crate) unrecorded: Unrecorded,
 }
 
 /// The position of one application id in each of the tables.
@@ -36,6 +38,7 @@ impl Tables {
         Self {
             data: context.lake.table(TableId::of(&dataset)),
             quarantine: context.lake.table(TableId::quarantine(dataset.name.clone())),
+            unrecorded: Unrecorded::default(),
             dataset,
         }
     }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
 use flowline_model::{
-    Attempt, ColumnLineage, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position,
-    Run, RunKind, Totals,
+    Attempt, CheckResult, ColumnLineage, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome,
+    Position, RecordedProfile, Run, RunKind, Totals,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,32 @@ pub struct RecordedFinding {
     pub finding: Finding,
     /// When it was found first.
     pub first_found_at: DateTime<Utc>,
+    /// Since when what it is about holds again; none while it is open.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// Which results of checks to read, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct CheckFilter {
+    /// Only of this dataset.
+    pub dataset: Option<DatasetName>,
+    /// Only of checks of this name.
+    pub check: Option<String>,
+    /// Only the newest of each check and dimension.
+    pub latest: bool,
+    /// At most so many; 1,000 when absent.
+    pub limit: Option<u32>,
+}
+
+/// Which profiles to read, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileFilter {
+    /// Only of this dataset.
+    pub dataset: Option<DatasetName>,
+    /// Of a dataset, only so many newest versions.
+    pub versions: Option<u32>,
+    /// At most so many; 1,000 when absent.
+    pub limit: Option<u32>,
 }
 
 /// How a hop stands with one kind of run, without reading its history.
@@ -151,6 +177,19 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// grows, its last position and time move. The same run, time and positions again are the same fact.
     async fn record_findings(&self, findings: &[Finding]) -> Result<(), LedgerError>;
 
+    /// Records what checks said. One that failed or could not be evaluated opens the finding of its check, one that
+    /// passed closes it.
+    async fn record_checks(&self, results: &[CheckResult]) -> Result<(), LedgerError>;
+
+    /// What checks said, newest first.
+    async fn checks(&self, filter: &CheckFilter) -> Result<Vec<CheckResult>, LedgerError>;
+
+    /// Records what the rows of commits look like.
+    async fn record_profiles(&self, profiles: &[RecordedProfile]) -> Result<(), LedgerError>;
+
+    /// Profiles, newest first.
+    async fn profiles(&self, filter: &ProfileFilter) -> Result<Vec<RecordedProfile>, LedgerError>;
+
     /// Runs, newest first.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, LedgerError>;
 
@@ -193,7 +232,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError>;
 
     /// Deletes runs with their commits and attempts that ended before this time, but none that a [`Standing`] holds.
-    /// Totals, positions, landed files and findings stay. Returns the runs deleted. Works in small transactions, so
+    /// Results of checks from before it are deleted as well, but the newest of each, and profiles. Totals, positions,
+    /// landed files and findings stay. Returns the runs deleted. Works in small transactions, so
     /// that no run waits long to be recorded.
     async fn prune(&self, before: DateTime<Utc>) -> Result<u64, LedgerError>;
 }

@@ -26,7 +26,8 @@ const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, me
      last_position = COALESCE(excluded.last_position, findings.last_position), \
      run_id = excluded.run_id, \
      found_at = excluded.found_at, \
-     drift = excluded.drift \
+     drift = excluded.drift, \
+     closed_at = NULL \
      WHERE findings.found_at <> excluded.found_at \
          OR findings.run_id IS DISTINCT FROM excluded.run_id \
          OR findings.last_position IS DISTINCT FROM excluded.last_position";
@@ -102,5 +103,6 @@ fn read(fields: &Fields<'_>) -> Result<RecordedFinding, Fault> {
         found_at: fields.time("found_at")?,
         drift: fields.text_or_none("drift")?.map(|_| fields.json("drift")).transpose()?,
     };
-    Ok(RecordedFinding { finding, first_found_at: fields.time("first_found_at")? })
+    let (first_found_at, closed_at) = (fields.time("first_found_at")?, fields.time_or_none("closed_at")?);
+    Ok(RecordedFinding { finding, first_found_at, closed_at })
 }

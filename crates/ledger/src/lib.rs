@@ -12,6 +12,7 @@ mod facts;
 // One file a kind of fact, all behind `sql_ledger`.
 mod attempts;
 mod catalog;
+mod checks;
 mod contracts;
 mod files;
 mod findings;
@@ -36,4 +37,7 @@ mod plans;
 
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;
-pub use facts::{CatalogDataset, FindingFilter, LandedFile, Ledger, RecordedFinding, RunFilter, Standing};
+pub use facts::{
+    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, RecordedFinding,
+    RunFilter, Standing,
+};

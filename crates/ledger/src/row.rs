@@ -39,6 +39,10 @@ impl<'r> Fields<'r> {
         self.get(column)
     }
 
+    pub(crate) fn number_or_none(&self, column: &'static str) -> Result<Option<f64>, Fault> {
+        self.get(column)
+    }
+
     pub(crate) fn count(&self, column: &'static str) -> Result<u64, Fault> {
         u64::try_from(self.int(column)?).map_err(|error| self.bad(column, error))
     }

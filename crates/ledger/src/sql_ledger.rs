@@ -4,17 +4,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
 use flowline_model::{
-    Attempt, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position, Run, Totals,
+    Attempt, CheckResult, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position,
+    RecordedProfile, Run, Totals,
 };
 
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::upkeep::Prunable;
 use crate::{
-    CatalogDataset, FindingFilter, LandedFile, Ledger, LedgerError, RecordedFinding, RunFilter, Standing,
+    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, LedgerError, ProfileFilter,
+    RecordedFinding, RunFilter, Standing,
 };
 use crate::{
-    attempts, catalog, contracts, files, findings, positions, record, runs, standings, totals, upkeep,
+    attempts, catalog, checks, contracts, files, findings, positions, record, runs, standings, totals, upkeep,
 };
 
 /// The ledger over SQLite or PostgreSQL.
@@ -92,6 +94,26 @@ impl Ledger for SqlLedger {
         db.run("recording findings", || findings::record(db, found)).await
     }
 
+    async fn record_checks(&self, results: &[CheckResult]) -> Result<(), LedgerError> {
+        let db = &self.database;
+        db.run("recording checks", || checks::record(db, results)).await
+    }
+
+    async fn checks(&self, filter: &CheckFilter) -> Result<Vec<CheckResult>, LedgerError> {
+        let db = &self.database;
+        db.run("reading checks", || checks::list(db, filter)).await
+    }
+
+    async fn record_profiles(&self, profiles: &[RecordedProfile]) -> Result<(), LedgerError> {
+        let db = &self.database;
+        db.run("recording profiles", || checks::record_profiles(db, profiles)).await
+    }
+
+    async fn profiles(&self, filter: &ProfileFilter) -> Result<Vec<RecordedProfile>, LedgerError> {
+        let db = &self.database;
+        db.run("reading profiles", || checks::profiles(db, filter)).await
+    }
+
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, LedgerError> {
         let db = &self.database;
         db.run("reading runs", || runs::list(db, filter)).await
@@ -156,7 +178,7 @@ impl Ledger for SqlLedger {
 
     async fn prune(&self, before: DateTime<Utc>) -> Result<u64, LedgerError> {
         let mut runs = 0;
-        for what in [Prunable::Runs, Prunable::Attempts] {
+        for what in [Prunable::Runs, Prunable::Attempts, Prunable::Checks] {
             loop {
                 let deleted = self.prune_portion(what, before).await?;
                 if what == Prunable::Runs {

@@ -8,7 +8,7 @@ use crate::RunFilter;
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::row::micros;
-use crate::{record, runs};
+use crate::{checks, record, runs};
 
 const ABANDONED: &str = "the node stopped while this was under way";
 
@@ -62,6 +62,7 @@ pub(crate) async fn prune_portion(
     let statement = match what {
         Prunable::Runs => PRUNE_RUNS,
         Prunable::Attempts => PRUNE_ATTEMPTS,
+        Prunable::Checks => return checks::prune_portion(database, before, PRUNE_ROWS).await,
     };
     let mut transaction = database.begin().await?;
     let deleted = sqlx::query(statement)
@@ -79,4 +80,5 @@ pub(crate) async fn prune_portion(
 pub(crate) enum Prunable {
     Runs,
     Attempts,
+    Checks,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, DatasetName};
+use crate::{Check, CheckSeverity, Column, DatasetName};
 
 /// A named table with an owner; the unit of contract, quality, service level, access and cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Dataset {
     pub partition_by: Vec<PartitionField>,
     /// The rule that changes of the columns must follow, as written (`backward` …).
     pub compatibility: Option<String>,
+    /// Rules about the data beyond those of single columns.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Service level objectives.
     pub slo: Slo,
     /// Path of the runbook in the project.
@@ -58,6 +61,14 @@ impl Dataset {
     /// Whether its rows come from outside (and so pass the contract at landing) and not from other datasets.
     pub fn landed(&self) -> bool {
         !matches!(self.origin, Origin::Sql(_))
+    }
+
+    /// Whether rows of it can go to a quarantine: what is landed, late rows of streams, and rows of transforms that fail
+    /// a check.
+    pub fn sets_aside(&self) -> bool {
+        let checked = self.columns.iter().any(|column| column.check.is_some())
+            || self.checks.iter().any(|check| check.severity == CheckSeverity::QuarantineRows);
+        self.landed() || self.streams() || (self.materialized() && checked)
     }
 
     /// The column of this name.

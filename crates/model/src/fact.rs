@@ -347,6 +347,8 @@ pub enum FindingKind {
     Gap,
     /// Stored bytes are not what was written.
     Corruption,
+    /// A check of the dataset failed.
+    FailedCheck,
     /// A check could not be evaluated.
     CheckFailedToRun,
     /// Keys were forgotten before their horizon, for want of memory: duplicates of them are not found.
@@ -379,6 +381,7 @@ impl FindingKind {
             Self::Imbalance => "imbalance",
             Self::Gap => "gap",
             Self::Corruption => "corruption",
+            Self::FailedCheck => "failed-check",
             Self::CheckFailedToRun => "check-failed-to-run",
             Self::KeysForgotten => "keys-forgotten",
             Self::PartitionDown => "partition-down",

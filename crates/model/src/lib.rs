@@ -4,6 +4,7 @@
 //! (what is). Does not own: how any of it is written in a user's file (`flowline-project`), stored
 //! (`flowline-ledger`) or turned into Arrow (`flowline-lake` for tables, `flowline-view` for facts).
 
+pub mod check;
 pub mod column;
 pub mod consumer;
 pub mod contract;
@@ -15,6 +16,10 @@ pub mod name;
 pub mod plan;
 pub mod stream;
 
+pub use check::{
+    Anomaly, AnomalyMetric, Check, CheckResult, CheckRule, CheckSeverity, ColumnProfile, Completeness,
+    DistributionMethod, Profile, RecordedProfile, Season, Verdict,
+};
 pub use column::{Column, ColumnType};
 pub use consumer::{Consumer, ConsumerKind, ConsumerRead};
 pub use contract::{ColumnLineage, ColumnRef, Contract, ContractVersion};

@@ -153,6 +153,7 @@ impl Node {
         }
         if has(Role::Watcher) {
             roles::start_watcher(&self.tasks, storage.clone());
+            roles::start_auditor(&self.tasks, storage.clone());
         }
         if has(Role::Janitor) {
             roles::start_janitor(&self.tasks, storage.clone(), land.clone());

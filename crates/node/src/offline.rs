@@ -7,8 +7,9 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_land::{Discard, LandContext, ReplaySelection};
-use flowline_model::{DatasetName, Plan, Run};
-use flowline_process::{AsOf, QueryOptions};
+use flowline_model::{CheckResult, DatasetName, Plan, Run};
+use flowline_process::audit::Scope;
+use flowline_process::{AsOf, Auditor, QueryOptions};
 use flowline_serve::Replay;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,12 @@ impl Offline {
     ) -> anyhow::Result<QueryRows> {
         let options = QueryOptions { as_of, rows_max, timeout };
         Ok(query::collect(&self.storage.engine, sql, &options).await?)
+    }
+
+    /// Evaluates the checks of a dataset and records what they say. A node that runs the project goes on meanwhile.
+    pub async fn audit(&self, dataset: &DatasetName) -> anyhow::Result<Vec<CheckResult>> {
+        let auditor = Auditor::new(self.storage.engine.clone(), Arc::clone(&self.storage.ledger));
+        Ok(auditor.run(dataset, Scope::All).await?)
     }
 
     /// Computes again what a stream wrote behind a time. Takes the data folder's lock, so that no node writes at the

@@ -1,5 +1,5 @@
-//! The schema `quarantine`: the rejected records of each landed dataset and the late rows of each stream, as the table
-//! `"domain.name"`.
+//! The schema `quarantine`: the rejected records of each landed dataset, the late rows of each stream and the rows of
+//! transforms that fail a check, as the table `"domain.name"`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct QuarantineSchema {
 impl QuarantineSchema {
     /// The quarantine of every dataset of the plan that has one.
     pub fn new(plan: &Plan, lake: Lake) -> Self {
-        let landed = plan.datasets.iter().filter(|dataset| dataset.landed() || dataset.streams());
+        let landed = plan.datasets.iter().filter(|dataset| dataset.sets_aside());
         Self { datasets: landed.map(|dataset| dataset.name.clone()).collect(), lake }
     }
 

@@ -31,6 +31,8 @@ pub enum TaskKind {
     Processor,
     /// Holds counts against each other, and measures lag and freshness.
     Watcher,
+    /// Evaluates the checks of whole tables.
+    Auditor,
     /// Compaction, retention, pruning.
     Janitor,
     /// Keeps the metrics bounded.
@@ -49,6 +51,7 @@ impl TaskKind {
             Self::FileLander => "file-lander",
             Self::Processor => "processor",
             Self::Watcher => "watcher",
+            Self::Auditor => "auditor",
             Self::Janitor => "janitor",
             Self::Metrics => "metrics",
         }

@@ -35,6 +35,21 @@ pub enum ProcessError {
     /// There is no such hop.
     #[error("`{0}` is not written by SQL, so there is nothing to run")]
     NoHop(DatasetName),
+    /// There is no such dataset.
+    #[error("`{0}` is no dataset of this project")]
+    NoDataset(DatasetName),
+    /// A check keeps the rows from being committed.
+    #[error(
+        "check `{check}` of `{dataset}` blocks the commit, so that the last good version stays: {reason}"
+    )]
+    Blocked {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The check.
+        check: String,
+        /// What it says.
+        reason: String,
+    },
     /// There is no such stream.
     #[error("`{0}` is no stream; only a dataset with `mode: stream` can be replayed")]
     NoStream(DatasetName),
@@ -193,9 +208,11 @@ pub(crate) fn lower_first(text: &str) -> String {
 impl Classify for ProcessError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) => ErrorKind::Input,
+            Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) | Self::Blocked { .. } => {
+                ErrorKind::Input
+            }
             Self::NotReadOnly(_) => ErrorKind::Denied,
-            Self::NoHop(_) | Self::NoStream(_) => ErrorKind::NotFound,
+            Self::NoHop(_) | Self::NoDataset(_) | Self::NoStream(_) => ErrorKind::NotFound,
             Self::Timeout(_) | Self::Transient(_) | Self::Cancelled => ErrorKind::Transient,
             Self::Memory(_) => ErrorKind::Overloaded,
             Self::Lake { source, .. } => source.kind(),

@@ -6,6 +6,7 @@
 //! Does not own: when a transform runs (`flowline-schedule`), how rows become files and commits (`flowline-lake`),
 //! the tables about Flowline itself (`flowline-view`), any wire protocol (`flowline-serve`).
 
+pub mod audit;
 pub mod engine;
 mod error;
 mod graph;
@@ -18,6 +19,7 @@ pub mod transform;
 mod upkeep;
 mod windows;
 
+pub use audit::Auditor;
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};
@@ -29,15 +31,35 @@ pub use transform::{HopFacts, Transformer};
 
 use std::collections::BTreeMap;
 
-use flowline_model::{Column, DatasetName, Plan};
+use flowline_model::{Column, Dataset, DatasetName, Plan};
+use flowline_quality::{RowRules, Which};
 
 /// Every problem of the SQL of a plan, sorted by file and place.
 pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
     let (graph, mut problems) = graph::explore(plan);
-    problems.extend(sql::on_large_stack(infer::infer(plan, &graph, true)).await.problems);
+    let inferred = sql::on_large_stack(infer::infer(plan, &graph, true)).await;
+    problems.extend(plan.datasets.iter().flat_map(|dataset| rules_of(dataset, &inferred.columns)));
+    problems.extend(inferred.problems);
     problems.sort();
     problems.dedup();
     problems
+}
+
+/// What is wrong with the rules of a transform that one row alone decides. Those of landed datasets are told where their
+/// contract is compiled; queries of checks are planned when they run.
+fn rules_of(dataset: &Dataset, columns: &BTreeMap<DatasetName, Vec<Column>>) -> Vec<SqlProblem> {
+    let Some(columns) = columns.get(&dataset.name).filter(|_| !dataset.landed()) else { return Vec::new() };
+    let (_, problems) = RowRules::usable(dataset, columns, Which::BeyondSchema);
+    let problem = |problem: flowline_quality::RuleError| SqlProblem {
+        file: dataset.declared_in.clone(),
+        line: 1,
+        column: 1,
+        end_column: 1,
+        dataset: dataset.name.clone(),
+        message: problem.to_string(),
+        hint: None,
+    };
+    problems.into_iter().map(problem).collect()
 }
 
 /// The contract's columns of every dataset: those it declares, or those of its SQL. Datasets whose SQL does not hold

@@ -27,3 +27,11 @@ pub(crate) const POLL_EVERY: &str = "10s";
 pub(crate) const TIMEOUT: &str = "10m";
 pub(crate) const ATTEMPTS_MAX: u32 = 5;
 pub(crate) const WATERMARK: &str = "10s";
+
+pub(crate) const COMPLETE_AFTER: &str = "24h";
+pub(crate) const COMPLETE_PERIODS: u32 = 31;
+pub(crate) const DISTRIBUTION_WINDOW: u32 = 7;
+pub(crate) const ANOMALY_EVERY: &str = "1h";
+pub(crate) const ANOMALY_SENSITIVITY: f64 = 4.0;
+pub(crate) const ANOMALY_HISTORY_MIN: u32 = 8;
+pub(crate) const ANOMALY_FLOOR: f64 = 100.0;

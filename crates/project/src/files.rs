@@ -3,12 +3,14 @@
 //! Owns: every key, what it takes and what it means to the user; the JSON Schemas and the reference document are
 //! derived from here. Does not own: what must hold between keys and between files (`resolve`).
 
+mod checks;
 mod consumer;
 mod dataset;
 mod kind;
 mod project;
 mod tests;
 
+pub(crate) use checks::{CheckFile, MethodWord, MetricWord, SeasonWord, SeverityWord};
 pub(crate) use consumer::{ConsumerFile, ConsumerWord};
 pub(crate) use dataset::{
     ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,

@@ -3,6 +3,7 @@
 //! Owns: what must hold between keys, between files, and with the environment. Does not own: the shape of a file
 //! (`files`, `check`), the SQL (`flowline-process`).
 
+mod checks;
 mod columns;
 mod consumer;
 mod dataset;

@@ -4,6 +4,7 @@
 //! one definition. Does not own: which key takes which value (`files`).
 
 mod amounts;
+mod checks;
 mod kafka;
 mod names;
 mod places;
@@ -12,6 +13,7 @@ mod wrapper;
 use serde_json::Value;
 
 pub(crate) use amounts::{DurationText, ShareText, SizeText};
+pub(crate) use checks::{RegexText, ScalarText};
 pub(crate) use kafka::{BrokersText, GroupText, TopicPrefix, TopicText};
 pub(crate) use names::{
     ColumnName, DatasetText, DatePattern, GlobText, PartitionText, ProjectName, SqlExpression, TypeText,
@@ -103,7 +105,6 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<ShareText>(),
         format_of::<ProjectName>(),
         format_of::<ColumnName>(),
-        format_of::<DatasetText>(),
         format_of::<TypeText>(),
         format_of::<PartitionText>(),
         format_of::<DatePattern>(),
@@ -121,6 +122,9 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<TopicText>(),
         format_of::<TopicPrefix>(),
         format_of::<GroupText>(),
+        format_of::<ScalarText>(),
+        format_of::<RegexText>(),
+        format_of::<DatasetText>(),
     ]
 }
 

@@ -23,6 +23,7 @@ fn dataset(columns: Vec<Column>) -> Dataset {
         event_time: None,
         partition_by: vec![],
         compatibility: None,
+        checks: Vec::new(),
         slo: Slo::default(),
         runbook: None,
         on_drift: Default::default(),
@@ -57,7 +58,7 @@ fn verdicts(check: &str, rows: &[(Option<&str>, Option<i64>)]) -> Vec<String> {
     );
     verdicts
         .failures()
-        .map(|(row, f)| format!("{row} {} {}: {}", f.reason.as_str(), f.column, f.message))
+        .map(|(row, f)| format!("{row} {} {}: {}", f.reason.as_str(), f.column.unwrap(), f.message))
         .collect()
 }
 

@@ -26,6 +26,7 @@ pub fn http_dataset(name: &str, columns: &[(&str, &str)]) -> Dataset {
         event_time: None,
         partition_by: Vec::new(),
         compatibility: None,
+        checks: Vec::new(),
         slo: Slo::default(),
         runbook: None,
         on_drift: Default::default(),

@@ -19,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) run: Option<RunId>,
     pub(crate) started_from: Option<DateTime<Utc>>,
+    /// Only what nothing newer is known of.
+    pub(crate) latest: bool,
     /// No row can meet the conditions: what is asked for is not even a name.
     pub(crate) nothing: bool,
     /// So many rows are enough.
@@ -41,6 +43,10 @@ impl Request {
     }
 
     fn take(&mut self, filter: &Expr) -> bool {
+        if matches!(filter, Expr::Column(column) if column.name == "latest") {
+            self.latest = true;
+            return true;
+        }
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return false };
         let (column, op, value) = match (left.as_ref(), right.as_ref()) {
             (Expr::Column(column), Expr::Literal(value, _)) => (column, *op, value),
@@ -127,6 +133,7 @@ mod tests {
             outcome: Some(Outcome::Failed),
             run: Some(run),
             started_from: DateTime::from_timestamp_micros(5),
+            latest: false,
             nothing: false,
             limit: Some(3),
         };

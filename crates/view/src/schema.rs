@@ -11,6 +11,7 @@ use crate::LiveStatus;
 use crate::row::SystemRow;
 use crate::table::{Provider, SystemTable};
 use crate::tables::attempts::Attempts;
+use crate::tables::checks::Checks;
 use crate::tables::columns::Columns;
 use crate::tables::commits::Commits;
 use crate::tables::contracts::Contracts;
@@ -20,6 +21,7 @@ use crate::tables::findings::Findings;
 use crate::tables::hops::Hops;
 use crate::tables::lineage::Lineage;
 use crate::tables::positions::Positions;
+use crate::tables::profiles::Profiles;
 use crate::tables::quarantine::Quarantine;
 use crate::tables::runs::Runs;
 use crate::tables::state::State;
@@ -52,6 +54,8 @@ pub fn system_schema(
         table::<Positions>(&sources),
         table::<Counts>(&sources),
         table::<Findings>(&sources),
+        table::<Checks>(&sources),
+        table::<Profiles>(&sources),
         table::<Quarantine>(&sources),
         table::<Commits>(&sources),
         table::<Streams>(&sources),

@@ -36,6 +36,7 @@ pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("kafka", "model", "the settings of a cluster are part of an environment"),
     ("land", "source", "the lander decodes what connectors bring in"),
     ("land", "quality", "the lander holds rows against the contract"),
+    ("process", "quality", "checks over tables are compiled into plans, and what they count is judged there"),
 ];
 
 /// A dependency that only some crates may have.

@@ -27,7 +27,6 @@ pub struct Recorded {
     folder: PathBuf,
     /// Records of each stream, without those that close.
     counts: [u64; 3],
-    bytes: [u64; 3],
 }
 
 impl Recorded {
@@ -43,10 +42,8 @@ impl Recorded {
         }
         let text = std::fs::read_to_string(&done)?;
         let numbers: Vec<u64> = text.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let three = |from: usize| -> anyhow::Result<[u64; 3]> {
-            Ok(numbers.get(from..from + 3).context("six numbers")?.try_into()?)
-        };
-        Ok(Self { counts: three(0)?, bytes: three(3)?, folder })
+        let counts = numbers.get(..3).context("a count for each stream")?.try_into()?;
+        Ok(Self { counts, folder })
     }
 
     /// Records of a stream.

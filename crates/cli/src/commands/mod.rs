@@ -5,6 +5,8 @@ mod contract;
 mod demo;
 mod init;
 mod ledger;
+mod profile;
+mod quality;
 mod quarantine;
 mod query;
 mod replay;
@@ -34,6 +36,8 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Status(status) => status::run(&status, printer).await,
         Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
         Command::Contract(contract) => contract::run(&contract, printer).await,
+        Command::Quality(quality) => quality::run(&quality, printer).await,
+        Command::Profile(profile) => profile::run(&profile, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
         Command::Test(test) => test::run(&test, printer).await,

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use flowline_view::{HopRow, StreamRow, rows};
+use flowline_view::{CheckRow, HopRow, StreamRow, rows};
 
 use super::FOUND_WRONG;
+use super::quality::print_wrong;
 use crate::args::Status;
 use crate::connection::Connection;
 use crate::output::{BAD, FAINT, GOOD, Printer, WARN, harmless, plain_table};
@@ -16,10 +17,14 @@ pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode>
         rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
     let streams: Vec<StreamRow> =
         rows(&connection.rows("SELECT * FROM system.streams ORDER BY dataset").await?)?;
+    let wrong_checks =
+        "SELECT * FROM system.checks WHERE latest AND verdict <> 'passed' ORDER BY dataset, name";
+    let checks: Vec<CheckRow> = rows(&connection.rows(wrong_checks).await?)?;
     printer.json(&hops)?;
     if !printer.json_wanted() {
         print(&hops, matches!(connection, Connection::Node(_)), printer);
         print_streams(&streams, printer);
+        print_wrong(&checks, printer);
     }
     let wrong = hops.iter().any(|hop| matches!(hop.state.as_str(), "failed" | "stale") || hop.missing != 0);
     Ok(if wrong { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })

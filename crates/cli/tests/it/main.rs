@@ -9,6 +9,7 @@ mod crash;
 mod kafka;
 mod object_stores;
 mod project;
+mod quality;
 mod real_data;
 mod stream;
 mod testing;

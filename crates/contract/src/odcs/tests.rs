@@ -25,6 +25,7 @@ fn dataset(contract: &Contract) -> Dataset {
         event_time: None,
         partition_by: Vec::new(),
         compatibility: contract.compatibility.clone(),
+        checks: Vec::new(),
         slo: contract.slo.clone(),
         runbook: None,
         on_drift: Default::default(),

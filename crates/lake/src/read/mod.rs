@@ -6,6 +6,7 @@ mod reader;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::delta::snapshot::Snapshot;
@@ -22,6 +23,17 @@ pub(crate) fn files_table(table: &Shared, snapshot: &Snapshot, files: Vec<Arc<Fi
         partition_columns: snapshot.partition_columns().to_vec(),
         files,
     }
+}
+
+/// These files, with these columns.
+pub(crate) fn staged_table(
+    table: &Shared,
+    schema: SchemaRef,
+    partition_columns: Vec<String>,
+    files: Vec<Arc<FileRef>>,
+) -> FilesTable {
+    let (store, url) = (table.store.clone(), table.lake.store_url.clone());
+    FilesTable { store, url, schema, partition_columns, files }
 }
 
 /// The table at a version.

@@ -48,6 +48,11 @@ impl StagedMerge {
         self.staged.bytes()
     }
 
+    /// The files that they are staged in.
+    pub fn staged(&self) -> &StagedFiles {
+        &self.staged
+    }
+
     /// The condition that every row with one of the keys meets.
     fn condition(&self) -> Option<Expr> {
         let bounded = self.key.iter().zip(&self.bounds).filter_map(|(name, bounds)| {

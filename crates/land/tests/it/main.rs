@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod accounting;
+mod audit;
 mod crashes;
 mod drift;
 mod faults;

@@ -126,6 +126,7 @@ pub fn declared(name: &str, owner: &str) -> CatalogDataset {
         event_time: None,
         partition_by: Vec::new(),
         compatibility: Some("backward".to_owned()),
+        checks: Vec::new(),
         slo: Slo { freshness_target: Some(0.99), ..Slo::default() },
         runbook: None,
         on_drift: Default::default(),

@@ -7,11 +7,13 @@
 //! ```
 #![allow(missing_docs, reason = "the names of the cases say what must hold")]
 
+mod checks;
 mod facts;
 mod runs;
 pub mod samples;
 mod upkeep;
 
+pub use checks::*;
 pub use facts::*;
 pub use runs::*;
 pub use upkeep::*;
@@ -52,6 +54,10 @@ macro_rules! ledger_contract {
             abandoned_runs_are_closed,
             an_abandoned_run_that_committed_is_put_right,
             pruning_keeps_what_stands,
+            check_results_read_back_newest_first,
+            findings_open_and_close_with_their_check,
+            profiles_read_back_by_version,
+            pruning_keeps_the_newest_result_of_each_check,
         );
     };
     (@cases $fresh:path, $($case:ident,)*) => {

@@ -63,7 +63,7 @@ async fn expire_quarantines(storage: &Storage, land: &LandContext) {
 
 async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyhow::Result<()> {
     let mut tables = vec![TableId::of(dataset)];
-    if dataset.landed() || dataset.streams() {
+    if dataset.sets_aside() {
         tables.push(TableId::quarantine(dataset.name.clone()));
     }
     for id in tables {

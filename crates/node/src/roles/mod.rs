@@ -1,5 +1,6 @@
 //! The roles of a node, one file each: what is started for it, and nothing else.
 
+mod auditor;
 mod gateway;
 mod janitor;
 mod lander;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use gateway::Listeners;
 pub use processor::Activity;
 
+pub(crate) use auditor::start as start_auditor;
 pub(crate) use gateway::start as start_gateway;
 pub(crate) use janitor::start as start_janitor;
 pub(crate) use lander::{release_landed_of, start as start_landers};
@@ -33,7 +35,7 @@ pub enum Role {
     Lander,
     /// Decides which transforms run, and runs them.
     Processor,
-    /// Holds counts against each other and measures lag and freshness.
+    /// Holds counts against each other, measures lag and freshness, and evaluates the checks of whole tables.
     Watcher,
     /// Compacts, retains, prunes.
     Janitor,

@@ -1,7 +1,9 @@
 //! From a statement to a plan that only reads, with every name that stands for nothing told with the nearest right one.
 
+use arrow::array::RecordBatch;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
@@ -44,6 +46,17 @@ impl QueryEngine {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The rows of one query in a session of this engine.
+    pub(crate) async fn rows_in(
+        &self,
+        state: &SessionState,
+        sql: &str,
+    ) -> Result<Vec<RecordBatch>, ProcessError> {
+        let plan = self.plan_in(state, read_only::parse_one(sql)?).await?;
+        let physical = state.create_physical_plan(&plan).await?;
+        Ok(collect(physical, state.task_ctx()).await?)
     }
 
     /// The first name in a statement that stands for nothing: a better reason than what the planner stumbled over.

@@ -35,6 +35,7 @@ use crate::upkeep::{self, Hop, Refusal};
 pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
 pub(crate) use clocks::{clocks_of, patience};
+pub(crate) use quarantine::{SetAside, commit as commit_quarantine, set_aside};
 pub(crate) use run::StreamRun;
 pub use status::stream_statuses;
 

@@ -53,37 +53,57 @@ pub(super) async fn rows(
 fn kept(rows: &RecordBatch, input: &DatasetName, late: &Late<'_>, batch: &str) -> Result<RecordBatch> {
     let count = rows.num_rows();
     let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
-    let absent = || -> ArrayRef { Arc::new(StringArray::new_null(count)) };
     let watermark = DateTime::from_timestamp_micros(late.watermark).unwrap_or_default();
     let message = format!(
         "the row of `{input}` came behind the watermark {}; raise `watermark`, or use `late: reopen`",
         watermark.format("%Y-%m-%dT%H:%M:%S%.fZ")
     );
-    let now: ArrayRef = Arc::new(
-        TimestampMicrosecondArray::from(vec![late.now.timestamp_micros(); count]).with_timezone("UTC"),
-    );
+    let why = SetAside { reason: text("late"), column: text(late.time), message: text(&message) };
+    set_aside(rows, why, input, late.now, batch)
+}
+
+/// Why rows are set aside: texts, one for each row.
+pub(crate) struct SetAside {
+    pub reason: ArrayRef,
+    /// The column concerned; null where it is none.
+    pub column: ArrayRef,
+    pub message: ArrayRef,
+}
+
+/// Rows as the quarantine keeps them.
+pub(crate) fn set_aside(
+    rows: &RecordBatch,
+    why: SetAside,
+    source: &DatasetName,
+    now: DateTime<Utc>,
+    batch: &str,
+) -> Result<RecordBatch> {
+    let count = rows.num_rows();
+    let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
+    let absent = || -> ArrayRef { Arc::new(StringArray::new_null(count)) };
+    let now: ArrayRef =
+        Arc::new(TimestampMicrosecondArray::from(vec![now.timestamp_micros(); count]).with_timezone("UTC"));
     let stamp = |name: &str, otherwise: ArrayRef| match rows.column_by_name(name) {
         Some(column) if column.null_count() == 0 => cast(column, otherwise.data_type()),
         _ => Ok(otherwise),
     };
-    let schema = arrow_types::quarantine_schema();
     let columns = vec![
-        text("late"),
-        text(late.time),
-        text(&message),
+        why.reason,
+        why.column,
+        why.message,
         Arc::new(StringArray::from(records(rows)?)),
         absent(),
         text("json"),
         absent(),
         Arc::clone(&now),
         stamp(arrow_types::RECEIVED_AT, now)?,
-        text(&input.to_string()),
+        text(&source.to_string()),
         stamp(arrow_types::PARTITION, Arc::new(Int32Array::from(vec![0; count])))?,
         stamp(arrow_types::OFFSET, Arc::new(Int64Array::from(vec![-1; count])))?,
         text(batch),
         stamp(arrow_types::TRACE, absent())?,
     ];
-    Ok(RecordBatch::try_new(schema, columns)?)
+    Ok(RecordBatch::try_new(arrow_types::quarantine_schema(), columns)?)
 }
 
 /// Each row as a JSON object of the columns that are the contract's.
@@ -101,7 +121,7 @@ fn records(rows: &RecordBatch) -> Result<Vec<String>> {
 }
 
 /// Writes the rows; those that an earlier try of the same run wrote are replaced.
-pub(super) async fn commit(
+pub(crate) async fn commit(
     lake: &Lake,
     dataset: &DatasetName,
     rows: Vec<RecordBatch>,
@@ -110,7 +130,7 @@ pub(super) async fn commit(
     let table = lake.table(TableId::quarantine(dataset.clone()));
     let failed = || format!("writing the quarantine of `{dataset}`");
     let schema: SchemaRef = arrow_types::quarantine_schema();
-    let description = format!("rows that came too late for {dataset}");
+    let description = format!("rows that came too late for {dataset}, or fail its checks");
     let spec = TableSpec { schema, partition_columns: Vec::new(), description };
     table.ensure(&spec).await.map_err(ProcessError::lake(failed()))?;
     let mut writer = table.writer(WriterOptions::default()).await.map_err(ProcessError::lake(failed()))?;

@@ -141,7 +141,7 @@ impl StreamRun<'_> {
         let counts = Counts {
             read: news.rows,
             written: staged.rows(),
-            quarantined,
+            quarantined: quarantined + attempt.sieve.lock().rows_set_aside(),
             late: if dropped { news.late } else { 0 },
             reshaped: true,
             bytes_read: self.bytes_added(),
@@ -251,6 +251,7 @@ impl StreamRun<'_> {
             let physical = self.state.create_physical_plan(&plan).await?;
             let mut stream = execute_stream(physical, self.state.task_ctx())?;
             while let Some(batch) = stream.next().await.transpose()? {
+                let batch = attempt.sieve.lock().pass(batch)?;
                 writer.write(&batch).await.map_err(attempt.failed("writing"))?;
             }
         }

@@ -13,8 +13,10 @@ use flowline_lake::{
     CommitMode, LakeError, StagedFiles, StagedMerge, Table, TableId, TableSpec, arrow_types,
 };
 use flowline_model::{Column, Counts, Dataset, DatasetName, Materialization, SqlOrigin};
+use parking_lot::Mutex;
 
 use super::inputs::Input;
+use super::sieve::Sieve;
 use super::standing::Standing;
 use super::strategy::{Strategy, strategy};
 use super::touched;
@@ -40,6 +42,8 @@ pub(crate) struct Attempt<'a> {
     pub rebuild: bool,
     /// Compute what closes behind this time again, microseconds: a stream is replayed.
     pub replay_from: Option<i64>,
+    /// What the rows go through before they are written.
+    pub sieve: Arc<Mutex<Sieve>>,
 }
 
 /// Rows that wait for their commit.

@@ -13,6 +13,7 @@ mod inputs;
 mod meter;
 mod rows;
 mod run;
+mod sieve;
 mod stage;
 mod standing;
 mod strategy;

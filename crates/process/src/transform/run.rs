@@ -1,21 +1,26 @@
 //! A run: tries until one commits, within the time that the dataset allows, and recorded in the ledger.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId, chain, retry};
 use flowline_lake::{Committed, TableCommit, TableId};
 use flowline_model::{
-    Attempt as AttemptFact, Commit, Counts, Dataset, Finding, FindingKind, Outcome, Run, RunError, RunKind,
-    Severity, SqlOrigin,
+    Attempt as AttemptFact, Check, CheckSeverity, Commit, Counts, Dataset, Finding, FindingKind, Outcome,
+    RecordedProfile, Run, RunError, RunKind, Severity, SqlOrigin,
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Transformer;
 use super::attempt::{Attempt, Change, Prepared};
 use super::inputs::{Input, inputs};
+use super::sieve::{self, Sieve};
 use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
 use crate::ProcessError;
+use crate::audit::{Auditor, candidate};
 use crate::sql::on_large_stack;
+use crate::stream::commit_quarantine;
 
 /// A run under way.
 pub(super) struct Running<'a> {
@@ -155,7 +160,8 @@ impl Running<'_> {
                 run.counts = counts;
                 advanced(standing, &inputs)
             }
-            Found::Prepared(prepared) => {
+            Found::Prepared(prepared, sieve) => {
+                self.audit(&run, &prepared, &sieve).await?;
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
                 let stream = prepared.stream.clone();
                 let transaction = self.commit(&mut run, &standing, *prepared).await?;
@@ -164,6 +170,7 @@ impl Running<'_> {
                 standing.transaction = Some(transaction);
                 standing.definition = Some(self.definition.clone());
                 standing.run = Some(run.clone());
+                self.record_audit(&run, &sieve).await?;
                 standing
             }
         };
@@ -184,6 +191,9 @@ impl Running<'_> {
         let Some(columns) = engine.columns().await.get(&self.dataset.name) else {
             return Err(ProcessError::Project(engine.problems_of(&self.dataset.name).await));
         };
+        let next = standing.transaction.map_or(0, |transaction| transaction + 1);
+        let sieve = Sieve::new(self.dataset, columns, next, transformer.clock().now())?;
+        let sieve = Arc::new(Mutex::new(sieve));
         let attempt = Attempt {
             engine,
             dataset: self.dataset,
@@ -194,13 +204,75 @@ impl Running<'_> {
             inputs: &inputs,
             rebuild: rebuild && standing.transaction.is_some(),
             replay_from: self.replay_from,
+            sieve: Arc::clone(&sieve),
         };
         let found = match on_large_stack(attempt.prepare()).await? {
             None => Found::Nothing(Counts::default()),
-            Some(prepared) if worth_a_commit(&prepared) => Found::Prepared(Box::new(prepared)),
+            Some(prepared) if worth_a_commit(&prepared) || sieve.lock().rows_set_aside() > 0 => {
+                Found::Prepared(Box::new(prepared), sieve)
+            }
             Some(prepared) => Found::Nothing(prepared.counts),
         };
         Ok((standing, inputs, found))
+    }
+
+    /// Holds what is about to be committed against the checks that can block it, and puts rows that were set aside into
+    /// the quarantine.
+    async fn audit(&self, run: &Run, prepared: &Prepared, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
+        let transformer = self.transformer;
+        let mut results = sieve.lock().results();
+        if let Some(blocking) = sieve::blocking(&results).cloned() {
+            results.iter_mut().for_each(|result| result.run = Some(run.id));
+            transformer.inner.ledger.record_checks(&results).await?;
+            return Err(ProcessError::Blocked {
+                dataset: self.dataset.name.clone(),
+                check: blocking.check,
+                reason: blocking.message,
+            });
+        }
+        let gated = |check: &Check| check.severity == CheckSeverity::Block && !check.rule.by_row();
+        if self.dataset.checks.iter().any(gated) {
+            let table = transformer.engine().lake().table(TableId::of(self.dataset));
+            let subject = candidate(&table, &self.dataset.key, &prepared.change).await?;
+            let auditor = Auditor::new(transformer.engine().clone(), Arc::clone(&transformer.inner.ledger));
+            on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await?;
+        }
+        let (rows, batch) = sieve.lock().set_aside();
+        if !rows.is_empty() {
+            let lake = transformer.engine().lake();
+            commit_quarantine(lake, &self.dataset.name, rows, &batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what checks said of the rows that were committed, and what those look like.
+    async fn record_audit(&self, run: &Run, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
+        let Some(commit) = &run.commit else { return Ok(()) };
+        let (mut results, profiles, findings) = {
+            let sieve = sieve.lock();
+            (sieve.results(), sieve.profiles()?, sieve.findings(run.id))
+        };
+        for result in &mut results {
+            (result.run, result.version) = (Some(run.id), Some(commit.version));
+        }
+        let recorded = profiles.into_iter().map(|profile| RecordedProfile {
+            dataset: self.dataset.name.clone(),
+            version: commit.version,
+            profiled_at: commit.committed_at,
+            profile,
+        });
+        let recorded: Vec<RecordedProfile> = recorded.collect();
+        let ledger = &self.transformer.inner.ledger;
+        // The rows are committed: that they cannot be described now is no reason to fail the run.
+        let done = async {
+            ledger.record_checks(&results).await?;
+            ledger.record_findings(&findings).await?;
+            ledger.record_profiles(&recorded).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(hop = %self.dataset.name, run = %run.id, error = chain(&error), "what checks said is not recorded");
+        }
+        Ok(())
     }
 
     /// Commits, and fills in the run; returns the version of the transform's transactions.
@@ -274,7 +346,7 @@ enum Found {
     /// That nothing is to be written, and where the rows that were read went.
     Nothing(Counts),
     /// Rows to be written.
-    Prepared(Box<Prepared>),
+    Prepared(Box<Prepared>, Arc<Mutex<Sieve>>),
 }
 
 /// A commit that adds no row and changes none only moves a position, which the ledger does as well. But a table that

@@ -67,6 +67,9 @@ impl Work<'_> {
         stream: SendableRecordBatchStream,
     ) -> (SendableRecordBatchStream, Arc<Mutex<Option<DateTime<Utc>>>>) {
         let newest = Arc::new(Mutex::new(None));
+        let (schema, sieve) = (stream.schema(), Arc::clone(&self.attempt.sieve));
+        let passed = stream.map(move |batch| batch.and_then(|batch| sieve.lock().pass(batch)));
+        let stream: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(schema, passed));
         let Some(event_time) = self.attempt.dataset.event_time.as_ref() else { return (stream, newest) };
         let (schema, column, seen) = (stream.schema(), event_time.column.clone(), Arc::clone(&newest));
         let rows = stream.inspect(move |batch| {
@@ -86,7 +89,17 @@ impl Work<'_> {
         let left_out = dropped(&ran.physical);
         let (filtered, duplicate) = if reshaped { (0, 0) } else { (left_out.filtered, left_out.duplicate) };
         let read = self.meters.iter().map(|meter| meter.rows()).sum();
-        Counts { read, written, filtered, duplicate, reshaped, bytes_written, ..Counts::default() }
+        let quarantined = self.attempt.sieve.lock().rows_set_aside();
+        Counts {
+            read,
+            written,
+            quarantined,
+            filtered,
+            duplicate,
+            reshaped,
+            bytes_written,
+            ..Counts::default()
+        }
     }
 
     /// The counts of a run that read only what was added: how much that is, the inputs' own logs say.

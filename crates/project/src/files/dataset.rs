@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::checks::CheckFile;
 use crate::defaults;
 use crate::value::{
     ColumnName, DatePattern, DurationText, FilePath, GlobText, GroupText, Items, LakeUrl, PartitionText,
@@ -54,6 +55,9 @@ pub(crate) struct DatasetFile {
     /// How the table is split into folders, so that queries and re-computations read less.
     #[serde(default)]
     pub partition_by: Items<Written<PartitionText>>,
+    /// Rules about the data beyond those of single columns.
+    #[serde(default)]
+    pub checks: Items<CheckFile>,
     /// The rule that changes of the columns must follow.
     pub compatibility: Option<CompatibilityWord>,
     /// For what is landed: what becomes of records that depart from the contract where it lets them pass (unknown

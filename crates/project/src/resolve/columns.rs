@@ -62,7 +62,7 @@ impl<'a> Columns<'a> {
     }
 
     /// A column that is referred to. What is wrong with the reference is reported.
-    fn find(&self, pointer: &str, name: &str, report: &mut Report) -> Option<&Column> {
+    pub fn find(&self, pointer: &str, name: &str, report: &mut Report) -> Option<&Column> {
         let found = self.columns.iter().find(|column| column.name == name);
         if found.is_none() && self.complete {
             let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use flowline_model::{Dataset, DatasetName, LandingSettings, OnDrift, Slo, Zone};
+use flowline_model::{Dataset, DatasetName, LandingSettings, OnDrift, PartitionField, Slo, Zone};
 
 use super::Variables;
+use super::checks::ChecksScope;
 use super::columns::Columns;
 use super::origin::{SqlText, resolve_origin};
-use super::project::{check_landing, landing_settings};
+use super::project::{check_landing, check_owner, landing_settings};
 use crate::diagnostic::Code;
 use crate::files::{CompatibilityWord, DatasetFile, OnDriftWord, Origin, SloFile, ZoneWord};
-use crate::nearest::{nearest, suggestion};
+use crate::nearest::nearest;
 use crate::sources::{Problem, Report, SourceFile};
 
 /// What the datasets of a project share.
@@ -39,7 +40,7 @@ pub(crate) fn resolve_dataset(
     report: &mut Report,
 ) -> Option<Dataset> {
     if let Some(owner) = &content.owner {
-        check_owner(scope, file, owner, report);
+        check_owner(scope.teams.as_deref(), file, "/owner", owner, report);
     }
     if let Some(runbook) = &content.runbook {
         check_runbook(scope, file, &runbook.0, report);
@@ -49,6 +50,14 @@ pub(crate) fn resolve_dataset(
     let key = columns.key(&content, report);
     let partition_by = columns.partition_by(&content, report);
     let event_time = columns.event_time(&content, report);
+    let checks = ChecksScope {
+        file,
+        columns: &columns,
+        teams: scope.teams.as_deref(),
+        owner: content.owner.as_deref().unwrap_or_default(),
+        partitions: partition_by.iter().map(PartitionField::partition_column).collect(),
+    };
+    let checks = checks.resolve(&content, report);
     let text = SqlText { beside: sql, inline: content.sql.as_deref() };
     let origin = resolve_origin(scope, name, file, &content, text, report)?;
     let landing = landing_settings(content.landing.as_ref(), Some(scope.landing));
@@ -68,26 +77,13 @@ pub(crate) fn resolve_dataset(
         event_time,
         partition_by,
         compatibility: content.compatibility.map(|word| compatibility(word).to_owned()),
+        checks,
         slo: content.slo.as_ref().map(slo).unwrap_or_default(),
         runbook: content.runbook.map(|path| path.0),
         on_drift: content.on_drift.map(on_drift).unwrap_or_default(),
         landing,
         declared_in: file.path.clone(),
     })
-}
-
-fn check_owner(scope: &DatasetScope<'_>, file: &SourceFile, owner: &str, report: &mut Report) {
-    let Some(teams) = &scope.teams else { return };
-    if teams.contains(&owner) {
-        return;
-    }
-    let problem =
-        Problem::error(Code::UnknownName, format!("no team `{}` is declared", crate::value::shorten(owner)));
-    let problem = match teams.as_slice() {
-        [] => problem.hint("declare it under `teams` in flowline.yaml"),
-        teams => problem.hint(suggestion(owner, teams)),
-    };
-    report.at_value(file, "/owner", problem);
 }
 
 fn check_runbook(scope: &DatasetScope<'_>, file: &SourceFile, path: &str, report: &mut Report) {

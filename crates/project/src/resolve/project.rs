@@ -161,3 +161,24 @@ pub(super) fn check_landing(
         report.at_value(file, &join(pointer, "flush_after"), problem);
     }
 }
+
+/// Reports a team that nobody declared.
+pub(super) fn check_owner(
+    teams: Option<&[&str]>,
+    file: &SourceFile,
+    pointer: &str,
+    owner: &str,
+    report: &mut Report,
+) {
+    let Some(teams) = teams else { return };
+    if teams.contains(&owner) {
+        return;
+    }
+    let problem =
+        Problem::error(Code::UnknownName, format!("no team `{}` is declared", crate::value::shorten(owner)));
+    let problem = match teams {
+        [] => problem.hint("declare it under `teams` in flowline.yaml"),
+        teams => problem.hint(crate::nearest::suggestion(owner, teams)),
+    };
+    report.at_value(file, pointer, problem);
+}

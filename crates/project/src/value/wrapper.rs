@@ -50,6 +50,10 @@ impl Visitor<'_> for Scalar {
         Ok(number.to_string())
     }
 
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<String, E> {
         Ok(value.to_string())
     }

@@ -34,6 +34,32 @@ fn the_reference_is_that_of_the_code() {
     keep_true("project-files.md", &reference());
 }
 
+#[test]
+fn the_reference_of_checks_is_that_of_the_code() {
+    keep_true("checks.md", &checks());
+}
+
+/// Every kind of check with its keys.
+fn checks() -> String {
+    let mut text = CHECKS.to_owned();
+    let (_, schema) = schemas().into_iter().find(|(name, _)| *name == "dataset.schema.json").unwrap();
+    for branch in schema["properties"]["checks"]["items"]["oneOf"].as_array().unwrap() {
+        let kind = branch["properties"]["kind"]["const"].as_str().unwrap();
+        let _ = write!(text, "\n## `{kind}`\n\n{}\n", one_line(&branch["description"]));
+        mapping(&mut text, "", branch);
+    }
+    text
+}
+
+const CHECKS: &str = "\
+# The kinds of checks
+
+<!-- Derived from the code by crates/project/tests/it/reference.rs; FLOWLINE_UPDATE_DOCS=1 writes it again. -->
+
+Checks stand under `checks:` of a dataset's file, each told apart by its `kind`. What they are good for, when they run and
+what becomes of data that fails is in [quality.md](../quality.md).
+";
+
 fn reference() -> String {
     let mut text = INTRODUCTION.to_owned();
     for (name, schema) in schemas() {
@@ -111,6 +137,13 @@ fn within(text: &mut String, path: &str, property: &Value) {
         };
         let _ = write!(text, "\n### `{path}`\n\n{hint}{}\n", one_line(&inner["description"]));
         mapping(text, &path, inner);
+    }
+    if property["items"]["oneOf"].is_array() {
+        let _ = write!(
+            text,
+            "\n### `{path}[]`\n\n{} Each kind is described in [checks.md](checks.md).\n",
+            one_line(&property["description"])
+        );
     }
     for branch in property["oneOf"].as_array().into_iter().flatten() {
         let Some(properties) = branch["properties"].as_object() else { continue };

@@ -35,6 +35,8 @@ system_row! {
         first_found_at: DateTime<Utc>,
         /// When it was found last.
         last_found_at: DateTime<Utc>,
+        /// Since when what it is about holds again; none while it is open.
+        closed_at: Option<DateTime<Utc>>,
         /// Of drift: where the records come from.
         producer: Option<String>,
         /// Of drift: some of the values, only their shape where they may be personal.
@@ -88,5 +90,6 @@ fn row(recorded: RecordedFinding) -> FindingRow {
         run_id: finding.run.map(|run| run.to_string()),
         first_found_at: recorded.first_found_at,
         last_found_at: finding.found_at,
+        closed_at: recorded.closed_at,
     }
 }

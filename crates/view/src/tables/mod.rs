@@ -1,6 +1,7 @@
 //! The system tables, one file each: the row, and how it is read from the ledger.
 
 pub(crate) mod attempts;
+pub(crate) mod checks;
 pub(crate) mod columns;
 pub(crate) mod commits;
 pub(crate) mod contracts;
@@ -10,6 +11,7 @@ pub(crate) mod findings;
 pub(crate) mod hops;
 pub(crate) mod lineage;
 pub(crate) mod positions;
+pub(crate) mod profiles;
 pub(crate) mod quarantine;
 pub(crate) mod runs;
 pub(crate) mod state;

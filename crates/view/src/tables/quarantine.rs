@@ -90,7 +90,7 @@ fn rows_of(
     replayed: bool,
 ) -> Vec<QuarantineRow> {
     let mut by_reason: BTreeMap<&'static str, QuarantineRow> = BTreeMap::new();
-    for RecordedFinding { finding, first_found_at } in found {
+    for RecordedFinding { finding, first_found_at, .. } in found {
         let reason = finding.kind.as_str();
         let row = by_reason.entry(reason).or_insert_with(|| QuarantineRow {
             dataset: dataset.to_string(),

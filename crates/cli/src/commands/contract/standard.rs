@@ -100,6 +100,7 @@ fn dataset(imported: Imported) -> Dataset {
         event_time: imported.event_time,
         partition_by: imported.partition_by,
         compatibility,
+        checks: Vec::new(),
         slo,
         runbook: None,
         on_drift: Default::default(),

@@ -44,6 +44,7 @@ fn dataset(name: &str, zone: Zone, origin: Origin, columns: &str) -> Dataset {
         event_time: None,
         partition_by: Vec::new(),
         compatibility: None,
+        checks: Vec::new(),
         slo: Slo::default(),
         runbook: None,
         on_drift: Default::default(),

@@ -1,0 +1,195 @@
+//! Untidy real data, with contracts and checks written for it. The expected numbers were counted with Python's csv and
+//! json modules on the same files.
+
+use std::time::Duration;
+
+use flowline_testkit::{FlowlineProcess, real_data};
+use serde_json::{Value, json};
+
+use crate::project::{project, run, run_well, start};
+
+const FLOWLINE: &str = "name: air\nteams:\n  team-air: { contact: team-air@example.org }\ndefaults:\n  landing: { flush_after: 200ms }\n";
+
+const BIRDSTRIKES: &str = r#"owner: team-air
+zone: clean
+from: { source: files, location: inbox, pattern: "*.csv", poll_every: 500ms }
+columns:
+  - { name: airport, field: "Airport Name", type: string }
+  - { name: aircraft, field: "Aircraft Make Model", type: string }
+  - { name: damage, field: "Effect Amount of damage", type: string }
+  - { name: flight_date, field: "Flight Date", type: date }
+  - { name: operator, field: "Aircraft Airline Operator", type: string, pii: name }
+  - { name: state, field: "Origin State", type: string }
+  - { name: phase, field: "Phase of flight", type: string }
+  - { name: cost_other, field: "Cost Other", type: int64 }
+  - { name: cost_repair, field: "Cost Repair", type: int64 }
+  - { name: cost_total, field: "Cost Total $", type: int64 }
+  - { name: speed, field: "Speed IAS in knots", type: int32 }
+checks:
+  - { kind: accepted_values, column: damage, values: [None, Minor, Medium, Substantial], tolerance: 1% }
+  - { kind: range, column: speed, min: 1 }
+  - { kind: required, column: speed, tolerance: 20% }
+  - { kind: range, column: cost_total, max: 1000000 }
+  - { kind: range, column: flight_date, min: 1990-01-01, max: 2002-12-31 }
+  - { kind: condition, expression: "cost_total = cost_other + cost_repair", name: costs_add_up }
+  - { kind: pattern, column: operator, pattern: "^SOUTHWEST", name: southwest }
+  - { kind: unique, columns: [airport, aircraft, flight_date] }
+  - { kind: row_count, min: 10000, max: 10000 }
+  - { kind: distribution, column: speed, method: ks }
+  - { kind: sql, query: "SELECT * FROM air.birdstrikes WHERE phase = 'Parked'", name: not_parked }
+"#;
+
+const FEATURES: &str = "owner: team-air
+zone: raw
+from: { source: http }
+key: [id]
+columns:
+  - { name: id, type: string, required: true }
+  - { name: properties, type: \"struct<mag: float64, place: string, time: int64, updated: int64, status: string>\" }
+";
+
+const QUAKES: &str = r#"owner: team-air
+zone: clean
+from: { source: sql }
+materialize: append
+sql: |
+  SELECT id, properties['mag'] AS magnitude, properties['place'] AS place, properties['status'] AS status,
+         to_timestamp_millis(properties['time']) AS happened_at, to_timestamp_millis(properties['updated']) AS updated_at
+  FROM air.features
+checks:
+  - { kind: range, column: magnitude, min: 0, max: 10, severity: quarantine_rows }
+  - { kind: accepted_values, column: status, values: [automatic, reviewed], severity: block }
+  - { kind: condition, expression: "updated_at >= happened_at", name: updated_later, severity: block }
+  - { kind: length, column: place, max: 60 }
+  - { kind: unique, columns: [id], severity: block }
+"#;
+
+/// What each check says, by name.
+fn said(output: &[u8]) -> Vec<(String, String, u64)> {
+    let results: Value = serde_json::from_slice(output).unwrap();
+    let said = results.as_array().unwrap().iter().map(|result| {
+        let text = |key: &str| result[key].as_str().unwrap().to_owned();
+        (text("name"), text("verdict"), result["rows_failed"].as_u64().unwrap())
+    });
+    said.collect()
+}
+
+async fn until(node: &FlowlineProcess, sql: &str, expected: Value) {
+    let mut found = Value::Null;
+    for _ in 0..600 {
+        found = json!(node.query(sql).await.unwrap_or_default());
+        if found == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{sql}: {found:#} instead of {expected:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn birdstrikes_as_they_were_reported() {
+    let Some(data) = real_data() else {
+        println!("skipped: no real data (set FLOWLINE_TEST_DATA)");
+        return;
+    };
+    let folder = project(&[("flowline.yaml", FLOWLINE), ("datasets/air/birdstrikes.yaml", BIRDSTRIKES)]);
+    std::fs::create_dir_all(folder.path().join("inbox")).unwrap();
+    std::fs::copy(data.join("birdstrikes.csv"), folder.path().join("inbox/birdstrikes.csv")).unwrap();
+    let project = folder.path().to_str().unwrap();
+    let node = start(folder.path());
+    let landed = "SELECT written, quarantined FROM system.counts";
+    until(&node, landed, json!([{ "written": 10_000, "quarantined": 0 }])).await;
+    // While the node runs, and from the lake alone, the answer is the same.
+    let output = run(&["quality", "run", "air.birdstrikes", "--project", project, "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected = [
+        ("accepted_values_damage", "passed", 15),
+        ("range_speed", "failed", 19),
+        ("required_speed", "failed", 2_836),
+        ("range_cost_total", "failed", 8),
+        ("range_flight_date", "passed", 0),
+        ("costs_add_up", "passed", 0),
+        ("southwest", "failed", 9_156),
+        ("unique_airport_aircraft_flight_date", "failed", 375),
+        ("row_count", "passed", 0),
+        ("distribution_ks_speed", "not_evaluated", 0),
+        ("not_parked", "failed", 11),
+    ];
+    let expected = expected.map(|(name, verdict, failed)| (name.to_owned(), verdict.to_owned(), failed));
+    assert_eq!(said(&output.stdout), expected);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("AIRLINES"), "names of operators are personal here: {text}");
+
+    let status = run(&["status", "--project", project]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("check failed air.birdstrikes `range_speed`: 19 of 10000 rows fail"), "{status}");
+    assert!(node.terminate().unwrap());
+    let listed = run(&["quality", "list", "air.birdstrikes", "--project", project, "--output", "json"]);
+    assert_eq!(said(&listed.stdout).len(), expected.len());
+    let profile: Value = serde_json::from_str(&run_well(&[
+        "profile",
+        "air.birdstrikes",
+        "--project",
+        project,
+        "--output",
+        "json",
+    ]))
+    .unwrap();
+    let column = |name: &str| {
+        let columns = profile.as_array().unwrap();
+        columns.iter().find(|column| column["name"] == name).unwrap_or_else(|| panic!("{profile:#}")).clone()
+    };
+    let speed = column("speed");
+    assert_eq!((&speed["rows"], &speed["nulls"]), (&json!(10_000), &json!(2_836)), "{speed}");
+    assert_eq!((&speed["distinct"], &speed["max"]), (&json!(122), &json!("350")), "{speed}");
+    assert_eq!(column("flight_date")["min"], "1990-01-08");
+    assert_eq!(column("state")["distinct"], 29);
+    assert_eq!((&column("operator")["distinct"], &column("operator")["min"]), (&json!(46), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn earthquakes_pass_a_contract_and_lose_what_breaks_it() {
+    let Some(data) = real_data() else {
+        println!("skipped: no real data (set FLOWLINE_TEST_DATA)");
+        return;
+    };
+    let folder = project(&[
+        ("flowline.yaml", FLOWLINE),
+        ("datasets/air/features.yaml", FEATURES),
+        ("datasets/air/quakes.yaml", QUAKES),
+    ]);
+    let collection: Value =
+        serde_json::from_slice(&std::fs::read(data.join("earthquakes.json")).unwrap()).unwrap();
+    let kept = ["mag", "place", "time", "updated", "status"];
+    let features = collection["features"].as_array().unwrap().iter().map(|feature| {
+        let properties: serde_json::Map<String, Value> =
+            kept.iter().map(|key| ((*key).to_owned(), feature["properties"][key].clone())).collect();
+        json!({ "id": feature["id"], "properties": properties }).to_string()
+    });
+    let body = features.collect::<Vec<_>>().join("\n");
+    let node = start(folder.path());
+    let request = reqwest::Client::new()
+        .post(format!("{}/v1/sources/air.features/records", node.http))
+        .header("content-type", "application/x-ndjson")
+        .body(body);
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["accepted"], 1_707, "{answer}");
+    let counts = "SELECT dataset, read, written, quarantined, balance FROM system.counts ORDER BY dataset";
+    let expected = json!([
+        { "dataset": "air.features", "read": 1_707, "written": 1_707, "quarantined": 0, "balance": "balanced" },
+        { "dataset": "air.quakes", "read": 1_707, "written": 1_663, "quarantined": 44, "balance": "balanced" },
+    ]);
+    until(&node, counts, expected).await;
+    let checks =
+        "SELECT name, verdict, rows_checked, rows_failed FROM system.checks WHERE latest ORDER BY name";
+    let all = |name: &str, verdict: &str, checked: u64, failed: u64| json!({ "name": name, "verdict": verdict, "rows_checked": checked, "rows_failed": failed });
+    let expected = json!([
+        all("accepted_values_status", "passed", 1_707, 0),
+        all("length_place", "failed", 1_707, 1),
+        all("range_magnitude", "failed", 1_707, 44),
+        all("unique_id", "passed", 1_663, 0),
+        all("updated_later", "passed", 1_707, 0),
+    ]);
+    until(&node, checks, expected).await;
+    assert!(node.terminate().unwrap());
+}

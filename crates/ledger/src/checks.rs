@@ -1,0 +1,240 @@
+//! What checks said, and profiles. A result opens or closes the finding of its check in the same transaction.
+
+use chrono::{DateTime, Utc};
+use flowline_model::{CheckResult, CheckSeverity, Finding, FindingKind, RecordedProfile, Severity, Verdict};
+use sqlx::{AnyConnection, QueryBuilder};
+
+use crate::database::Database;
+use crate::fault::Fault;
+use crate::row::{Fields, json, micros, stored, text};
+use crate::{CheckFilter, ProfileFilter, findings};
+
+/// At most so many are read when the filter does not say.
+const LIMIT_DEFAULT: u32 = 1_000;
+
+const INSERT: &str = "INSERT INTO check_results (dataset, check_name, dimension, evaluated_at, kind, verdict, \
+     message, severity, owner, metric, lower_bound, upper_bound, rows_checked, rows_failed, examples, version, \
+     run_id, duration_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+     ON CONFLICT (dataset, check_name, dimension, evaluated_at) DO NOTHING";
+
+const INSERT_PROFILE: &str = "INSERT INTO profiles (dataset, version, partition_values, profiled_at, document) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (dataset, version, partition_values) DO NOTHING";
+
+/// Stores results with the findings that they open and close.
+pub(crate) async fn record(database: &Database, results: &[CheckResult]) -> Result<(), Fault> {
+    let mut transaction = database.begin().await?;
+    for result in results {
+        insert(&mut transaction, result).await?;
+        match finding(result) {
+            Some(finding) => {
+                if finding.kind == FindingKind::FailedCheck {
+                    close(&mut transaction, result, FindingKind::CheckFailedToRun).await?;
+                }
+                findings::upsert(&mut transaction, &[finding]).await?;
+            }
+            None => {
+                close(&mut transaction, result, FindingKind::FailedCheck).await?;
+                close(&mut transaction, result, FindingKind::CheckFailedToRun).await?;
+            }
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn insert(connection: &mut AnyConnection, result: &CheckResult) -> Result<(), Fault> {
+    // What is no number is not kept: PostgreSQL would, SQLite would not.
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    sqlx::query(INSERT)
+        .bind(result.dataset.to_string())
+        .bind(text(&result.check))
+        .bind(text(&result.dimension))
+        .bind(micros(result.evaluated_at))
+        .bind(text(&result.kind))
+        .bind(result.verdict.as_str())
+        .bind(text(&result.message))
+        .bind(result.severity.as_str())
+        .bind(text(&result.owner))
+        .bind(finite(result.metric))
+        .bind(finite(result.lower))
+        .bind(finite(result.upper))
+        .bind(stored(result.rows_checked))
+        .bind(stored(result.rows_failed))
+        .bind(text(&json("examples", &result.examples)?))
+        .bind(result.version)
+        .bind(result.run.map(|run| run.to_string()))
+        .bind(stored(result.duration_us))
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+/// The finding that a result is; none when the check holds.
+fn finding(result: &CheckResult) -> Option<Finding> {
+    let kind = match result.verdict {
+        Verdict::Passed => return None,
+        Verdict::Failed => FindingKind::FailedCheck,
+        Verdict::NotEvaluated => FindingKind::CheckFailedToRun,
+    };
+    let blocks = result.severity == CheckSeverity::Block;
+    Some(Finding {
+        dataset: result.dataset.clone(),
+        kind,
+        severity: if blocks { Severity::Error } else { Severity::Warning },
+        subject: subject(result),
+        message: match kind {
+            FindingKind::FailedCheck => format!("check `{}`: {}", result.check, result.message),
+            _ => format!("check `{}` could not be evaluated: {}", result.check, result.message),
+        },
+        count: result.rows_failed.max(1),
+        first_position: None,
+        last_position: result.version.map(|version| format!("version {version}")),
+        run: result.run,
+        found_at: result.evaluated_at,
+        drift: None,
+    })
+}
+
+fn subject(result: &CheckResult) -> String {
+    match result.dimension.as_str() {
+        "" => result.check.clone(),
+        dimension => format!("{}/{dimension}", result.check),
+    }
+}
+
+async fn close(connection: &mut AnyConnection, result: &CheckResult, kind: FindingKind) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE findings SET closed_at = $1 WHERE dataset = $2 AND kind = $3 AND subject = $4 \
+         AND closed_at IS NULL AND found_at <= $1",
+    )
+    .bind(micros(result.evaluated_at))
+    .bind(result.dataset.to_string())
+    .bind(kind.as_str())
+    .bind(text(&subject(result)))
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+/// Results, newest first.
+pub(crate) async fn list(database: &Database, filter: &CheckFilter) -> Result<Vec<CheckResult>, Fault> {
+    let mut query = QueryBuilder::new("SELECT * FROM check_results AS r WHERE 1 = 1");
+    if let Some(dataset) = &filter.dataset {
+        query.push(" AND r.dataset = ").push_bind(dataset.to_string());
+    }
+    if let Some(check) = &filter.check {
+        query.push(" AND r.check_name = ").push_bind(check.clone());
+    }
+    if filter.latest {
+        query.push(
+            " AND (r.dataset, r.check_name, r.dimension, r.evaluated_at) IN (SELECT dataset, check_name, dimension, \
+             MAX(evaluated_at) FROM check_results GROUP BY dataset, check_name, dimension)",
+        );
+    }
+    query.push(" ORDER BY r.evaluated_at DESC, r.dataset, r.check_name, r.dimension LIMIT ");
+    query.push_bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)));
+    let rows = query.build().fetch_all(&database.readers).await?;
+    rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect()
+}
+
+fn read(fields: &Fields<'_>) -> Result<CheckResult, Fault> {
+    Ok(CheckResult {
+        dataset: fields.parsed("dataset")?,
+        check: fields.text("check_name")?,
+        kind: fields.text("kind")?,
+        dimension: fields.text("dimension")?,
+        verdict: fields.word("verdict")?,
+        message: fields.text("message")?,
+        severity: fields.word("severity")?,
+        owner: fields.text("owner")?,
+        metric: fields.number_or_none("metric")?,
+        lower: fields.number_or_none("lower_bound")?,
+        upper: fields.number_or_none("upper_bound")?,
+        rows_checked: fields.count("rows_checked")?,
+        rows_failed: fields.count("rows_failed")?,
+        examples: fields.json("examples")?,
+        version: fields.int_or_none("version")?,
+        run: fields.parsed_or_none("run_id")?,
+        evaluated_at: fields.time("evaluated_at")?,
+        duration_us: fields.count("duration_us")?,
+    })
+}
+
+/// Stores profiles.
+pub(crate) async fn record_profiles(database: &Database, profiles: &[RecordedProfile]) -> Result<(), Fault> {
+    let mut transaction = database.begin().await?;
+    for recorded in profiles {
+        sqlx::query(INSERT_PROFILE)
+            .bind(recorded.dataset.to_string())
+            .bind(recorded.version)
+            .bind(text(&recorded.profile.partition))
+            .bind(micros(recorded.profiled_at))
+            .bind(text(&json("profile", &recorded.profile)?))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Profiles of the newest versions, newest first.
+pub(crate) async fn profiles(
+    database: &Database,
+    filter: &ProfileFilter,
+) -> Result<Vec<RecordedProfile>, Fault> {
+    let mut query = QueryBuilder::new("SELECT * FROM profiles WHERE 1 = 1");
+    if let Some(dataset) = &filter.dataset {
+        query.push(" AND dataset = ").push_bind(dataset.to_string());
+        if let Some(versions) = filter.versions {
+            query.push(" AND version IN (SELECT version FROM profiles WHERE dataset = ");
+            query.push_bind(dataset.to_string());
+            query
+                .push(" GROUP BY version ORDER BY version DESC LIMIT ")
+                .push_bind(i64::from(versions))
+                .push(")");
+        }
+    }
+    query.push(" ORDER BY profiled_at DESC, version DESC, dataset, partition_values LIMIT ");
+    query.push_bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)));
+    let rows = query.build().fetch_all(&database.readers).await?;
+    let read = |row| {
+        let fields = Fields::new(row, "profile");
+        Ok(RecordedProfile {
+            dataset: fields.parsed("dataset")?,
+            version: fields.int("version")?,
+            profiled_at: fields.time("profiled_at")?,
+            profile: fields.json("document")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Deletes results and profiles from before a time, but the newest result of each check; one portion.
+pub(crate) async fn prune_portion(
+    database: &Database,
+    before: DateTime<Utc>,
+    rows: i64,
+) -> Result<u64, Fault> {
+    let mut transaction = database.begin().await?;
+    let results = sqlx::query(
+        "DELETE FROM check_results WHERE (dataset, check_name, dimension, evaluated_at) IN ( \
+             SELECT dataset, check_name, dimension, evaluated_at FROM check_results AS r WHERE evaluated_at < $1 \
+             AND EXISTS (SELECT 1 FROM check_results AS l WHERE l.dataset = r.dataset \
+                 AND l.check_name = r.check_name AND l.dimension = r.dimension \
+                 AND l.evaluated_at > r.evaluated_at) LIMIT $2)",
+    )
+    .bind(micros(before))
+    .bind(rows)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    let profiles = sqlx::query(
+        "DELETE FROM profiles WHERE (dataset, version, partition_values) IN ( \
+             SELECT dataset, version, partition_values FROM profiles WHERE profiled_at < $1 LIMIT $2)",
+    )
+    .bind(micros(before))
+    .bind(rows)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    transaction.commit().await?;
+    Ok(results + profiles)
+}

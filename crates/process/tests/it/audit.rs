@@ -1,0 +1,287 @@
+//! Checks over tables: one scan, exact when it is taken up again, blocking and setting aside before a commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use flowline_ledger::{CheckFilter, FindingFilter, ProfileFilter};
+use flowline_model::{
+    Anomaly, AnomalyMetric, Check, CheckResult, CheckRule, CheckSeverity, Completeness, Dataset,
+    DistributionMethod, Materialization, Season, Verdict,
+};
+use flowline_process::Auditor;
+use flowline_process::audit::{Scan, Scope};
+use flowline_process::engine::SessionOptions;
+
+use crate::support::world::World;
+use crate::support::{Declare, landed, sql};
+
+fn check(name: &str, rule: CheckRule) -> Check {
+    Check {
+        name: name.to_owned(),
+        description: None,
+        owner: "team".to_owned(),
+        severity: CheckSeverity::Warn,
+        tolerance: 0.0,
+        rule,
+    }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn range(column: &str, min: &str) -> CheckRule {
+    CheckRule::Range { column: text(column), min: Some(text(min)), max: None }
+}
+
+fn sales(checks: Vec<Check>) -> Dataset {
+    Dataset {
+        checks,
+        ..landed("shop.sales", "id string!, customer string, amount int64, day date, ts timestamp")
+            .with_partitions(&["day(ts)"])
+    }
+}
+
+const ROWS: &str = "('a', 'x', 1, '2025-10-09', '2025-10-09T08:00:00Z'), ('b', 'y', -2, '2025-10-09', '2025-10-09T09:00:00Z'), ('b', null, 3, '2025-10-08', '2025-10-08T09:00:00Z')";
+
+async fn audited(world: &World, dataset: &str) -> Vec<CheckResult> {
+    let auditor = Auditor::new(world.engine.clone(), Arc::clone(&world.ledger));
+    auditor.run(&dataset.parse().unwrap(), Scope::All).await.unwrap()
+}
+
+fn told(results: &[CheckResult]) -> Vec<String> {
+    results.iter().map(|result| format!("{} {}: {}", result.check, result.verdict, result.message)).collect()
+}
+
+fn every_kind() -> Vec<Check> {
+    let column = |name: &str| vec![text(name)];
+    vec![
+        check("required", CheckRule::Required { column: text("customer") }),
+        check("range", range("amount", "0")),
+        check("length", CheckRule::Length { column: text("id"), min: Some(1), max: Some(1) }),
+        check("pattern", CheckRule::Pattern { column: text("id"), pattern: text("^[a-z]$") }),
+        check("accepted", CheckRule::AcceptedValues { column: text("customer"), values: vec![text("x")] }),
+        check("type", CheckRule::Type { column: text("id"), data_type: "int64".parse().unwrap() }),
+        check(
+            "condition",
+            CheckRule::Condition { expression: text("amount < 100 and day = cast(ts as date)") },
+        ),
+        check("unique", CheckRule::Unique { columns: column("id") }),
+        check("duplicates", CheckRule::Duplicates { columns: column("day") }),
+        check("row_count", CheckRule::RowCount { min: Some(1), max: Some(2) }),
+        check("fresh", CheckRule::Freshness { column: None, within: Duration::from_secs(60) }),
+        check("recent", CheckRule::Freshness { column: Some(text("ts")), within: Duration::from_secs(60) }),
+        check(
+            "complete",
+            CheckRule::Completeness(Completeness::Partitions {
+                column: text("ts_day"),
+                after: Duration::ZERO,
+                periods: 31,
+            }),
+        ),
+        check("expected", CheckRule::Completeness(Completeness::Count { query: text("select 4") })),
+        check(
+            "refers",
+            CheckRule::Referential {
+                columns: column("customer"),
+                to: "shop.customers".parse().unwrap(),
+                to_columns: column("id"),
+            },
+        ),
+        check(
+            "shift",
+            CheckRule::Distribution {
+                column: text("amount"),
+                method: DistributionMethod::Psi,
+                limit: 0.1,
+                window: 7,
+            },
+        ),
+        check(
+            "volume",
+            CheckRule::Anomaly(Anomaly {
+                metric: AnomalyMetric::Rows,
+                column: None,
+                by: None,
+                every: Duration::from_secs(3600),
+                season: Season::None,
+                sensitivity: 4.0,
+                history_min: 5,
+                floor: 0.0,
+            }),
+        ),
+        check("sql", CheckRule::Sql { query: text("select * from shop.sales where amount < 0;") }),
+        check("broken", CheckRule::Sql { query: text("select nope from shop.sales") }),
+        check(
+            "reconcile",
+            CheckRule::Reconcile { column: None, with: "shop.customers".parse().unwrap(), with_column: None },
+        ),
+        check(
+            "sums",
+            CheckRule::Reconcile {
+                column: Some(text("amount")),
+                with: "shop.customers".parse().unwrap(),
+                with_column: Some(text("spent")),
+            },
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_kind_says_what_it_should() {
+    let world = World::new([sales(every_kind()), landed("shop.customers", "id string!, spent int64")]).await;
+    world.land("shop.sales", ROWS).await;
+    world.land("shop.customers", "('x', 2)").await;
+    let results = audited(&world, "shop.sales").await;
+    expect_test::expect![[r#""#]].assert_eq(&told(&results).join("\n"));
+    let recorded =
+        world.ledger.checks(&CheckFilter { latest: true, ..CheckFilter::default() }).await.unwrap();
+    assert_eq!(recorded.len(), results.len());
+    let open = world.ledger.findings(&FindingFilter::default()).await.unwrap();
+    let wrong = results.iter().filter(|result| result.verdict != Verdict::Passed).count();
+    assert_eq!(open.len(), wrong, "what is not passed is a finding");
+}
+
+#[tokio::test]
+async fn an_empty_table_and_one_of_nulls() {
+    let customers = landed("shop.customers", "id string!, spent int64");
+    let world = World::new([sales(every_kind()), customers]).await;
+    let empty = audited(&world, "shop.sales").await;
+    expect_test::expect![[r#""#]].assert_eq(&told(&empty).join("\n"));
+    world
+        .land(
+            "shop.sales",
+            "('a', cast(null as varchar), cast(null as bigint), cast(null as date), cast(null as timestamp))",
+        )
+        .await;
+    let nulls = audited(&world, "shop.sales").await;
+    expect_test::expect![[r#""#]].assert_eq(&told(&nulls).join("\n"));
+}
+
+#[tokio::test]
+async fn all_that_rows_decide_is_one_scan_of_the_columns_that_are_needed() {
+    let world = World::new([sales(every_kind()), landed("shop.customers", "id string!, spent int64")]).await;
+    world.land("shop.sales", ROWS).await;
+    let dataset = world.dataset("shop.sales");
+    let (scan, problems) = Scan::compile(dataset, &dataset.columns);
+    assert!(problems.is_empty(), "{problems:?}");
+    let state = world.engine.session(&SessionOptions::default()).await.unwrap().state();
+    let table = world.table("shop.sales").provider(Default::default()).await.unwrap();
+    let plan = scan.plan(&state, table).await.unwrap();
+    fn leaves(plan: &Arc<dyn ExecutionPlan>) -> usize {
+        if plan.children().is_empty() { 1 } else { plan.children().into_iter().map(leaves).sum() }
+    }
+    let shown = displayable(plan.as_ref()).indent(false).to_string();
+    assert_eq!(leaves(&plan), 1, "{shown}");
+    assert!(shown.contains("DataSourceExec"), "{shown}");
+    assert_eq!(scan.columns(), ["id", "customer", "amount", "day", "ts"]);
+    assert_eq!(plan.schema().fields().len(), 5);
+    // Thirteen checks, one scan.
+    let tally = scan.run(&state, world.table("shop.sales").provider(Default::default()).await.unwrap());
+    assert_eq!(tally.await.unwrap().rows.rows, 3);
+}
+
+#[tokio::test]
+async fn what_was_counted_before_is_not_read_again_and_the_answer_is_that_of_a_whole_scan() {
+    let checks = vec![
+        check("range", range("amount", "0")),
+        check("recent", CheckRule::Freshness { column: Some(text("ts")), within: Duration::from_secs(60) }),
+        check("required", CheckRule::Required { column: text("customer") }),
+    ];
+    let world = World::new([sales(checks)]).await;
+    for round in 0..6 {
+        world.land("shop.sales", ROWS).await;
+        if round == 3 {
+            // Rows that go are no rows that come: the table is counted anew.
+            let gone = datafusion::logical_expr::col("id").eq(datafusion::logical_expr::lit("a"));
+            let commit = flowline_lake::TableCommit::append(flowline_lake::StagedFiles::none());
+            world.table("shop.sales").delete_where(gone, commit).await.unwrap();
+        }
+        let kept = audited(&world, "shop.sales").await;
+        let table = world.table("shop.sales");
+        let counted = table.list_beside("_checks").await.unwrap();
+        assert_eq!(counted.len(), 1, "{counted:?}");
+        table.delete_beside(&counted).await.unwrap();
+        let whole = audited(&world, "shop.sales").await;
+        assert_eq!(told(&kept), told(&whole));
+        assert!(kept.iter().zip(&whole).all(|(kept, whole)| kept.rows_failed == whole.rows_failed));
+    }
+}
+
+fn severe(name: &str, rule: CheckRule, severity: CheckSeverity) -> Check {
+    Check { severity, ..check(name, rule) }
+}
+
+#[tokio::test]
+async fn a_check_that_blocks_leaves_the_last_good_version() {
+    let unique = CheckRule::Unique { columns: vec![text("id")] };
+    let positive = CheckRule::Range { column: text("amount"), min: Some(text("0")), max: None };
+    for (materialization, rule) in [
+        (Materialization::Full, unique.clone()),
+        (Materialization::Append, unique.clone()),
+        (Materialization::Merge, CheckRule::RowCount { min: None, max: Some(1) }),
+        (Materialization::Full, positive.clone()),
+        (Materialization::Append, positive),
+        (
+            Materialization::Full,
+            CheckRule::Sql { query: text("select id from shop.out group by id having count(*) > 1") },
+        ),
+        (Materialization::Full, CheckRule::Sql { query: text("select nope from shop.out") }),
+    ] {
+        let broken = matches!(&rule, CheckRule::Sql { query } if query.contains("nope"));
+        let mut out =
+            sql("shop.out", materialization, "select id, amount, ts from shop.sales").with_key(&["id"]);
+        out.checks = vec![severe("guard", rule, CheckSeverity::Block)];
+        let world = World::new([sales(Vec::new()), out]).await;
+        world.land("shop.sales", "('a', 'x', 1, '2025-10-09', '2025-10-09T08:00:00Z')").await;
+        let first = world.try_run("shop.out").await;
+        assert_eq!(first.error.is_some(), broken, "{materialization:?} {first:?}");
+        let before = world.table("shop.out").refresh().await.unwrap();
+        let rows = if materialization == Materialization::Merge { "('b'" } else { "('a'" };
+        world.land("shop.sales", &format!("{rows}, 'x', -1, '2025-10-09', '2025-10-09T08:00:00Z')")).await;
+        let run = world.try_run("shop.out").await;
+        let error = run.error.expect("it is blocked");
+        assert!(error.message.contains("check `guard` of `shop.out` blocks the commit"), "{}", error.message);
+        assert_eq!(world.table("shop.out").refresh().await.unwrap(), before, "{materialization:?}");
+        let findings = world.ledger.findings(&FindingFilter::default()).await.unwrap();
+        let guard = findings.iter().find(|found| found.finding.subject == "guard").unwrap();
+        assert!(guard.closed_at.is_none());
+    }
+}
+
+#[tokio::test]
+async fn rows_that_fail_are_set_aside_and_the_ledger_balances() {
+    for materialization in [Materialization::Full, Materialization::Append] {
+        let mut out = sql("shop.out", materialization, "select id, amount, ts from shop.sales");
+        let rule = CheckRule::Range { column: text("amount"), min: Some(text("0")), max: None };
+        out.checks = vec![severe("positive", rule, CheckSeverity::QuarantineRows)];
+        let world = World::new([sales(Vec::new()), out]).await;
+        world.land("shop.sales", ROWS).await;
+        let run = world.run("shop.out").await;
+        let counts = run.counts;
+        assert_eq!((counts.read, counts.written, counts.quarantined), (3, 2, 1), "{materialization:?}");
+        assert_eq!(counts.balance(), flowline_model::Balance::Balanced);
+        let quarantine = world.lake.table(flowline_lake::TableId::quarantine("shop.out".parse().unwrap()));
+        let context = datafusion::prelude::SessionContext::new();
+        let rows = context.read_table(quarantine.provider(Default::default()).await.unwrap()).unwrap();
+        let rows = rows.select_columns(&["_reason", "_column", "_message", "_record"]).unwrap();
+        let shown = pretty_format_batches(&rows.collect().await.unwrap()).unwrap().to_string();
+        assert!(
+            shown.contains("failed-rule") && shown.contains("`amount` is less than 0 (check `positive`)"),
+            "{shown}"
+        );
+        assert!(shown.contains(r#""id":"b","amount":-2"#), "{shown}");
+        let results = world.ledger.checks(&CheckFilter::default()).await.unwrap();
+        assert_eq!(results.len(), 1);
+        let result = &results[0];
+        assert_eq!((result.verdict, result.rows_checked, result.rows_failed), (Verdict::Failed, 3, 1));
+        assert_eq!(
+            (result.version, result.examples.as_slice()),
+            (run.commit.map(|commit| commit.version), &["-2".to_owned()][..])
+        );
+        let profiles = world.ledger.profiles(&ProfileFilter::default()).await.unwrap();
+        assert_eq!(profiles.iter().map(|recorded| recorded.profile.rows).sum::<u64>(), 2);
+    }
+}
