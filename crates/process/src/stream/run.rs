@@ -23,7 +23,7 @@ use super::sessions::open_since;
 use super::step::{News, Step, told};
 use crate::ProcessError;
 use crate::engine::Resolver;
-use crate::transform::{Attempt, Change, Input, Prepared, FRESH_WRITER, WRITER, named, output};
+use crate::transform::{Attempt, Change, FRESH_WRITER, Input, Prepared, WRITER, named, output};
 
 /// A try of a stream with its query analyzed.
 pub(crate) struct StreamRun<'a> {
