@@ -5,5 +5,7 @@ mod clients;
 mod commands;
 mod crash;
 mod kafka;
+mod object_stores;
 mod project;
 mod real_data;
+mod testing;
