@@ -2,7 +2,8 @@
 //!
 //! Owns: what a node opens and in which order ([`Node::start`]), its roles (one short file each in `roles`), the one
 //! door through which long-running tasks are started ([`tasks`]), how another process finds a running node
-//! ([`NodeFile`]), what only one node does at a time (`lease`), and the same parts without any task for commands that run beside no node ([`Offline`]).
+//! ([`NodeFile`]), what only one node does at a time (`lease`), the same parts without any task for commands that run
+//! beside no node ([`Offline`]), and the tests of a project ([`run_test`]).
 //! Does not own: anything that a role does; each role calls the crate that has it.
 
 mod lease;
@@ -17,6 +18,7 @@ mod roles;
 mod storage;
 pub mod tasks;
 mod telemetry;
+mod test_run;
 
 pub use flowline_land::FileProgress;
 pub use node::{FileProgressFn, Node, NodeOptions};
@@ -24,3 +26,4 @@ pub use node_file::NodeFile;
 pub use offline::Offline;
 pub use query::QueryRows;
 pub use roles::Role;
+pub use test_run::run_test;

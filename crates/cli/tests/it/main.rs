@@ -6,6 +6,8 @@ mod clients;
 mod commands;
 mod crash;
 mod kafka;
+mod object_stores;
 mod project;
 mod real_data;
 mod stream;
+mod testing;
