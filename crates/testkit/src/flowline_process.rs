@@ -1,9 +1,9 @@
 //! The real binary, started, spoken to and killed.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,6 +19,7 @@ pub struct FlowlineProcess {
     pub postgres: String,
     /// What it said when it was ready.
     pub greeting: Value,
+    said: Arc<Mutex<String>>,
 }
 
 /// How a node is started for a test.
@@ -34,8 +35,6 @@ pub struct FlowlineOptions {
     pub log: String,
     /// The roles of the node; all when empty.
     pub roles: Vec<String>,
-    /// The file that its standard error goes to; that of this process when absent.
-    pub stderr: Option<PathBuf>,
 }
 
 impl FlowlineOptions {
@@ -47,7 +46,6 @@ impl FlowlineOptions {
             faults: None,
             log: "error".to_owned(),
             roles: Vec::new(),
-            stderr: None,
         }
     }
 }
@@ -78,9 +76,6 @@ impl FlowlineProcess {
         if !options.roles.is_empty() {
             command.arg("--roles").arg(options.roles.join(","));
         }
-        if let Some(stderr) = &options.stderr {
-            command.stderr(File::create(stderr)?);
-        }
         if let Some(faults) = &options.faults {
             command.env("FLOWLINE_FAULTS", faults);
         }
@@ -92,17 +87,30 @@ impl FlowlineProcess {
             bail!("the node ended before it was ready: {status}");
         };
         let greeting: Value = serde_json::from_str(&line?)?;
-        // Whatever else it prints is read away, so that it never waits for a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        let said = |name: &str| greeting[name].as_str().map(str::to_owned);
-        let address = |name: &str| said(name).with_context(|| format!("no `{name}` in {greeting}"));
+        // Whatever else it prints is read, so that it never waits for a full pipe.
+        let said = Arc::new(Mutex::new(String::new()));
+        let keep = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut said = keep.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        let greeted = |name: &str| greeting[name].as_str().map(str::to_owned);
+        let address = |name: &str| greeted(name).with_context(|| format!("no `{name}` in {greeting}"));
         let (http, postgres) = (format!("http://{}", address("http")?), address("postgres")?);
-        Ok(Self { child, http, postgres, greeting })
+        Ok(Self { child, http, postgres, greeting, said })
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has said on standard output since.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it has not ended yet.

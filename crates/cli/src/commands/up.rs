@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::check;
 use crate::args::Up;
-use crate::output::{BAD, FAINT, GOOD, Printer, STRONG};
+use crate::output::{FAINT, GOOD, Printer, STRONG};
 use crate::progress;
 
 /// Runs the project until SIGINT or SIGTERM.
@@ -42,7 +42,7 @@ pub async fn end(node: Node, printer: &Printer) -> anyhow::Result<ExitCode> {
     match node.stop().await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
-            printer.remark(format!("{BAD}error{BAD:#}: {}", flowline_base::chain(error.as_ref())));
+            printer.error(&error);
             Ok(ExitCode::from(3))
         }
     }

@@ -169,7 +169,7 @@ async fn with_start_latest_the_beginning_is_fixed_at_the_first_start() {
     world.produce(&["produce", "0", "100"]);
     let latest = ORDERS.replace("group: source-test", "group: source-test, start: latest");
     let node = world.start_with("node", &["lander"], &latest);
-    let begun = "SELECT count(*) AS n FROM system.positions WHERE hop = 'shop.orders'";
+    let begun = "SELECT count(*) AS n FROM system.positions WHERE dataset = 'shop.orders'";
     until(&node, begun, 2).await;
     node.kill().unwrap();
     world.produce(&["produce", "100", "50"]);

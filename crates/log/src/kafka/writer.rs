@@ -130,7 +130,15 @@ impl Writer {
             self.topic_ensured = true;
         }
         if group.iter().any(|pending| pending.hash.is_some()) {
-            self.keys.catch_up(partition).await?;
+            let caught_up = self.keys.catch_up(partition).await;
+            if let Err(LogError::Kafka { error, .. }) = &caught_up
+                && error.code() == Some(code::UNKNOWN_TOPIC_OR_PARTITION)
+                && partition.shared.replaced(&partition.id.source).await.unwrap_or(false)
+            {
+                // It was deleted; the next batch finds it made again.
+                partition.begin_anew();
+            }
+            caught_up?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Several nodes on one project: by mistake, where one of them is told so, and on purpose, with the log in Kafka.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -70,27 +70,23 @@ async fn a_second_node_by_mistake_is_told_so_and_nothing_is_doubled_or_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_thought_dead_ends_when_another_has_taken_over() {
     let folder = site(FLOWLINE);
-    let mut first = Told::start(folder.path());
+    let mut first = start(folder.path());
     let load = Load::new(seed());
     let mut random = Random::seeded(6);
-    let (producers, ()) = under_load(
-        &first.node.http,
-        load.producers(2),
-        &mut random,
-        tokio::time::sleep(Duration::from_secs(2)),
-    )
-    .await;
+    let (producers, ()) =
+        under_load(&first.http, load.producers(2), &mut random, tokio::time::sleep(Duration::from_secs(2)))
+            .await;
     assert!(producers.iter().all(|producer| producer.pending.is_empty()));
-    until_idle(&first.node).await;
-    signal(&first.node, "-STOP");
+    until_idle(&first).await;
+    signal(&first, "-STOP");
     let other = beside(folder.path());
     let started = SystemClock.instant();
     let second = start(other.path());
     println!("the second node was ready after {:?}", started.elapsed());
     let (producers, ()) = under_load(&second.http, producers, &mut random, async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        signal(&first.node, "-CONT");
-        let said = tokio::task::block_in_place(|| first.ended());
+        signal(&first, "-CONT");
+        let said = tokio::task::block_in_place(|| ended(&mut first));
         assert!(said.contains("another node has taken over the lake"), "{said}");
         assert!(said.contains("this one ends"), "{said}");
     })
@@ -100,30 +96,14 @@ async fn a_node_that_was_thought_dead_ends_when_another_has_taken_over() {
     verify(&second, &load, producers, &folder.path().join(".flowline/lake")).await;
 }
 
-/// A node whose standard error is kept.
-struct Told {
-    node: FlowlineProcess,
-    stderr: PathBuf,
-}
-
-impl Told {
-    fn start(folder: &Path) -> Self {
-        let stderr = folder.join("stderr");
-        let mut options = FlowlineOptions::new(BINARY, folder);
-        options.log = "off".to_owned();
-        options.stderr = Some(stderr.clone());
-        Self { node: FlowlineProcess::start(&options).unwrap(), stderr }
+/// Waits until a node has ended by itself; what it said.
+fn ended(node: &mut FlowlineProcess) -> String {
+    let started = SystemClock.instant();
+    while node.running().unwrap() || node.said().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(40), "it goes on, or says nothing");
+        std::thread::sleep(Duration::from_millis(50));
     }
-
-    /// Waits until it has ended by itself; what it said.
-    fn ended(&mut self) -> String {
-        let started = SystemClock.instant();
-        while self.node.running().unwrap() {
-            assert!(started.elapsed() < Duration::from_secs(40), "it goes on");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        std::fs::read_to_string(&self.stderr).unwrap()
-    }
+    node.said()
 }
 
 /// Nodes that share log, lake and ledger.

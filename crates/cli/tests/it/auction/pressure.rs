@@ -12,7 +12,7 @@ use super::{FLOWLINE, Load, under_load, verify};
 use crate::project::{BINARY, run, start, write};
 
 /// A log that is soon full.
-const SMALL_LOG: &str = "environments:\n  dev:\n    log: { bytes_max: 1MiB }\n";
+const SMALL_LOG: &str = "environments:\n  dev:\n    log: { bytes_max: 1MiB, segment_bytes: 256KiB }\n";
 
 fn node(folder: &std::path::Path, faults: &str) -> FlowlineProcess {
     let mut options = FlowlineOptions::new(BINARY, folder);
