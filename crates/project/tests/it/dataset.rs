@@ -56,7 +56,7 @@ fn unknown_keys_come_with_the_nearest_right_one() {
             8 | zebra: 1
               | ^^^^^
               |
-              = help: possible here: description, owner, zone, from, materialize, mode, emit, sql, columns, key, dedupe_horizon, event_time, partition_by, compatibility, slo, runbook, landing
+              = help: possible here: description, owner, zone, from, materialize, mode, emit, state, sql, columns, key, dedupe_horizon, event_time, partition_by, compatibility, slo, runbook, landing
 
             6 errors
         "#]],
@@ -847,6 +847,9 @@ fn what_goes_with_a_stream() {
             ("datasets/shop/b.yaml", &out("mode: stream\nmaterialize: full\n")),
             ("datasets/shop/c.yaml", &out(&format!("emit: on_close\n{time}"))),
             ("datasets/shop/d.yaml", &format!("{ORDERS}mode: stream\n")),
+            ("datasets/shop/e.yaml", &out(&format!("mode: stream\nstate: {{ limit: 1MiB }}\n{time}"))),
+            ("datasets/shop/f.yaml", &out(&format!("state: {{ limit: 64MiB }}\n{time}"))),
+            ("datasets/shop/g.yaml", &out(&format!("mode: stream\nstate: {{ limit: 64MiB }}\n{time}"))),
         ],
         expect![[r#"
             error[missing-key]: `mode: stream` needs `event_time`
