@@ -162,7 +162,7 @@ fn all_that_is_missing_is_said() {
               |
               = help: write a mapping with the keys owner, zone, from, description, materialize, mode …
 
-            error[invalid-value]: invalid length 1, expected struct DatasetFile with 17 elements
+            error[invalid-value]: invalid length 1, expected struct DatasetFile with 18 elements
              --> datasets/shop/orders.yaml:1:1
               |
             1 | - a list
@@ -900,7 +900,39 @@ fn what_goes_with_a_stream() {
               |
               = help: it belongs to `source: sql`
 
-            6 errors
+            error[invalid-value]: this must be at least 16MiB
+             --> datasets/shop/e.yaml:6:17
+              |
+            6 | state: { limit: 1MiB }
+              |                 ^^^^
+              |
+              = help: a run holds some batches of rows whatever it computes
+
+            error[conflict]: `state` has no meaning without `mode: stream`
+             --> datasets/shop/f.yaml:5:1
+              |
+            5 | state: { limit: 64MiB }
+              | ^^^^^
+              |
+              = help: remove it, or add `mode: stream`
+
+            error[conflict]: `idle_after` has no meaning without `mode: stream`
+             --> datasets/shop/f.yaml:6:42
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                          ^^^^^^^^^^
+              |
+              = help: remove it
+
+            error[conflict]: what is landed is written however late it comes, so `quarantine` has no effect
+             --> datasets/shop/f.yaml:6:65
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                                                 ^^^^^^^^^^
+              |
+              = help: leave `late` out, or write `reopen`; late records are landed and count as written
+
+            10 errors
         "#]],
     );
 }
