@@ -4,16 +4,18 @@
 //! first, then the records leave the quarantine; whoever opens the tables after a crash in between finishes that.
 //! Does not own: what becomes of a record (it goes the way of a received one).
 
+mod mend;
 mod read;
 mod take_out;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::RunId;
 use flowline_lake::{ReadAt, StagedFiles};
 use flowline_model::{Counts, Dataset, InputRange, Outcome, Run, RunKind};
+use flowline_quality::Mending;
 use futures::StreamExt as _;
 
 use self::read::Selected;
@@ -29,17 +31,19 @@ use crate::stamp::{Stamp, offset};
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
 
-/// Which quarantined records to replay; all when it says nothing.
+/// Which quarantined records, all when it says nothing; and what is mended in them first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplaySelection {
     /// Only those rejected for this reason (`missing`, `wrong-type`, `failed-rule`, `unparsable`).
     pub reason: Option<String>,
     /// Only those in which this column was at fault.
     pub column: Option<String>,
+    /// New values of fields of the record (JSON and CSV), as SQL expressions in which every field is text.
+    pub set: BTreeMap<String, String>,
 }
 
 /// How long a replay waits for a landing that is under way.
-const RESERVED_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const RESERVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lands quarantined records again. Those that fit now go to the table and out of the quarantine; duplicates go out of
 /// it as well; the others stay where they are, and count as quarantined again. They keep where they came from, and get
@@ -58,6 +62,7 @@ pub async fn replay_quarantine(
     let dataset = Arc::new(dataset.clone());
     let contract = Contract::compile(Arc::clone(&dataset))
         .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })?;
+    let mending = selection.mending(&dataset);
     let tables = Tables::new(context, Arc::clone(&dataset));
     tables.ensure_data().await?;
     let mut reservation = Reservation::default();
@@ -65,7 +70,7 @@ pub async fn replay_quarantine(
     reserved.map_err(|_| LandError::Busy { dataset: dataset.name.clone() })?;
     finish_interrupted(context, &tables).await?;
     commit::complete_ledger(context, &tables.data).await?;
-    let mut replay = Replay { context, contract, tables, keys: None, last: None };
+    let mut replay = Replay { context, contract, mending, tables, keys: None, last: None };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -75,6 +80,7 @@ pub async fn replay_quarantine(
 struct Replay<'a> {
     context: &'a LandContext,
     contract: Contract,
+    mending: Mending,
     tables: Tables,
     keys: Option<Keys>,
     last: Option<Run>,
@@ -113,7 +119,7 @@ impl Replay<'_> {
             hop: self.tables.dataset.name.clone(),
             kind: RunKind::Replay,
             outcome: Outcome::Running,
-            trigger: "replay".to_owned(),
+            trigger: self.trigger(),
             inputs: vec![InputRange { input: "quarantine".to_owned(), from: 0, to: counts.read as i64 }],
             counts,
             started_at: self.context.clock.now(),
@@ -122,6 +128,14 @@ impl Replay<'_> {
             commit: None,
             error: None,
             trace_id: None,
+        }
+    }
+
+    /// What the run says of itself: with what was mended, so that it can be understood later.
+    fn trigger(&self) -> String {
+        match self.mending.is_empty() {
+            true => "replay".to_owned(),
+            false => format!("replay with {}", self.mending),
         }
     }
 
@@ -180,7 +194,10 @@ impl Replay<'_> {
         Ok(run)
     }
 
-    async fn settle(&mut self, run: RunId, parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+    async fn settle(&mut self, run: RunId, mut parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+        if !self.mending.is_empty() {
+            mend::mend(&mut parcel, &self.mending)?;
+        }
         let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));

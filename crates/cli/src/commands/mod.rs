@@ -9,6 +9,7 @@ mod query;
 mod replay;
 mod schema;
 mod status;
+mod test;
 mod up;
 
 use std::io::Write;
@@ -33,6 +34,7 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
+        Command::Test(test) => test::run(&test, printer).await,
         Command::Demo(demo) => demo::run(&demo, printer).await,
         Command::Schema(schema) => schema::run(&schema, printer),
         Command::Completions { shell } => {

@@ -8,3 +8,4 @@ mod kafka;
 mod object_stores;
 mod project;
 mod real_data;
+mod testing;

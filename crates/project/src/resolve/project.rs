@@ -128,11 +128,16 @@ pub(super) fn landing_settings(
     let otherwise = otherwise.unwrap_or_else(|| LandingSettings {
         flush_bytes: default_of::<SizeText>(defaults::FLUSH_BYTES),
         flush_after: default_of::<DurationText>(defaults::FLUSH_AFTER),
+        quarantine_retain_for: None,
     });
     let Some(file) = file else { return otherwise };
     LandingSettings {
         flush_bytes: file.flush_bytes.as_ref().map_or(otherwise.flush_bytes, |text| text.0),
         flush_after: file.flush_after.as_ref().map_or(otherwise.flush_after, |text| text.0),
+        quarantine_retain_for: file
+            .quarantine_retain_for
+            .as_ref()
+            .map_or(otherwise.quarantine_retain_for, |text| Some(text.0)),
     }
 }
 
