@@ -39,6 +39,13 @@ pub use types::{
 };
 pub use write::{StagedFiles, StagedWriter};
 
+/// The column of [`Table::provider_of_versions`] that says since when a row was there; the smallest time there is when
+/// that is before what is kept.
+pub const VALID_FROM: &str = "_valid_from";
+/// The column of [`Table::provider_of_versions`] that says from when on a row was no longer there; the greatest time there
+/// is for one that is.
+pub const VALID_TO: &str = "_valid_to";
+
 /// How long `vacuum` keeps files that no version needs: long enough for time travel over a week, and for any writer
 /// to commit what it has staged.
 pub const VACUUM_KEEP: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);

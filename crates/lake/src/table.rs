@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
@@ -321,6 +322,27 @@ impl Table {
         crate::read::read(&self.shared, at).await
     }
 
+    /// The rows of all versions between a time (or the oldest version that is kept) and a version, each with the stretch
+    /// of time in which it was there: from [`crate::VALID_FROM`] on, and no longer at [`crate::VALID_TO`]. Rows that were
+    /// there at the first of these versions count as having been there for ever, unless that is the table's first of all.
+    /// Reads one small file for each commit between.
+    ///
+    /// # Errors
+    /// [`LakeError::NotFound`] when a commit between is no longer kept; [`LakeError::Input`] when the table was split by
+    /// other columns at that time.
+    pub async fn provider_of_versions(
+        &self,
+        since: Option<DateTime<Utc>>,
+        upto: i64,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        Ok(Arc::new(crate::read::versions(&self.shared, since, upto).await?))
+    }
+
+    /// The columns of [`Table::provider_of_versions`] for a table with these columns.
+    pub fn columns_of_versions(schema: &SchemaRef) -> SchemaRef {
+        crate::read::columns_of_versions(schema)
+    }
+
     /// Only the rows that were appended, with the columns of the newest version.
     pub async fn provider_of(&self, changes: &Changes) -> Result<Arc<dyn TableProvider>, LakeError> {
         self.provider_of_files(&changes.appended).await
@@ -361,6 +383,15 @@ impl Table {
     /// A file that [`Table::put_beside`] wrote.
     pub async fn read_beside(&self, path: &str) -> Result<Bytes, LakeError> {
         self.shared.store.get(&self.shared.store.at(path)).await
+    }
+
+    /// A part of a file that [`Table::put_beside`] wrote: the bytes of this range, in one request.
+    pub async fn read_part_beside(
+        &self,
+        path: &str,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, LakeError> {
+        self.shared.store.get_range(&self.shared.store.at(path), range).await
     }
 
     /// The files below a folder that [`Table::put_beside`] wrote, as paths below the table's. Lists the folder.

@@ -129,7 +129,9 @@ fn severity(kind: FindingKind) -> Severity {
         | FindingKind::EmptyFile
         | FindingKind::UnmatchedFile
         | FindingKind::KeysForgotten
-        | FindingKind::TopicReplaced => Severity::Warning,
+        | FindingKind::TopicReplaced
+        | FindingKind::BehindWatermark
+        | FindingKind::AheadOfClock => Severity::Warning,
         FindingKind::UnreadableFile
         | FindingKind::Imbalance
         | FindingKind::Gap

@@ -58,6 +58,14 @@ impl Dataset {
         matches!(&self.origin, Origin::Sql(sql) if sql.materialization == Materialization::Stream)
     }
 
+    /// For a stream: the memory that is declared for its runs, bytes.
+    pub fn stream_memory(&self) -> Option<u64> {
+        match &self.origin {
+            Origin::Sql(sql) => sql.state_limit,
+            _ => None,
+        }
+    }
+
     /// Whether its rows come from outside (and so pass the contract at landing) and not from other datasets.
     pub fn landed(&self) -> bool {
         !matches!(self.origin, Origin::Sql(_))
@@ -223,6 +231,10 @@ pub struct SqlOrigin {
     /// For [`Materialization::Stream`]: when the rows of a window are written.
     #[serde(default)]
     pub emit: Emit,
+    /// For [`Materialization::Stream`]: bytes of memory that a run may hold of what it works with; beyond, it goes to
+    /// disk. None when only the memory for all queries limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_limit: Option<u64>,
     /// A run is given up after this long.
     pub timeout: Duration,
     /// Attempts of a run in all.

@@ -359,6 +359,10 @@ pub enum FindingKind {
     PartitionsLost,
     /// Another topic has taken the place of the one that was landed.
     TopicReplaced,
+    /// Rows came behind the watermark of a stream.
+    BehindWatermark,
+    /// Rows have times ahead of the clock.
+    AheadOfClock,
 }
 
 impl FindingKind {
@@ -387,6 +391,8 @@ impl FindingKind {
             Self::PartitionDown => "partition-down",
             Self::PartitionsLost => "partitions-lost",
             Self::TopicReplaced => "topic-replaced",
+            Self::BehindWatermark => "behind-watermark",
+            Self::AheadOfClock => "ahead-of-clock",
         }
     }
 }

@@ -27,6 +27,12 @@ pub struct StreamStatus {
     pub state_rows: u64,
     /// Bytes of what it remembers.
     pub state_bytes: u64,
+    /// The memory that a run may hold, bytes; none when the memory for queries is the only limit.
+    pub state_limit: Option<u64>,
+    /// The most memory that the last run held at once, bytes.
+    pub memory: u64,
+    /// What the last run put on disk since its memory did not hold it, bytes.
+    pub spilled: u64,
 }
 
 /// Event time in one partition of an input of a stream.

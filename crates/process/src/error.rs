@@ -62,6 +62,22 @@ pub enum ProcessError {
     /// The memory for queries is used up, and it cannot go to disk.
     #[error("out of memory for queries: {0}")]
     Memory(String),
+    /// A stream's run needs more memory at once than it may hold, and cannot go to disk with it.
+    #[error(
+        "a run of `{dataset}` needs more than the {} that it may hold, for something that cannot go to disk: {reason}; {}",
+        bytes_shown(*limit),
+        what_to_raise(*declared)
+    )]
+    StateLimit {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What it may hold, bytes.
+        limit: u64,
+        /// The dataset declares it.
+        declared: bool,
+        /// What asked for more.
+        reason: String,
+    },
     /// The data does not fit the SQL (a cast that fails, a division by zero).
     #[error("the query failed on its data: {0}")]
     Data(String),
@@ -91,6 +107,25 @@ pub enum ProcessError {
     /// The engine failed in a way that it should not.
     #[error("the query engine failed: {0}")]
     Engine(String),
+}
+
+fn bytes_shown(bytes: u64) -> String {
+    match (bytes % (1 << 20), bytes % (1 << 10)) {
+        (0, _) => format!("{}MiB", bytes >> 20),
+        (_, 0) => format!("{}KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn what_to_raise(declared: bool) -> &'static str {
+    match declared {
+        true => {
+            "raise `state.limit`, or compute something smaller, `approx_distinct(x)` for `count(distinct x)`"
+        }
+        false => {
+            "raise `query_memory` of the environment, or compute something smaller, `approx_distinct(x)` for `count(distinct x)`"
+        }
+    }
 }
 
 fn list(problems: &[SqlProblem]) -> String {
@@ -208,13 +243,16 @@ pub(crate) fn lower_first(text: &str) -> String {
 impl Classify for ProcessError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sql { .. } | Self::Project(_) | Self::AsOf(_) | Self::Data(_) | Self::Blocked { .. } => {
-                ErrorKind::Input
-            }
+            Self::Sql { .. }
+            | Self::Project(_)
+            | Self::AsOf(_)
+            | Self::Data(_)
+            | Self::Blocked { .. }
+            | Self::StateLimit { declared: true, .. } => ErrorKind::Input,
             Self::NotReadOnly(_) => ErrorKind::Denied,
             Self::NoHop(_) | Self::NoDataset(_) | Self::NoStream(_) => ErrorKind::NotFound,
             Self::Timeout(_) | Self::Transient(_) | Self::Cancelled => ErrorKind::Transient,
-            Self::Memory(_) => ErrorKind::Overloaded,
+            Self::Memory(_) | Self::StateLimit { declared: false, .. } => ErrorKind::Overloaded,
             Self::Lake { source, .. } => source.kind(),
             Self::Ledger(source) => source.kind(),
             Self::State { .. } => ErrorKind::Corrupt,

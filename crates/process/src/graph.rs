@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flowline_model::{Dataset, DatasetName, Origin, Plan, SqlOrigin};
 
+use crate::engine::no_versions;
 use crate::problem::{Fault, SqlProblem};
-use crate::sql::{Reference, nearest, parse_query, references};
+use crate::sql::{Edition, Reference, nearest, parse_query, references};
 
 /// The name of the catalog in which the domains are schemas.
 pub const CATALOG: &str = "flowline";
@@ -139,9 +140,14 @@ fn dataset_of(plan: &Plan, reference: &Reference) -> Result<DatasetName, Fault> 
             "tables about Flowline itself have no versions to follow; read them in a query or on a page instead",
         ));
     }
-    match DatasetName::new(domain, name) {
-        Ok(dataset) if plan.dataset(&dataset).is_some() => Ok(dataset),
-        _ => Err(unknown(plan, reference)),
+    let dataset = DatasetName::new(domain, name).ok();
+    let declared = dataset.as_ref().and_then(|name| plan.dataset(name));
+    match declared {
+        Some(view) if reference.edition != Edition::Table && !view.materialized() => {
+            Err(Fault::new(reference.place, no_versions(&view.name)))
+        }
+        Some(dataset) => Ok(dataset.name.clone()),
+        None => Err(unknown(plan, reference)),
     }
 }
 

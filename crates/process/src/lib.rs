@@ -26,7 +26,7 @@ pub use graph::{CATALOG, Graph, Inputs, graph};
 pub use lineage::lineage;
 pub use problem::{Place, SqlProblem};
 pub use sql::{OnLargeStack, bounded_tree, bounded_words, nearest, on_large_stack, words_of};
-pub use stream::stream_statuses;
+pub use stream::{stream_statuses, sweep_stream_state};
 pub use transform::{HopFacts, Transformer};
 
 use std::collections::BTreeMap;

@@ -100,10 +100,19 @@ fn print_streams(streams: &[StreamRow], printer: &Printer) {
             held,
             stream.lag_records.map_or_else(unknown, |records| format!("{records} records")),
             late,
-            format!("{} rows, {} bytes", stream.state_rows, stream.state_bytes),
+            state_of(stream),
         ]);
     }
     printer.line(table);
+}
+
+/// What a stream keeps, and how far its last run went beyond its memory.
+fn state_of(stream: &StreamRow) -> String {
+    let kept = format!("{} rows, {} bytes", stream.state_rows, stream.state_bytes);
+    match stream.spilled_bytes {
+        0 => kept,
+        spilled => format!("{kept}, {spilled} bytes spilled"),
+    }
 }
 
 fn explain(hop: &HopRow, printer: &Printer) {

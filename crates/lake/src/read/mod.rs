@@ -3,6 +3,7 @@
 mod provider;
 mod prune;
 mod reader;
+mod versions;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::delta::snapshot::Snapshot;
 use crate::table::Shared;
 use crate::{FileRef, LakeError, ReadAt, TableRead};
 pub(crate) use provider::FilesTable;
+pub(crate) use versions::{columns as columns_of_versions, versions};
 
 /// These files of the table, with the columns that it has at this version.
 pub(crate) fn files_table(table: &Shared, snapshot: &Snapshot, files: Vec<Arc<FileRef>>) -> FilesTable {

@@ -8,6 +8,7 @@ use flowline_base::RunId;
 use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
 use flowline_land::LandContext;
 use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
+use flowline_process::sweep_stream_state;
 use tokio_util::sync::CancellationToken;
 
 use crate::storage::Storage;
@@ -79,6 +80,11 @@ async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyho
             metrics::counter!("flowline_node_vacuumed_files_total", "dataset" => dataset.name.to_string())
                 .increment(removed);
         }
+    }
+    if vacuum {
+        let swept = sweep_stream_state(&storage.lake, dataset).await?;
+        metrics::counter!("flowline_node_swept_state_files_total", "dataset" => dataset.name.to_string())
+            .increment(swept);
     }
     Ok(())
 }

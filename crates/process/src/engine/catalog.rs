@@ -13,6 +13,7 @@ use flowline_model::DatasetName;
 use super::base::{DEFAULT_SCHEMA, empty_catalogs};
 use super::{QueryEngine, Resolver};
 use crate::CATALOG;
+use crate::sql::Edition;
 
 /// The catalogs of one session: ours alone.
 pub(super) fn catalogs(engine: &QueryEngine, resolver: &Arc<Resolver>) -> Arc<dyn CatalogProviderList> {
@@ -58,9 +59,10 @@ impl fmt::Debug for Domain {
 }
 
 impl Domain {
-    fn dataset(&self, name: &str) -> Option<DatasetName> {
+    fn dataset(&self, name: &str) -> Option<(DatasetName, Edition)> {
+        let (name, edition) = Edition::of(name);
         let name = DatasetName::new(&self.domain, name).ok()?;
-        self.resolver.plan().dataset(&name).map(|dataset| dataset.name.clone())
+        self.resolver.plan().dataset(&name).map(|dataset| (dataset.name.clone(), edition))
     }
 }
 
@@ -73,13 +75,16 @@ impl SchemaProvider for Domain {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(dataset) = self.dataset(name) else { return Ok(None) };
-        let table = self.resolver.table(&dataset).await;
+        let Some((dataset, edition)) = self.dataset(name) else { return Ok(None) };
+        let table = match edition {
+            Edition::Table | Edition::Now => self.resolver.table(&dataset).await,
+            Edition::Versions => self.resolver.versions(&dataset).await,
+        };
         table.map(Some).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
-        let Some(dataset) = self.dataset(name) else { return Ok(None) };
+        let Some((dataset, _)) = self.dataset(name) else { return Ok(None) };
         let materialized =
             self.resolver.plan().dataset(&dataset).is_some_and(|dataset| dataset.materialized());
         Ok(Some(if materialized { TableType::Base } else { TableType::View }))

@@ -9,6 +9,7 @@ mod catalog;
 mod planning;
 mod read_only;
 mod resolve;
+mod share;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +35,8 @@ use crate::sql::on_large_stack;
 use crate::{Graph, ProcessError, graph};
 
 pub use answer::QueryAnswer;
-pub(crate) use resolve::{Pins, Resolver};
+pub(crate) use resolve::{Pins, Resolver, no_versions};
+pub(crate) use share::MemoryShare;
 
 /// A version or a time at which tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

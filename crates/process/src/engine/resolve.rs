@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::Statement;
 use flowline_lake::{LakeError, ReadAt, Table, TableId};
 use flowline_model::{Dataset, DatasetName, Origin, Plan};
@@ -38,11 +44,19 @@ pub(crate) struct Resolver {
     pins: Pins,
     tables: Mutex<HashMap<DatasetName, Found>>,
     reads: Mutex<BTreeMap<DatasetName, ReadVersion>>,
+    /// See [`Resolver::ask_versions_since`].
+    versions_since: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
 
 impl Resolver {
     pub fn new(engine: QueryEngine, pins: Pins) -> Arc<Self> {
-        Arc::new(Self { engine, pins, tables: Mutex::default(), reads: Mutex::default() })
+        Arc::new(Self {
+            engine,
+            pins,
+            tables: Mutex::default(),
+            reads: Mutex::default(),
+            versions_since: Arc::default(),
+        })
     }
 
     pub fn plan(&self) -> &Plan {
@@ -63,6 +77,34 @@ impl Resolver {
     pub async fn table(self: &Arc<Self>, name: &DatasetName) -> Result<Arc<dyn TableProvider>, ProcessError> {
         let cell = Arc::clone(self.tables.lock().entry(name.clone()).or_default());
         cell.get_or_try_init(|| self.resolve(name)).await.cloned()
+    }
+
+    /// From when on the versions of tables are asked for by what is planned from now on: what is joined has no earlier
+    /// times. All that are kept when it is not said.
+    pub fn ask_versions_since(&self, since: Option<i64>) {
+        *self.versions_since.lock() = since.and_then(DateTime::from_timestamp_micros);
+    }
+
+    /// The rows of all versions of a dataset's table up to the one that is read, with the time in which they were there.
+    pub async fn versions(
+        self: &Arc<Self>,
+        name: &DatasetName,
+    ) -> Result<Arc<dyn TableProvider>, ProcessError> {
+        let dataset = self.plan().dataset(name).ok_or_else(|| ProcessError::NoHop(name.clone()))?;
+        if !dataset.materialized() {
+            return Err(ProcessError::AsOf(no_versions(name)));
+        }
+        let read = self.table(name).await?;
+        let schema = Table::columns_of_versions(&read.schema());
+        let version = self.reads.lock().get(name).and_then(|read| read.version);
+        match version {
+            Some(upto) => {
+                let table = self.engine.lake().table(TableId::of(dataset));
+                let since = Arc::clone(&self.versions_since);
+                Ok(Arc::new(Versions { table, upto, since, schema }))
+            }
+            None => Ok(Arc::new(EmptyTable::new(schema))),
+        }
     }
 
     async fn resolve(self: &Arc<Self>, name: &DatasetName) -> Result<Arc<dyn TableProvider>, ProcessError> {
@@ -154,5 +196,51 @@ impl Resolver {
         let plan = planned.map_err(|unplanned| unplanned.of_dataset(dataset, sql))?;
         let plan = as_declared(plan, dataset)?;
         Ok(Arc::new(ViewTable::new(plan, Some(sql.text.clone()))))
+    }
+}
+
+/// Why a view cannot be read as of a time.
+pub(crate) fn no_versions(name: &DatasetName) -> String {
+    format!("`{name}` is a view, which has no versions; name the tables that it reads")
+}
+
+/// The rows of all versions of a table, found when they are scanned: only then it is known since when.
+#[derive(Debug)]
+struct Versions {
+    table: Table,
+    upto: i64,
+    since: Arc<Mutex<Option<DateTime<Utc>>>>,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for Versions {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let since = *self.since.lock();
+        let rows = self.table.provider_of_versions(since, self.upto).await;
+        rows.map_err(|error| DataFusionError::External(Box::new(error)))?
+            .scan(state, projection, filters, limit)
+            .await
     }
 }

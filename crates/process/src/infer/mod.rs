@@ -20,7 +20,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use flowline_lake::arrow_types;
+use flowline_lake::{Table, arrow_types};
 use flowline_model::{Column, Dataset, DatasetName, Materialization, Origin, Plan, SqlOrigin};
 
 use crate::CATALOG;
@@ -28,7 +28,7 @@ use crate::engine::base::{base_state, empty_catalogs};
 use crate::error::words;
 use crate::graph::Graph;
 use crate::problem::{Fault, Place, SqlProblem};
-use crate::sql::parse_query;
+use crate::sql::{Edition, parse_query};
 use crate::{stream, upkeep};
 
 pub(crate) use diagnose::{Unplanned, plan_statement};
@@ -162,6 +162,14 @@ impl EmptyTables {
             _ => Arc::new(EmptyTable::new(table_schema(dataset, columns))),
         };
         if let Some(domain) = self.domains.get(dataset.name.domain()) {
+            let name = dataset.name.name();
+            if dataset.materialized() {
+                let versions = EmptyTable::new(Table::columns_of_versions(&table.schema()));
+                let versions: Arc<dyn datafusion::catalog::TableProvider> = Arc::new(versions);
+                for (edition, table) in [(Edition::Now, Arc::clone(&table)), (Edition::Versions, versions)] {
+                    domain.register_table(edition.name(name), table).expect("each dataset is added once");
+                }
+            }
             domain.register_table(dataset.name.name().to_owned(), table).expect("each dataset is added once");
         }
     }

@@ -4,12 +4,14 @@
 //! and nearest names.
 //! Does not own: whether those names exist (`graph`), or what the statement means (`infer`).
 
+mod as_of;
 mod depth;
 mod nearest;
 mod parse;
 mod references;
 mod windows;
 
+pub(crate) use as_of::Edition;
 pub(crate) use depth::bounded_depth;
 pub use depth::{OnLargeStack, on_large_stack};
 pub use nearest::nearest;

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan, Tokenizer};
 
+use super::as_of;
 use super::depth::{bounded_depth, few_words, with_large_stack};
 use super::windows::expand;
 use crate::ProcessError;
@@ -72,7 +73,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
     few_words(&tokens)?;
-    expand(tokens)
+    as_of::expand(expand(tokens)?)
 }
 
 /// The words of a text in another dialect, for protocols that parse by themselves: bounded, and with the window table
@@ -81,7 +82,7 @@ pub fn words_of(dialect: &dyn Dialect, text: &str) -> Result<Vec<TokenWithSpan>,
     let tokens = Tokenizer::new(dialect, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
     few_words(&tokens)?;
-    Ok(expand(tokens)?)
+    Ok(as_of::expand(expand(tokens)?)?)
 }
 
 /// The parser's error as a fault. The parser writes the place at the end of its message.

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, ObjectNamePart, Query, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 
+use super::as_of::Edition;
 use super::parse::place_of;
 use crate::problem::Place;
 
@@ -17,6 +18,8 @@ pub(crate) struct Reference {
     pub place: Place,
     /// Its parts as SQL reads them: lower case unless quoted.
     pub parts: Vec<String>,
+    /// Which of its rows are meant.
+    pub edition: Edition,
 }
 
 impl Reference {
@@ -44,7 +47,7 @@ pub(crate) fn references_of_statement(statement: &Statement) -> Vec<Reference> {
 #[derive(Default)]
 struct Collector {
     /// By place, since the body of a WITH query is visited twice.
-    found: BTreeMap<Place, Vec<String>>,
+    found: BTreeMap<Place, (Vec<String>, Edition)>,
     with_names: Vec<String>,
     functions: Vec<Place>,
 }
@@ -55,7 +58,7 @@ impl Collector {
         found
             .into_iter()
             .filter(|(place, _)| !functions.contains(place))
-            .map(|(place, parts)| Reference { place, parts })
+            .map(|(place, (parts, edition))| Reference { place, parts, edition })
             .collect()
     }
 }
@@ -93,10 +96,15 @@ impl Visitor for Collector {
     }
 
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
-        let parts: Vec<String> = name.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect();
+        let mut parts: Vec<String> = name.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect();
+        let mut edition = Edition::Table;
+        if let Some(last) = parts.last_mut() {
+            let (table, found) = Edition::of(last);
+            (edition, *last) = (found, table.to_owned());
+        }
         let of_with = matches!(parts.as_slice(), [only] if self.with_names.contains(only));
         if !of_with {
-            self.found.insert(place_of(name.span()).unwrap_or(Place::START), parts);
+            self.found.insert(place_of(name.span()).unwrap_or(Place::START), (parts, edition));
         }
         ControlFlow::Continue(())
     }

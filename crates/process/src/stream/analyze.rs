@@ -106,7 +106,7 @@ impl From<DataFusionError> for Stop {
 pub(super) type Walked = Result<(LogicalPlan, Flow), Stop>;
 
 pub(super) struct Analysis<'a, 'b> {
-    dataset: &'a Dataset,
+    pub(super) dataset: &'a Dataset,
     input: &'a dyn Fn(&DatasetName) -> Option<&'b Dataset>,
     pub(super) scans: Vec<StreamScan>,
 }

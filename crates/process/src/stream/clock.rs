@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowline_model::DatasetName;
 use serde::{Deserialize, Serialize};
 
-use super::partial::KeptFile;
+use super::disorder::Disorders;
+use super::partial::Layers;
 
 /// A record whose time lies further ahead of the clock than this does not move event time on: one producer whose
 /// clock is wrong would close every window.
@@ -32,12 +33,21 @@ pub(crate) struct StreamState {
     /// Rows whose time lay so far ahead of the clock that they did not count for the watermark.
     #[serde(default)]
     pub ahead: u64,
-    /// The files of partial results that the next run goes on from, one for each aggregate that is kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kept: Vec<KeptFile>,
-    /// The files that those took the place of.
+    /// The partial results that the next run goes on from, one for each aggregate that is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "layers")]
+    pub kept: Vec<Layers>,
+    /// The files that the next run deletes: nothing names them any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<String>,
+    /// Rows behind the watermark and ahead of the clock: what was told of them.
+    #[serde(default, skip_serializing_if = "Disorders::is_empty")]
+    pub disorder: Disorders,
+    /// The most memory that the last run held at once, bytes.
+    #[serde(default)]
+    pub memory: u64,
+    /// What the last run put on disk since its memory did not hold it, bytes.
+    #[serde(default)]
+    pub spilled: u64,
 }
 
 /// Event time in one input.
@@ -137,6 +147,11 @@ impl StreamState {
     /// The newest event time of all.
     pub fn newest(&self) -> Option<i64> {
         self.clocks().map(|(_, clock)| clock.newest).max()
+    }
+
+    /// The paths of the files of partial results that belong to it.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.kept.iter().flat_map(Layers::segments).map(|segment| segment.path.as_str())
     }
 
     /// The partitions of all inputs.

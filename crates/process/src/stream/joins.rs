@@ -1,11 +1,13 @@
 //! Joins in streams: window with window, row with row within a stretch of time, and anything with a table.
 
-use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, lit};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator, lit, utils};
 use datafusion::scalar::ScalarValue;
+use flowline_lake::VALID_FROM;
 
 use super::analyze::{Analysis, Stop, Walked, closing_at, column, replaced};
 use super::closing::Closing;
-use super::flow::Flow;
+use super::flow::{Flow, column_index};
 use super::interval::{Interval, Times, interval};
 use crate::upkeep::{Obstacle, Refusal, equal_pairs};
 
@@ -19,6 +21,12 @@ impl Analysis<'_, '_> {
             let place = Obstacle::at("a join", plan).place;
             Refusal::new(message.to_owned()).or_hint(hint.to_owned()).at(place).into()
         };
+        if !as_of_event_time(join, &left_flow, left.schema()) {
+            return Err(refuse(
+                "what a table was at a time that is not the event time of the stream may not be known yet",
+                "write `FOR SYSTEM_TIME AS OF s.ts` with the column of `event_time`, or `AS OF PROCTIME()`",
+            ));
+        }
         let flow = match (left_flow, right_flow) {
             (Flow::Lookup, Flow::Lookup) => Flow::Lookup,
             (stream, Flow::Lookup) => match join.join_type {
@@ -56,6 +64,12 @@ impl Analysis<'_, '_> {
                         return Err(refuse(
                             "a row of a stream that no row of the other meets may meet one at any later time",
                             "bound the join by time, `b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR`, or make it an inner one",
+                        ));
+                    }
+                    None if self.dataset.stream_memory().is_none() => {
+                        return Err(refuse(
+                            "a row of either stream may meet one of the other at any later time, so this join goes through all rows of both",
+                            "say how much memory that may take, `state: { limit: 256MiB }`, or bound the join by time, `b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR`",
                         ));
                     }
                     None => Flow::Rows { times: Default::default(), scans: scans.into_iter().chain(more).collect() },
@@ -106,6 +120,25 @@ struct Sides {
     scans: Vec<usize>,
     more: Vec<usize>,
     found: Interval,
+}
+
+/// Whether a join with a table as of a time, if it is one, asks for the event time of the left side.
+fn as_of_event_time(join: &Join, left: &Flow, schema: &DFSchema) -> bool {
+    let event_time = |expr: &Expr| match (left, column_index(expr, schema)) {
+        (Flow::Rows { times, .. }, Some(column)) => times.contains(&column),
+        (Flow::Windows { carriers, .. }, Some(column)) => {
+            carriers.iter().any(|carrier| carrier.column == column)
+        }
+        _ => false,
+    };
+    let conditions = conditions(join, None);
+    conditions.iter().flat_map(utils::split_conjunction).all(|condition| match condition {
+        Expr::BinaryExpr(BinaryExpr { left: time, op: Operator::GtEq, right }) => match right.as_ref() {
+            Expr::Column(column) if column.name == VALID_FROM => event_time(time),
+            _ => true,
+        },
+        _ => true,
+    })
 }
 
 /// The conditions that hold for all rows of a join.

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use flowline_model::Emit;
 
 use super::clock::StreamState;
-use super::partial::{Kept, KeptFile, Partials, STATE_FOLDER, kept, with_results};
+use super::partial::{Bins, Held, Kept, Layers, Partials, Source, Stored, kept, with_results, write};
 use super::restrict::Wanted;
 use super::run::{StreamRun, reading};
 use crate::ProcessError;
+use crate::engine::MemoryShare;
 
 impl StreamRun<'_> {
     /// The aggregates whose partial results are kept between runs.
@@ -31,32 +34,19 @@ impl StreamRun<'_> {
         before: &StreamState,
         state: &mut StreamState,
     ) -> Result<Vec<LogicalPlan>, ProcessError> {
-        let closes = |end: i64| {
-            state.watermark.is_some_and(|watermark| end <= watermark)
-                && before.watermark.is_none_or(|watermark| end > watermark)
-        };
-        let (mut results, mut files) = (Vec::<Vec<RecordBatch>>::new(), Vec::<KeptFile>::new());
-        for (index, one) in kept.iter().enumerate() {
-            let first = Kept::first_like(kept, index);
-            if first < index {
-                results.push(results[first].clone());
-                files.push(files[first].clone());
-                continue;
+        let lost = Arc::new(AtomicBool::new(false));
+        let found = self.moved_on(kept, wanted, before, state, &lost).await;
+        let results = match found {
+            Err(error) if lost.load(Ordering::Relaxed) => {
+                let dataset = &self.attempt.dataset.name;
+                tracing::warn!(%dataset, %error, "partial results are lost, and are computed again from the inputs");
+                let forgotten = StreamState { kept: Vec::new(), ..before.clone() };
+                self.moved_on(kept, wanted, &forgotten, state, &lost).await?
             }
-            let partials = Partials::new(one, self.state);
-            let schema = self.resolver.table(&self.query.scans[one.scan].dataset).await?.schema();
-            let file = before.kept.get(index).filter(|_| before.kept.len() == kept.len());
-            let merged = self.merged(one, &partials, file, before.watermark).await?;
-            let closed = match wanted.between {
-                Some(_) => partials.closed(Arc::clone(&schema), &merged, closes).await?,
-                None => Vec::new(),
-            };
-            results.push(closed);
-            files.push(self.keep(&partials, merged, state.watermark).await?);
-        }
+            found => found?,
+        };
         self.forget(&before.stale).await;
-        state.stale = before.kept.iter().map(|file| file.path.clone()).collect();
-        state.kept = files;
+        state.stale = gone(before, state);
         let closing = Wanted { ends: BTreeSet::new(), ..wanted.clone() };
         let reopened = Wanted { between: None, ..wanted.clone() };
         let mut plans = self.plans(&with_results(self.query, results)?, &[&closing]).await?;
@@ -64,34 +54,104 @@ impl StreamRun<'_> {
         Ok(plans)
     }
 
-    /// What was kept of an aggregate together with what new rows give; from all rows that still count where nothing was
-    /// kept, or what was means nothing any more.
-    async fn merged(
+    /// The results of the kept aggregates for what closes now, and the state with what is kept for the next run.
+    async fn moved_on(
         &self,
-        kept: &Kept,
-        partials: &Partials<'_>,
-        file: Option<&KeptFile>,
+        kept: &[Kept],
+        wanted: &Wanted,
+        before: &StreamState,
+        state: &mut StreamState,
+        lost: &Arc<AtomicBool>,
+    ) -> Result<Vec<Option<Arc<Held>>>, ProcessError> {
+        let (mut results, mut layers) = (Vec::<Option<Arc<Held>>>::new(), Vec::<Layers>::new());
+        let mut places: Vec<usize> = Vec::new();
+        for (index, one) in kept.iter().enumerate() {
+            let first = Kept::first_like(kept, index);
+            if first < index {
+                results.push(results[first].clone());
+                places.push(places[first]);
+                continue;
+            }
+            let place = layers.len();
+            places.push(place);
+            let known = before.kept.get(place).filter(|known| known.understood());
+            let mut step = self.step_of(one, known, before.watermark, lost).await?;
+            results.push(match wanted.between {
+                Some((after, until)) => Some(self.closed(&step, after, until).await?),
+                None => None,
+            });
+            layers.push(self.keep(&mut step, state.watermark).await?);
+        }
+        state.kept = layers;
+        Ok(results)
+    }
+
+    /// What is kept of an aggregate, and what new rows give; all rows that still count where nothing was kept.
+    async fn step_of<'k>(
+        &self,
+        kept: &'k Kept,
+        known: Option<&Layers>,
         watermark: Option<i64>,
-    ) -> Result<Vec<RecordBatch>, ProcessError> {
+        lost: &Arc<AtomicBool>,
+    ) -> Result<KeptStep<'k>, ProcessError> {
         let scan = &self.query.scans[kept.scan];
-        let (time, from) = (scan.time.as_deref().unwrap_or_default(), self.counts_from(kept, watermark));
         let table = self.resolver.table(&scan.dataset).await?;
-        let stored = match file {
-            Some(file) => file.read(&self.attempt.table()).await?,
-            None => None,
-        };
-        let Some(mut results) = stored else {
-            let results = partials.of_rows(Arc::clone(&table), time, from).await?;
-            return Ok(partials.merged(table.schema(), results).await?);
-        };
+        let partials = Partials::new(kept, self.state, table.schema()).await?;
         let input =
             self.attempt.input(&scan.dataset).and_then(|input| Some((input, input.changes.as_ref()?)));
-        let Some((input, changes)) = input.filter(|(_, changes)| !changes.appended.is_empty()) else {
-            return Ok(results);
+        let rows: Option<Arc<dyn TableProvider>> = match (known, input) {
+            (None, _) => Some(table),
+            (Some(_), Some((input, changes))) if !changes.appended.is_empty() => {
+                Some(input.table.provider_of(changes).await.map_err(reading(&scan.dataset))?)
+            }
+            (Some(_), _) => None,
         };
-        let added = input.table.provider_of(changes).await.map_err(reading(&scan.dataset))?;
-        results.extend(partials.of_rows(added, time, from).await?);
-        Ok(partials.merged(table.schema(), results).await?)
+        let fresh = match rows {
+            Some(rows) => {
+                let (time, from) =
+                    (scan.time.as_deref().unwrap_or_default(), self.counts_from(kept, watermark));
+                Some(self.held(partials.of_rows(rows, time, from).await?, &partials).await?)
+            }
+            None => None,
+        };
+        let layers = known.cloned();
+        Ok(KeptStep { kept, partials, layers, fresh, lost: Arc::clone(lost) })
+    }
+
+    /// The aggregates of the windows that end behind the first time and not behind the second.
+    async fn closed(
+        &self,
+        step: &KeptStep<'_>,
+        after: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<Arc<Held>, ProcessError> {
+        let bins = Bins { spec: step.kept.spec, after, until };
+        let all: Vec<_> = step.layers.iter().flat_map(Layers::segments).cloned().collect();
+        let stored: u64 =
+            all.iter().filter(|one| bins.may_have(one.first, one.last)).map(|one| one.bytes).sum();
+        let fresh = step.fresh.as_ref().map_or(0, |fresh| fresh.bytes);
+        let sorted = self.too_large((stored + fresh).saturating_mul(step.partials.windows_of_bin()));
+        let source = step.source(self.attempt.table(), all, step.fresh.clone(), bins);
+        self.held(step.partials.closed(source, sorted)?, &step.partials).await
+    }
+
+    /// Whether so many bytes of partial results cannot be put together in memory: that takes several times as much.
+    fn too_large(&self, bytes: u64) -> bool {
+        bytes.saturating_mul(6) > self.share.limit() as u64
+    }
+
+    /// Runs a plan to its end, and holds what it gives.
+    async fn held(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        partials: &Partials<'_>,
+    ) -> Result<Arc<Held>, ProcessError> {
+        let task = partials.task();
+        let rows = execute_stream(Arc::clone(&plan), Arc::clone(&task))?;
+        // The rest is for the operators that fill and empty it.
+        let held = Held::of(rows, &task, self.share.limit() / 4).await?;
+        MemoryShare::note_spilled(self.state, &plan, held.spilled);
+        Ok(held)
     }
 
     /// Rows before this time count towards nothing that is open.
@@ -100,42 +160,63 @@ impl StreamRun<'_> {
         closing.zip(watermark).map(|(closing, watermark)| closing.late_before(watermark))
     }
 
-    /// Writes what the next run goes on from.
-    async fn keep(
+    /// Writes what the next run goes on from: what new rows gave, together with those layers that are due to be merged
+    /// with it. Layers that have nothing that is open are dropped, the others stay as they are.
+    async fn keep(&self, step: &mut KeptStep<'_>, watermark: Option<i64>) -> Result<Layers, ProcessError> {
+        let open = Bins { spec: step.kept.spec, after: watermark, until: None };
+        let anew = step.layers.is_none();
+        let mut layers = step.layers.take().unwrap_or_else(Layers::none);
+        layers.drop_closed(|bin| open.has(bin));
+        let Some(fresh) = step.fresh.take().filter(|fresh| fresh.rows > 0) else { return Ok(layers) };
+        let before = layers.clone();
+        let due = layers.take_due(fresh.bytes);
+        let segments: Vec<_> = due.into_iter().flat_map(|layer| layer.segments).collect();
+        let bytes = segments.iter().map(|segment| segment.bytes).sum::<u64>() + fresh.bytes;
+        let merges = anew || !segments.is_empty();
+        let task = step.partials.task();
+        if merges {
+            let source = step.source(self.attempt.table(), segments, Some(Arc::clone(&fresh)), open);
+            let plan = step.partials.merged(source, self.too_large(bytes))?;
+            let rows = execute_stream(Arc::clone(&plan), Arc::clone(&task))?;
+            let written = self.written(Box::pin(rows), step).await;
+            MemoryShare::note_spilled(self.state, &plan, 0);
+            match written {
+                // One group alone is too large: it stays in parts until its window closes.
+                Err(ProcessError::Memory(_)) => {}
+                written => {
+                    layers.add(written?);
+                    return Ok(layers);
+                }
+            }
+            layers = before;
+        }
+        let source = step.source(self.attempt.table(), Vec::new(), Some(fresh), open);
+        layers.add(self.written(source.rows(), step).await?);
+        Ok(layers)
+    }
+
+    async fn written(
         &self,
-        partials: &Partials<'_>,
-        results: Vec<RecordBatch>,
-        watermark: Option<i64>,
-    ) -> Result<KeptFile, ProcessError> {
-        let results = match watermark {
-            Some(watermark) => partials.open(&results, watermark)?,
-            None => results,
-        };
+        rows: futures::stream::BoxStream<'static, datafusion::error::Result<arrow::array::RecordBatch>>,
+        step: &KeptStep<'_>,
+    ) -> Result<super::partial::Layer, ProcessError> {
         let transaction = self.attempt.standing.transaction.map_or(0, |transaction| transaction + 1);
-        KeptFile::write(&self.attempt.table(), transaction, &results).await
+        let (place, task) = (step.partials.place(), step.partials.task());
+        Ok(write(&self.attempt.table(), transaction, rows, place, &task).await?)
     }
 
     /// Keeps what all rows that still count give, and forgets whatever was kept before.
     pub(super) async fn keep_anew(&self, state: &mut StreamState) -> Result<(), ProcessError> {
-        let (kept, mut files) = (self.kept()?, Vec::<KeptFile>::new());
+        let (kept, mut layers) = (self.kept()?, Vec::new());
+        let lost = Arc::default();
         for (index, one) in kept.iter().enumerate() {
-            let first = Kept::first_like(&kept, index);
-            if first < index {
-                files.push(files[first].clone());
-                continue;
+            if Kept::first_like(&kept, index) == index {
+                let mut step = self.step_of(one, None, state.watermark, &lost).await?;
+                layers.push(self.keep(&mut step, state.watermark).await?);
             }
-            let partials = Partials::new(one, self.state);
-            let merged = self.merged(one, &partials, None, state.watermark).await?;
-            files.push(self.keep(&partials, merged, state.watermark).await?);
         }
-        let known = self.attempt.standing.stream.as_ref();
-        state.stale = known.into_iter().flat_map(|known| &known.kept).map(|file| file.path.clone()).collect();
-        state.kept = files;
-        let named =
-            |path: &String| state.stale.contains(path) || state.kept.iter().any(|file| file.path == *path);
-        if let Ok(found) = self.attempt.table().list_beside(STATE_FOLDER).await {
-            self.forget(&found.into_iter().filter(|path| !named(path)).collect::<Vec<_>>()).await;
-        }
+        state.kept = layers;
+        state.stale = self.attempt.standing.stream.as_ref().map_or(Vec::new(), |known| gone(known, state));
         Ok(())
     }
 
@@ -145,4 +226,35 @@ impl StreamRun<'_> {
             tracing::debug!(dataset = %self.attempt.dataset.name, error = %error, "old partial results were left");
         }
     }
+}
+
+/// One aggregate in one run.
+struct KeptStep<'a> {
+    kept: &'a Kept,
+    partials: Partials<'a>,
+    /// What was kept; none when it means nothing any more.
+    layers: Option<Layers>,
+    /// What new rows give.
+    fresh: Option<Arc<Held>>,
+    lost: Arc<AtomicBool>,
+}
+
+impl KeptStep<'_> {
+    fn source(
+        &self,
+        table: flowline_lake::Table,
+        segments: Vec<super::partial::Segment>,
+        fresh: Option<Arc<Held>>,
+        bins: Bins,
+    ) -> Source {
+        let lost = Arc::clone(&self.lost);
+        let stored = Stored { table, segments: segments.into(), place: self.partials.place(), lost };
+        Source { stored, fresh, bins }
+    }
+}
+
+/// The files that one state names and another does not.
+fn gone(before: &StreamState, after: &StreamState) -> Vec<String> {
+    let still: BTreeSet<&str> = after.files().collect();
+    before.files().filter(|path| !still.contains(path)).map(str::to_owned).collect()
 }

@@ -12,6 +12,7 @@ mod analyze;
 mod clock;
 mod clocks;
 mod closing;
+mod disorder;
 mod flow;
 mod interval;
 mod joins;
@@ -34,10 +35,10 @@ use crate::upkeep::{self, Hop, Refusal};
 
 pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
-pub(crate) use clocks::{clocks_of, patience};
+pub(crate) use clocks::{clocks_of, disorder_of, earliest_of_new, patience};
 pub(crate) use quarantine::{SetAside, commit as commit_quarantine, set_aside};
 pub(crate) use run::StreamRun;
-pub use status::stream_statuses;
+pub use status::{stream_statuses, sweep_stream_state};
 
 /// How a stream is run.
 #[derive(Debug, Clone)]

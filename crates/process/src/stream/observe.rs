@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::physical_plan::execute_stream;
-use flowline_lake::arrow_types::PARTITION;
+use flowline_lake::arrow_types::{OFFSET, PARTITION};
 use futures::StreamExt;
 
 use super::closing::Closing;
+use super::disorder::{Disorder, SKEW_MIN};
 
 /// More windows than this that new rows touch are not told one by one.
 const BINS_MAX: usize = 50_000;
@@ -30,6 +32,8 @@ pub(super) struct Question<'a> {
     pub every_window: bool,
     /// Later times do not count for the watermark.
     pub believed_until: i64,
+    /// The time of the clock.
+    pub now: DateTime<Utc>,
 }
 
 /// What was found.
@@ -47,6 +51,8 @@ pub(super) struct Observed {
     pub touches_closed: bool,
     /// The newest time of each partition.
     pub newest: BTreeMap<i32, i64>,
+    /// The rows of each partition that were behind the watermark or ahead of the clock, where there are any.
+    pub disorder: BTreeMap<i32, Disorder>,
     /// The ends of the windows that were asked for; none when they cannot be told.
     pub ends: Option<BTreeSet<i64>>,
 }
@@ -61,6 +67,7 @@ pub(super) async fn observe(
     let schema = rows.schema();
     let mut columns = vec![schema.index_of(time)?];
     columns.extend(schema.index_of(PARTITION).ok());
+    columns.extend(schema.index_of(OFFSET).ok());
     let plan = LogicalPlanBuilder::scan("rows", provider_as_source(rows), Some(columns))?.build()?;
     let physical = state.create_physical_plan(&plan).await?;
     let mut stream = execute_stream(physical, state.task_ctx())?;
@@ -78,6 +85,8 @@ struct Observer<'a> {
     touching_before: i64,
     /// Rows before this time count towards nothing that is open.
     late_before: i64,
+    /// Rows behind this are ahead of the clock.
+    ahead_of: i64,
     /// The bins of the rows whose windows are wanted, for each mention; none when there are too many.
     bins: Option<Vec<BTreeSet<i64>>>,
     last: Vec<Option<i64>>,
@@ -95,6 +104,7 @@ impl<'a> Observer<'a> {
             found: Observed::default(),
             touching_before: bound(Closing::touching_before).and_then(Iterator::max).unwrap_or(i64::MIN),
             late_before: bound(Closing::late_before).and_then(Iterator::min).unwrap_or(i64::MIN),
+            ahead_of: (question.now + SKEW_MIN).timestamp_micros(),
             bins: Some(vec![BTreeSet::new(); question.closings.len()]),
             last: vec![None; question.closings.len()],
         }
@@ -108,14 +118,32 @@ impl<'a> Observer<'a> {
         let times = times.ok_or_else(wrong)?;
         let partitions =
             batch.column_by_name(PARTITION).and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let offsets = batch.column_by_name(OFFSET).and_then(|column| column.as_primitive_opt::<Int64Type>());
         self.found.rows += batch.num_rows() as u64;
         self.found.timeless += times.null_count() as u64;
         for (row, time) in times.iter().enumerate() {
             let Some(time) = time else { continue };
             let partition = partitions.filter(|all| all.is_valid(row)).map_or(0, |all| all.value(row));
             self.see(time, partition);
+            if time > self.ahead_of || self.question.watermark.is_some_and(|watermark| time < watermark) {
+                let offset = offsets.filter(|all| all.is_valid(row)).map(|all| all.value(row));
+                self.astray(time, partition, offset);
+            }
         }
         Ok(())
+    }
+
+    /// Counts a row that is behind the watermark or ahead of the clock.
+    fn astray(&mut self, time: i64, partition: i32, offset: Option<i64>) {
+        let disorder = self.found.disorder.entry(partition).or_default();
+        if let Some(behind) =
+            self.question.watermark.map(|watermark| watermark.saturating_sub(time)).filter(|by| *by > 0)
+        {
+            disorder.behind.add(behind, offset);
+        }
+        if time > self.ahead_of {
+            disorder.ahead.add(time.saturating_sub(self.question.now.timestamp_micros()), offset);
+        }
     }
 
     fn see(&mut self, time: i64, partition: i32) {

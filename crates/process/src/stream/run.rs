@@ -9,20 +9,21 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
 use flowline_lake::{CommitMode, StagedFiles, StagedWriter, arrow_types};
-use flowline_model::{Counts, DatasetName, Emit, LatePolicy};
+use flowline_model::{Counts, DatasetName, Emit, Finding, LatePolicy};
 use futures::StreamExt;
 
 use super::analyze::StreamQuery;
 use super::clock::{StreamState, believed_until};
 use super::clocks::patience;
 use super::closing::Closing;
+use super::disorder::{findings, note};
 use super::observe::{Observed, Question, observe};
 use super::quarantine;
 use super::restrict::{Wanted, instant, restricted};
 use super::sessions::open_since;
 use super::step::{News, Step, told};
 use crate::ProcessError;
-use crate::engine::Resolver;
+use crate::engine::{MemoryShare, Resolver};
 use crate::transform::{Attempt, Change, FRESH_WRITER, Input, Prepared, WRITER, named, output};
 
 /// A try of a stream with its query analyzed.
@@ -32,6 +33,8 @@ pub(crate) struct StreamRun<'a> {
     pub resolver: &'a Arc<Resolver>,
     pub query: &'a StreamQuery,
     pub now: DateTime<Utc>,
+    /// The memory that the run may hold.
+    pub share: &'a MemoryShare,
 }
 
 impl StreamRun<'_> {
@@ -102,6 +105,7 @@ impl StreamRun<'_> {
             for (partition, newest) in &observed.newest {
                 state.note(&input.dataset, *partition, *newest, self.now);
             }
+            note(&mut state.disorder, &input.dataset, &observed.disorder, false);
             news.add(&input.dataset, observed, state);
         }
         Ok(news)
@@ -116,7 +120,7 @@ impl StreamRun<'_> {
         let (closings, time) = self.closings(dataset);
         let every_window = self.query.emit == Emit::OnChange;
         let believed_until = believed_until(self.now);
-        let question = Question { closings, watermark, every_window, believed_until };
+        let question = Question { closings, watermark, every_window, believed_until, now: self.now };
         Ok(observe(self.state, rows, time, &question).await?)
     }
 
@@ -153,7 +157,8 @@ impl StreamRun<'_> {
             None => Change::Files(staged, CommitMode::Append),
         };
         let event_time_max = state.newest().and_then(DateTime::from_timestamp_micros);
-        Ok(Prepared { change, how, counts, event_time_max, stream: Some(state) })
+        let findings = self.findings(&mut state);
+        Ok(Prepared { change, how, counts, event_time_max, stream: Some(self.spent(state)), findings })
     }
 
     /// Everything that is closed, or everything at all, in one commit; only what closes behind a time where one is
@@ -172,6 +177,7 @@ impl StreamRun<'_> {
             let rows = self.resolver.table(&input.dataset).await?;
             let observed = self.observed(&input.dataset, rows, None).await?;
             state.note_all(&input.dataset, &observed.newest, self.now);
+            note(&mut state.disorder, &input.dataset, &observed.disorder, true);
             news.add(&input.dataset, observed, &mut state);
         }
         state.advance(patience(attempt.dataset), self.now);
@@ -205,7 +211,9 @@ impl StreamRun<'_> {
             Some(gone) => Change::Replace(staged, gone),
             None => Change::Files(staged, CommitMode::OverwriteWith(spec)),
         };
-        Ok(Prepared { change, how: format!("rebuild: {why}"), counts, event_time_max, stream: Some(state) })
+        let findings = self.findings(&mut state);
+        let (how, stream) = (format!("rebuild: {why}"), Some(self.spent(state)));
+        Ok(Prepared { change, how, counts, event_time_max, stream, findings })
     }
 
     /// The state that a rebuild goes on from: what is closed stays closed, as long as it is the same stream.
@@ -233,12 +241,35 @@ impl StreamRun<'_> {
         wanted: &[&Wanted],
     ) -> Result<Vec<LogicalPlan>, ProcessError> {
         let (attempt, tables) = (self.attempt, self.tables().await?);
+        self.resolver.ask_versions_since(self.earliest(wanted));
         let mut plans = Vec::new();
         for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
             let plan = restricted(query, &tables, wanted)?;
             plans.push(output(plan, attempt.dataset, attempt.columns)?);
         }
         Ok(plans)
+    }
+
+    /// No row that what is wanted is made from has an earlier time; none when that cannot be told.
+    fn earliest(&self, wanted: &[&Wanted]) -> Option<i64> {
+        let reaches = self.query.scans.iter().filter_map(|scan| scan.closing.as_ref()).map(Closing::reach);
+        // The row's own time, and that of the windows that it lies in.
+        let reach = reaches.max().unwrap_or_default().saturating_mul(2);
+        let sessions = self.query.scans.iter().any(|scan| matches!(scan.closing, Some(Closing::Sessions(_))));
+        let mut earliest: Option<i64> = None;
+        for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
+            let mut starts: Vec<i64> = wanted.ends.first().copied().into_iter().collect();
+            if let Some((after, _)) = wanted.between {
+                starts.push(after?);
+            }
+            if sessions {
+                // They are longer than their gap.
+                starts.push(wanted.sessions_from?);
+            }
+            let start = starts.into_iter().min()?.saturating_sub(reach);
+            earliest = Some(earliest.map_or(start, |earliest| earliest.min(start)));
+        }
+        earliest
     }
 
     async fn stage(
@@ -249,11 +280,12 @@ impl StreamRun<'_> {
         let attempt = self.attempt;
         for plan in plans {
             let physical = self.state.create_physical_plan(&plan).await?;
-            let mut stream = execute_stream(physical, self.state.task_ctx())?;
+            let mut stream = execute_stream(Arc::clone(&physical), self.state.task_ctx())?;
             while let Some(batch) = stream.next().await.transpose()? {
                 let batch = attempt.sieve.lock().pass(batch)?;
                 writer.write(&batch).await.map_err(attempt.failed("writing"))?;
             }
+            MemoryShare::note_spilled(self.state, &physical, 0);
         }
         writer.finish().await.map_err(attempt.failed("writing"))
     }
@@ -314,6 +346,15 @@ impl StreamRun<'_> {
     fn batch(&self) -> String {
         let next = self.attempt.standing.transaction.map_or(0, |transaction| transaction + 1);
         format!("{}/{next}", self.attempt.dataset.name)
+    }
+
+    fn findings(&self, state: &mut StreamState) -> Vec<Finding> {
+        findings(&self.attempt.dataset.name, self.query.late, &mut state.disorder, self.now)
+    }
+
+    /// The state with what the run cost.
+    fn spent(&self, state: StreamState) -> StreamState {
+        StreamState { memory: self.share.peak() as u64, spilled: self.share.spilled(), ..state }
     }
 
     fn bytes_added(&self) -> u64 {

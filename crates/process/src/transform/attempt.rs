@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use flowline_lake::{
     CommitMode, LakeError, StagedFiles, StagedMerge, Table, TableId, TableSpec, arrow_types,
 };
-use flowline_model::{Column, Counts, Dataset, DatasetName, Materialization, SqlOrigin};
+use flowline_model::{Column, Counts, Dataset, DatasetName, Finding, Materialization, SqlOrigin};
 use parking_lot::Mutex;
 
 use super::inputs::Input;
@@ -21,7 +21,7 @@ use super::standing::Standing;
 use super::strategy::{Strategy, strategy};
 use super::touched;
 use super::work::{Followed, Work};
-use crate::engine::{Pins, Resolver};
+use crate::engine::{MemoryShare, Pins, Resolver};
 use crate::infer::{plan_statement, table_schema};
 use crate::problem::Fault;
 use crate::sql::parse_query;
@@ -58,6 +58,8 @@ pub(crate) struct Prepared {
     pub event_time_max: Option<DateTime<Utc>>,
     /// For a stream: how far event time has come with these rows.
     pub stream: Option<StreamState>,
+    /// What was found about the rows.
+    pub findings: Vec<Finding>,
 }
 
 /// What a commit does to the table.
@@ -86,9 +88,39 @@ impl Attempt<'_> {
         self.follow(&state, &resolver, &hop).await
     }
 
+    /// A run of a stream in the memory that it may hold. Joins that need more are done again with sorted sides, which
+    /// go to disk.
     async fn stream(
         &self,
         state: &SessionState,
+        resolver: &Arc<Resolver>,
+        plan: &LogicalPlan,
+    ) -> Result<Option<Prepared>, ProcessError> {
+        let of_all = self.engine.project().environment.query_memory_bytes;
+        let declared = self.dataset.stream_memory();
+        let limit = declared.unwrap_or(of_all);
+        let within =
+            |state: &SessionState| MemoryShare::of(state, usize::try_from(limit).unwrap_or(usize::MAX));
+        let (bounded, share) = within(state)?;
+        let mut prepared = self.stream_within(&bounded, &share, resolver, plan).await;
+        if matches!(prepared, Err(ProcessError::Memory(_))) {
+            let (mut bounded, share) = within(state)?;
+            bounded.config_mut().options_mut().optimizer.prefer_hash_join = false;
+            prepared = self.stream_within(&bounded, &share, resolver, plan).await;
+        }
+        prepared.map_err(|error| match error {
+            ProcessError::Memory(reason) => {
+                let dataset = self.dataset.name.clone();
+                ProcessError::StateLimit { dataset, limit, declared: declared.is_some(), reason }
+            }
+            other => other,
+        })
+    }
+
+    async fn stream_within(
+        &self,
+        state: &SessionState,
+        share: &MemoryShare,
         resolver: &Arc<Resolver>,
         plan: &LogicalPlan,
     ) -> Result<Option<Prepared>, ProcessError> {
@@ -96,11 +128,14 @@ impl Attempt<'_> {
         let decided = stream::decide(self.dataset, self.sql, plan, &|name| self.declared(name))?;
         match decided.map_err(|refusal| self.wrong(refusal.into_fault()))? {
             StreamPlan::Windows(query) => {
-                StreamRun { attempt: self, state, resolver, query: &query, now }.prepare().await
+                StreamRun { attempt: self, state, resolver, query: &query, now, share }.prepare().await
             }
             StreamPlan::Followed(hop) => {
                 let Some(mut prepared) = self.follow(state, resolver, &hop).await? else { return Ok(None) };
-                prepared.stream = Some(stream::clocks_of(self, state, now).await?);
+                let mut clocks = stream::clocks_of(self, state, now).await?;
+                (clocks.memory, clocks.spilled) = (share.peak() as u64, share.spilled());
+                prepared.findings = stream::disorder_of(self, &mut clocks, now);
+                prepared.stream = Some(clocks);
                 Ok(Some(prepared))
             }
         }
@@ -126,10 +161,16 @@ impl Attempt<'_> {
         match decided {
             Strategy::Nothing => Ok(None),
             Strategy::Rebuild(why) => work.rebuild(why).await.map(Some),
-            Strategy::Follow => match work.follow().await? {
-                Followed::Prepared(prepared) => Ok(prepared.map(|prepared| *prepared)),
-                Followed::TooMuch(why) => work.rebuild(why).await.map(Some),
-            },
+            Strategy::Follow => {
+                resolver.ask_versions_since(stream::earliest_of_new(self, state, hop).await?);
+                match work.follow().await? {
+                    Followed::Prepared(prepared) => Ok(prepared.map(|prepared| *prepared)),
+                    Followed::TooMuch(why) => {
+                        resolver.ask_versions_since(None);
+                        work.rebuild(why).await.map(Some)
+                    }
+                }
+            }
         }
     }
 

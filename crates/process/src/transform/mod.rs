@@ -28,7 +28,7 @@ use chrono::{DateTime, Utc};
 use flowline_base::{RunId, SharedClock, chain};
 use flowline_lake::{Lake, Table, TableId};
 use flowline_ledger::{Ledger, RunFilter};
-use flowline_model::{Dataset, DatasetName, Origin, Outcome, Run, RunKind, SqlOrigin};
+use flowline_model::{Dataset, DatasetName, Finding, Origin, Outcome, Run, RunKind, SqlOrigin};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -41,7 +41,7 @@ use standing::{Standing, info_of, standing};
 pub(crate) use attempt::{Attempt, Change, Prepared};
 pub(crate) use inputs::Input;
 pub(crate) use rows::output;
-pub(crate) use standing::last_standing;
+pub(crate) use standing::{last_standing, last_transaction};
 pub(crate) use touched::named;
 pub(crate) use work::{FRESH_WRITER, WRITER};
 
@@ -186,7 +186,7 @@ impl Transformer {
         let history = table.history(None, HISTORY_MAX).await;
         let history = history.map_err(ProcessError::lake(format!("reading the history of `{name}`")))?;
         for info in history.iter().rev().filter_map(|entry| info_of(entry, name)) {
-            if self.record(&info.run).await? {
+            if self.record(&info.run, &info.findings).await? {
                 found.push(info.run);
             }
         }
@@ -204,8 +204,10 @@ impl Transformer {
     }
 
     /// Records a run that a table's history has; says whether the ledger did not have it.
-    async fn record(&self, run: &Run) -> Result<bool, ProcessError> {
-        let new = self.inner.ledger.record_run(run, &[], &run::imbalance(run)).await?;
+    async fn record(&self, run: &Run, found: &[Finding]) -> Result<bool, ProcessError> {
+        let mut findings = run::of_run(found, run);
+        findings.extend(run::imbalance(run));
+        let new = self.inner.ledger.record_run(run, &[], &findings).await?;
         self.inner.recorded.lock().insert(run.hop.clone(), run.id);
         Ok(new)
     }
@@ -215,7 +217,7 @@ impl Transformer {
         let Some(run) = &standing.run else { return Ok(()) };
         let known = self.inner.recorded.lock().get(&run.hop) == Some(&run.id);
         if !known {
-            self.record(run).await?;
+            self.record(run, &standing.findings).await?;
         }
         Ok(())
     }

@@ -55,9 +55,13 @@ impl Running<'_> {
         transformer.inner.ledger.start_run(&run).await?;
         let ended = self.tries(&mut run).await;
         run.finished_at = Some(transformer.clock().now());
+        let mut findings = Vec::new();
         let (standing, cancelled) = match ended {
             Ok(tried) => {
                 run = tried.run;
+                if run.commit.is_some() {
+                    findings = of_run(&tried.standing.findings, &run);
+                }
                 (Some(tried.standing), false)
             }
             Err(error) => {
@@ -66,7 +70,7 @@ impl Running<'_> {
                 (None, matches!(error, ProcessError::Cancelled))
             }
         };
-        self.record(&run).await?;
+        self.record(&run, findings).await?;
         measure(&run);
         Ok(Ended { run, standing, cancelled })
     }
@@ -163,10 +167,10 @@ impl Running<'_> {
             Found::Prepared(prepared, sieve) => {
                 self.audit(&run, &prepared, &sieve).await?;
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
-                let stream = prepared.stream.clone();
+                let (stream, found) = (prepared.stream.clone(), prepared.findings.clone());
                 let transaction = self.commit(&mut run, &standing, *prepared).await?;
                 let mut standing = advanced(standing, &inputs);
-                standing.stream = stream;
+                (standing.stream, standing.findings) = (stream, found);
                 standing.transaction = Some(transaction);
                 standing.definition = Some(self.definition.clone());
                 standing.run = Some(run.clone());
@@ -283,11 +287,12 @@ impl Running<'_> {
         prepared: Prepared,
     ) -> Result<i64, ProcessError> {
         let clock = self.transformer.clock();
-        let Prepared { change, how, counts, event_time_max, stream } = prepared;
+        let Prepared { change, how, counts, event_time_max, stream, findings } = prepared;
         run.counts = counts;
         run.finished_at = Some(clock.now());
         let transaction = standing.transaction.map_or(0, |transaction| transaction + 1);
-        let info = CommitInfo { run: run.clone(), definition: self.definition.clone(), how, stream };
+        let info =
+            CommitInfo { run: run.clone(), definition: self.definition.clone(), how, stream, findings };
         let table = self.transformer.engine().lake().table(TableId::of(self.dataset));
         let commit = |staged, mode, operation| {
             Ok::<_, ProcessError>(TableCommit {
@@ -328,8 +333,8 @@ impl Running<'_> {
     }
 
     /// Records the run. What is committed is committed: the ledger is tried again, and completed later if that fails.
-    async fn record(&self, run: &Run) -> Result<(), ProcessError> {
-        let findings = imbalance(run);
+    async fn record(&self, run: &Run, mut findings: Vec<Finding>) -> Result<(), ProcessError> {
+        findings.extend(imbalance(run));
         let ledger = &self.transformer.inner.ledger;
         retry(Backoff::default(), |_| ledger.record_run(run, &[], &findings)).await?;
         if run.commit.is_some() {
@@ -371,6 +376,11 @@ fn advanced(mut standing: Standing, inputs: &[Input]) -> Standing {
         }
     }
     standing
+}
+
+/// Findings as those of the run that made them.
+pub(super) fn of_run(findings: &[Finding], run: &Run) -> Vec<Finding> {
+    findings.iter().map(|finding| Finding { run: Some(run.id), ..finding.clone() }).collect()
 }
 
 /// Rows that were read and are nowhere are an incident.

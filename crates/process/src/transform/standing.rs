@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowline_lake::{HistoryEntry, Table};
 use flowline_ledger::Ledger;
-use flowline_model::{Commit, DatasetName, Outcome, Run};
+use flowline_model::{Commit, DatasetName, Finding, Outcome, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +30,9 @@ pub(super) struct CommitInfo {
     /// For a stream: how far event time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamState>,
+    /// What was found about the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// How far a transform's table is.
@@ -45,6 +48,8 @@ pub(crate) struct Standing {
     pub run: Option<Run>,
     /// For a stream: how far event time has come.
     pub stream: Option<StreamState>,
+    /// What that run found.
+    pub findings: Vec<Finding>,
 }
 
 /// Commits of others (compaction) that are looked through for the last one of the transform.
@@ -72,6 +77,7 @@ pub(super) async fn standing(
     standing.definition = Some(info.definition);
     standing.run = Some(info.run);
     standing.stream = info.stream;
+    standing.findings = info.findings;
     if ledger_is_ours(ledger, hop, version).await? {
         for position in ledger.positions(Some(hop)).await? {
             if let Ok(input) = position.input.parse() {
@@ -93,6 +99,12 @@ pub(crate) async fn last_standing(
         return Ok(None);
     }
     Ok(last_info(table, hop).await?.map(|info| (consumed(&info.run), info.stream)))
+}
+
+/// The version of a transform's transactions that is committed; none before its first commit.
+pub(crate) async fn last_transaction(table: &Table, hop: &DatasetName) -> Result<Option<i64>, ProcessError> {
+    let version = table.transaction_version(&app_id(hop)).await;
+    version.map_err(ProcessError::lake(format!("reading the state of `{hop}`")))
 }
 
 /// Whether the ledger's positions may be ahead of the table for a good reason (a run found nothing to do), and not

@@ -35,10 +35,12 @@ pub(super) fn strategy(
         Some(known) if known != definition => return rebuild("its definition changed".to_owned()),
         Some(_) => {}
     }
-    if let Some(input) = inputs.iter().find(|input| input.replaced) {
+    // Tables that are read as of a time are none of them: their changes change nothing that was written.
+    let followed = || inputs.iter().filter(|input| hop.scans.contains(&input.dataset));
+    if let Some(input) = followed().find(|input| input.replaced) {
         return rebuild(format!("the table of `{}` is another one", input.dataset));
     }
-    let changed: Vec<&Input> = inputs.iter().filter(|input| input.changed()).collect();
+    let changed: Vec<&Input> = followed().filter(|input| input.changed()).collect();
     if changed.is_empty() {
         return Strategy::Nothing;
     }

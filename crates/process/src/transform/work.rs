@@ -97,6 +97,7 @@ impl Work<'_> {
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
+            findings: Vec::new(),
         })
     }
 
@@ -104,11 +105,17 @@ impl Work<'_> {
     pub async fn follow(&self) -> Result<Followed, ProcessError> {
         match &self.hop.upkeep {
             Upkeep::Full => Ok(Followed::TooMuch("it is materialized in full".to_owned())),
+            _ if self.nothing_followed() => Ok(Followed::Prepared(None)),
             Upkeep::Append => self.append().await,
             Upkeep::Partition => self.partitions().await,
             Upkeep::MergeNew(precedence) => self.merge_new(precedence).await,
             Upkeep::MergeAffected { vanishes } => self.merge_affected(*vanishes).await,
         }
+    }
+
+    /// Whether no input changed but tables that are read as of a time: what was written stays as it is.
+    fn nothing_followed(&self) -> bool {
+        (0..self.hop.scans.len()).all(|number| self.changed_input(number).is_none())
     }
 
     async fn append(&self) -> Result<Followed, ProcessError> {
@@ -125,6 +132,7 @@ impl Work<'_> {
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
+            findings: Vec::new(),
         }))
     }
 
@@ -145,6 +153,7 @@ impl Work<'_> {
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
+            findings: Vec::new(),
         }))
     }
 
@@ -171,6 +180,7 @@ impl Work<'_> {
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
+            findings: Vec::new(),
         }))
     }
 
@@ -206,6 +216,7 @@ impl Work<'_> {
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
+            findings: Vec::new(),
         }))
     }
 

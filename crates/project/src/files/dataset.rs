@@ -37,6 +37,8 @@ pub(crate) struct DatasetFile {
     /// For `mode: stream`: when the rows of a window are written.
     #[schemars(extend("default" = "on_close"))]
     pub emit: Option<EmitWord>,
+    /// For `mode: stream`: what its runs may hold in memory.
+    pub state: Option<StateFile>,
     /// For `source: sql`: the query, unless it stands in a file of the same name that ends in `.sql`.
     pub sql: Option<String>,
     /// The contract: the columns in order. A received field that is not among them is kept in `_extra`. With
@@ -227,6 +229,17 @@ pub(crate) enum EmitWord {
     OnClose,
     /// Each time that rows of it arrive; what was written of it before is replaced.
     OnChange,
+}
+
+/// What the runs of a stream may hold in memory.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StateFile {
+    /// Bytes of memory for partial results of windows, sides of joins and sorts, `16MiB` at least. Beyond it a run goes to
+    /// the folder `spill` of the data folder and goes on; each byte that does not fit is then written and read once more
+    /// on the local disk. Without it, a run may hold what all queries together may. A join of two streams without a bound
+    /// needs it.
+    pub limit: Written<SizeText>,
 }
 
 /// The rule that changes of the columns must follow.

@@ -97,6 +97,7 @@ pub(super) fn resolve_origin(
                     Some(EmitWord::OnChange) => Emit::OnChange,
                     Some(EmitWord::OnClose) | None => Emit::OnClose,
                 },
+                state_limit: content.state.as_ref().map(|state| state.limit.0),
                 timeout,
                 attempts_max: attempts_max.unwrap_or(defaults::ATTEMPTS_MAX),
                 lag_rows_max: lag_rows_max.filter(|_| materialization(content) != Materialization::View),
@@ -187,7 +188,12 @@ fn check_landed(
             Problem::error(Code::Conflict, format!("`materialize` has no meaning for `source: {source}`"));
         report.at_key(file, "/materialize", problem.hint(for_sql));
     }
-    for (key, given) in [("mode", content.mode.is_some()), ("emit", content.emit.is_some())] {
+    let given = [
+        ("mode", content.mode.is_some()),
+        ("emit", content.emit.is_some()),
+        ("state", content.state.is_some()),
+    ];
+    for (key, given) in given {
         if given {
             let message = format!("`{key}` has no meaning for `source: {source}`");
             let problem = Problem::error(Code::Conflict, message);
@@ -222,9 +228,12 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
         check_stream(file, content, report);
         return;
     }
-    if content.emit.is_some() {
-        let problem = Problem::error(Code::Conflict, "`emit` has no meaning without `mode: stream`");
-        report.at_key(file, "/emit", problem.hint("remove it, or add `mode: stream`"));
+    for (key, given) in [("emit", content.emit.is_some()), ("state", content.state.is_some())] {
+        if given {
+            let message = format!("`{key}` has no meaning without `mode: stream`");
+            let hint = "remove it, or add `mode: stream`";
+            report.at_key(file, &format!("/{key}"), Problem::error(Code::Conflict, message).hint(hint));
+        }
     }
     match content.materialize.unwrap_or(MaterializeWord::View) {
         MaterializeWord::Merge if content.key.0.is_empty() => {
@@ -255,11 +264,22 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     }
 }
 
+/// With less memory, a run could not even hold the batches that it works on.
+const STATE_LIMIT_MIN: u64 = 16 << 20;
+
 /// What goes with a stream.
 fn check_stream(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     if content.materialize.is_some() {
         let problem = Problem::error(Code::Conflict, "`materialize` has no meaning for `mode: stream`");
         report.at_key(file, "/materialize", problem.hint("remove it: a stream writes rows as `emit` says"));
+    }
+    if content.state.as_ref().is_some_and(|state| state.limit.0 < STATE_LIMIT_MIN) {
+        let problem = Problem::error(Code::InvalidValue, "this must be at least 16MiB");
+        report.at_value(
+            file,
+            "/state/limit",
+            problem.hint("a run holds some batches of rows whatever it computes"),
+        );
     }
     if content.event_time.is_none() {
         let problem = Problem::error(Code::MissingKey, "`mode: stream` needs `event_time`");

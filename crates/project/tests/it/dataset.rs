@@ -849,6 +849,9 @@ fn what_goes_with_a_stream() {
             ("datasets/shop/b.yaml", &out("mode: stream\nmaterialize: full\n")),
             ("datasets/shop/c.yaml", &out(&format!("emit: on_close\n{time}"))),
             ("datasets/shop/d.yaml", &format!("{ORDERS}mode: stream\n")),
+            ("datasets/shop/e.yaml", &out(&format!("mode: stream\nstate: {{ limit: 1MiB }}\n{time}"))),
+            ("datasets/shop/f.yaml", &out(&format!("state: {{ limit: 64MiB }}\n{time}"))),
+            ("datasets/shop/g.yaml", &out(&format!("mode: stream\nstate: {{ limit: 64MiB }}\n{time}"))),
         ],
         expect![[r#"
             error[missing-key]: `mode: stream` needs `event_time`
@@ -899,7 +902,39 @@ fn what_goes_with_a_stream() {
               |
               = help: it belongs to `source: sql`
 
-            6 errors
+            error[invalid-value]: this must be at least 16MiB
+             --> datasets/shop/e.yaml:6:17
+              |
+            6 | state: { limit: 1MiB }
+              |                 ^^^^
+              |
+              = help: a run holds some batches of rows whatever it computes
+
+            error[conflict]: `state` has no meaning without `mode: stream`
+             --> datasets/shop/f.yaml:5:1
+              |
+            5 | state: { limit: 64MiB }
+              | ^^^^^
+              |
+              = help: remove it, or add `mode: stream`
+
+            error[conflict]: `idle_after` has no meaning without `mode: stream`
+             --> datasets/shop/f.yaml:6:42
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                          ^^^^^^^^^^
+              |
+              = help: remove it
+
+            error[conflict]: what is landed is written however late it comes, so `quarantine` has no effect
+             --> datasets/shop/f.yaml:6:65
+              |
+            6 | event_time: { column: ts, watermark: 1m, idle_after: 30s, late: quarantine }
+              |                                                                 ^^^^^^^^^^
+              |
+              = help: leave `late` out, or write `reopen`; late records are landed and count as written
+
+            10 errors
         "#]],
     );
 }

@@ -310,6 +310,7 @@ fn view(text: &str) -> Origin {
         indent: 0,
         materialization: Materialization::View,
         emit: Default::default(),
+        state_limit: None,
         timeout: Duration::from_secs(60),
         attempts_max: 1,
         lag_rows_max: None,

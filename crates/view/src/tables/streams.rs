@@ -39,6 +39,13 @@ system_row! {
         state_rows: u64,
         /// Bytes of its state.
         state_bytes: u64,
+        /// Bytes of memory that its runs may hold, as `state.limit` declares; null when only the memory for queries limits
+        /// them.
+        state_limit_bytes: Option<u64>,
+        /// The most memory that its last run held at once, bytes.
+        memory_bytes_max: u64,
+        /// What its last run put on disk since its memory did not hold it, bytes.
+        spilled_bytes: u64,
     }
 }
 
@@ -79,5 +86,8 @@ fn row(stream: StreamStatus, now: DateTime<Utc>) -> StreamRow {
         oldest_open_at: stream.open_since,
         state_rows: stream.state_rows,
         state_bytes: stream.state_bytes,
+        state_limit_bytes: stream.state_limit,
+        memory_bytes_max: stream.memory,
+        spilled_bytes: stream.spilled,
     }
 }

@@ -123,6 +123,7 @@ fn sql(name: &str, materialization: Materialization, input: &str) -> CatalogData
         indent: 0,
         materialization,
         emit: Default::default(),
+        state_limit: None,
         timeout: Duration::from_secs(60),
         attempts_max: 3,
         lag_rows_max: None,

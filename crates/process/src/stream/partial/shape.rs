@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::catalog::MemTable;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
@@ -12,6 +11,7 @@ use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, ScalarUDF, cast, lit,
 };
 
+use super::held::Held;
 use crate::stream::analyze::{StreamQuery, closing_of, column};
 use crate::stream::closing::Closing;
 use crate::stream::flow::{Role, column_index};
@@ -56,10 +56,10 @@ pub(in crate::stream) fn kept(query: &StreamQuery) -> Result<Vec<Kept>> {
     Ok(found)
 }
 
-/// The query with the results of its kept aggregates in their place.
+/// The query with the results of its kept aggregates in their place; none of an aggregate mean no rows.
 pub(in crate::stream) fn with_results(
     query: &StreamQuery,
-    results: Vec<Vec<RecordBatch>>,
+    results: Vec<Option<Arc<Held>>>,
 ) -> Result<StreamQuery> {
     let mut results = results.into_iter();
     let plan = query.plan.clone().transform_down(|node| {
@@ -74,9 +74,9 @@ pub(in crate::stream) fn with_results(
 }
 
 /// Results as a table with the names and types of the aggregate.
-fn table_of(aggregate: &Aggregate, results: Vec<RecordBatch>) -> Result<LogicalPlan> {
-    let schema = match results.first() {
-        Some(batch) => batch.schema(),
+fn table_of(aggregate: &Aggregate, results: Option<Arc<Held>>) -> Result<LogicalPlan> {
+    let schema = match &results {
+        Some(results) => Arc::clone(results.schema()),
         None => Arc::clone(aggregate.schema.inner()),
     };
     let width = schema.fields().len();
@@ -89,13 +89,11 @@ fn table_of(aggregate: &Aggregate, results: Vec<RecordBatch>) -> Result<LogicalP
         })
         .collect();
     let numbered = Arc::new(arrow::datatypes::Schema::new(numbered));
-    let results = results
-        .into_iter()
-        .map(|batch| RecordBatch::try_new(Arc::clone(&numbered), batch.columns().to_vec()));
-    let results = results.collect::<std::result::Result<Vec<_>, _>>()?;
-    let table = MemTable::try_new(numbered, vec![results])?;
-    let scan =
-        LogicalPlanBuilder::scan("__flowline_results", provider_as_source(Arc::new(table)), None)?.build()?;
+    let table: Arc<dyn TableProvider> = match results {
+        Some(results) => results.table(numbered)?,
+        None => Arc::new(MemTable::try_new(numbered, vec![Vec::new()])?),
+    };
+    let scan = LogicalPlanBuilder::scan("__flowline_results", provider_as_source(table), None)?.build()?;
     let exprs = aggregate.schema.iter().take(width).enumerate().map(|(index, (qualifier, field))| {
         let from = column(scan.schema(), index);
         let same = scan.schema().field(index).data_type() == field.data_type();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flowline_base::Random;
 use flowline_model::{Dataset, LatePolicy};
 
-use crate::support::{landed, on_change, stream};
+use crate::support::{landed, limited, on_change, stream};
 
 /// A query over `shop.sales`, `shop.payments` and `shop.customers`.
 pub struct Case {
@@ -13,14 +13,16 @@ pub struct Case {
     pub sql: &'static str,
     /// Its rows may be written whenever they change, too.
     pub changes: bool,
+    /// It goes through all rows, within memory that must be declared.
+    pub unbounded: bool,
 }
 
 const fn closing(name: &'static str, sql: &'static str) -> Case {
-    Case { name, sql, changes: false }
+    Case { name, sql, changes: false, unbounded: false }
 }
 
 const fn changing(name: &'static str, sql: &'static str) -> Case {
-    Case { name, sql, changes: true }
+    Case { name, sql, changes: true, unbounded: false }
 }
 
 pub const CASES: &[Case] = &[
@@ -92,15 +94,20 @@ pub const CASES: &[Case] = &[
         "rows one by one",
         "select id, case when amount > 3 then 'big' else 'small' end as size, ts from shop.sales where amount > 0",
     ),
-    closing(
-        "streams that meet whenever",
-        "select s.id, p.id as payment from shop.sales s join shop.payments p on s.id = p.id",
-    ),
+    Case {
+        name: "streams that meet whenever",
+        sql: "select s.id, p.id as payment from shop.sales s join shop.payments p on s.id = p.id",
+        changes: false,
+        unbounded: true,
+    },
 ];
 
 /// The inputs of the cases, and a stream over them.
 pub fn datasets(case: &Case, delay: Duration, changing: bool) -> Vec<Dataset> {
-    let out = stream("shop.out", delay, LatePolicy::Reopen, case.sql);
+    let mut out = stream("shop.out", delay, LatePolicy::Reopen, case.sql);
+    if case.unbounded {
+        out = limited(out, 8 << 20);
+    }
     vec![
         landed("shop.sales", "id string!, customer string, amount int64!, ts timestamp"),
         landed("shop.payments", "id string!, customer string, amount int64!, ts timestamp"),

@@ -54,6 +54,11 @@ async fn what_never_ends_is_refused() {
     )
     .await;
     said(
+        out("select s.id, p.id as p from shop.sales s join shop.payments p on s.id = p.id"),
+        expect!["datasets/shop/out.sql:1:66: a row of either stream may meet one of the other at any later time, so this join goes through all rows of both (say how much memory that may take, `state: { limit: 256MiB }`, or bound the join by time, `b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR`)"],
+    )
+    .await;
+    said(
         out("select c.name, s.id from shop.customers c left join shop.sales s on s.customer = c.customer"),
         expect!["datasets/shop/out.sql:1:69: a row of a table that no row of the stream meets is never known to stay alone (put the stream on the left of a LEFT JOIN)"],
     )
@@ -96,4 +101,105 @@ async fn settings_that_do_not_go_with_the_query_are_refused() {
     let sessions = "select customer, window_end, count(*) as n from session(table shop.sales partition by customer, descriptor(ts), interval '1' minute) group by customer, window_start, window_end";
     said(on_change(out(sessions)), expect!["datasets/shop/out.sql:1:1: what a session or a join by time gives is known when it closes (use `emit: on_close`)"]).await;
     said(stream("shop.out", Duration::ZERO, LatePolicy::Drop, sessions), expect!["datasets/shop/out.sql:1:1: a row behind the watermark may join two sessions, so it cannot be left out of them (use `late: reopen`)"]).await;
+}
+
+/// What Flink and DataFusion can be asked, and what a stream says to it.
+const SURFACE: &[&str] = &[
+    "select id from shop.sales order by ts",
+    "select id from shop.sales limit 3",
+    "select count(*) as n from shop.sales",
+    "select max(amount) as most from shop.sales having count(*) > 1",
+    "select customer, count(*) as n from shop.sales group by rollup(customer)",
+    "select s.id, p.id as p from shop.sales s full join shop.payments p on s.id = p.id",
+    "select s.id, p.id as p from shop.sales s right join shop.payments p on s.id = p.id and p.ts between s.ts and s.ts + interval '1' hour",
+    "select s.id, p.id as p from shop.sales s full join shop.payments p on s.id = p.id and p.ts between s.ts and s.ts + interval '1' hour",
+    "select s.id, p.id as p from shop.sales s cross join shop.payments p",
+    "select s.id from shop.sales s full join shop.customers c on s.customer = c.customer",
+    "select id from shop.sales s where exists (select 1 from shop.payments p where p.id = s.id)",
+    "select id from shop.sales s where id not in (select id from shop.payments)",
+    "select id, (select max(amount) from shop.payments) as most from shop.sales",
+    "select id, random() as r from shop.sales",
+    "select id, uuid() as u from shop.sales",
+    "select id, current_date() as d from shop.sales",
+    "with recursive r as (select id, amount from shop.sales union all select id, amount - 1 from r where amount > 0) select * from r",
+    "select id from shop.sales union select id from shop.payments",
+    "select id from shop.sales intersect select id from shop.payments",
+    "select id from shop.sales except select id from shop.payments",
+    "select distinct on (customer) customer, id from shop.sales order by customer, ts",
+    "select id, lag(amount) over (order by ts) as before from shop.sales",
+    "select customer, amount from (select *, row_number() over (partition by customer order by ts desc) as n from shop.sales) where n = 1",
+    "select id, window_end from tumble(table shop.sales, descriptor(ts), interval '1' minute) order by amount limit 3",
+    "select window_start, count(*) as n from cumulate(table shop.sales, descriptor(ts), interval '1' minute, interval '1' hour) group by window_start",
+    "select count(*) as n from shop.sales group by date_trunc('minute', ts)",
+];
+
+#[tokio::test]
+async fn what_is_said_to_the_rest_of_sql() {
+    let columns = "id string!, customer string, amount int64!, ts timestamp";
+    let mut lines = Vec::new();
+    for text in SURFACE {
+        let datasets = [
+            landed("shop.sales", columns),
+            landed("shop.payments", columns),
+            landed("shop.customers", "customer string!, name string"),
+            out(text),
+        ];
+        let problems = check(&plan(datasets)).await;
+        let said: Vec<String> = problems.iter().map(|problem| problem.to_string()).collect();
+        assert_eq!(said.len(), 1, "{text}: {said:?}");
+        lines.push(format!("{text}\n  {}", said[0].trim_start_matches("datasets/shop/out.sql:")));
+    }
+    expect![[r#"
+        select id from shop.sales order by ts
+          1:36: a table has no order, and ORDER BY sorts all rows again for each new one (leave it out, or use `mode: batch` with `materialize: full`)
+        select id from shop.sales limit 3
+          1:1: LIMIT picks from all rows, so new rows change which ones stay (leave it out, or use `mode: batch` with `materialize: full`)
+        select count(*) as n from shop.sales
+          1:1: GROUP BY over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select max(amount) as most from shop.sales having count(*) > 1
+          1:12: GROUP BY over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select customer, count(*) as n from shop.sales group by rollup(customer)
+          1:64: GROUP BY over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select s.id, p.id as p from shop.sales s full join shop.payments p on s.id = p.id
+          1:71: a row of a stream that no row of the other meets may meet one at any later time (bound the join by time, `b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR`, or make it an inner one)
+        select s.id, p.id as p from shop.sales s right join shop.payments p on s.id = p.id and p.ts between s.ts and s.ts + interval '1' hour
+          1:72: which rows of the right side stay alone is told by the left side's time (write it as a LEFT JOIN, or an inner one)
+        select s.id, p.id as p from shop.sales s full join shop.payments p on s.id = p.id and p.ts between s.ts and s.ts + interval '1' hour
+          1:71: which rows of the right side stay alone is told by the left side's time (write it as a LEFT JOIN, or an inner one)
+        select s.id, p.id as p from shop.sales s cross join shop.payments p
+          1:1: a row of either stream may meet one of the other at any later time, so this join goes through all rows of both (say how much memory that may take, `state: { limit: 256MiB }`, or bound the join by time, `b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR`)
+        select s.id from shop.sales s full join shop.customers c on s.customer = c.customer
+          1:61: a row of a table that no row of the stream meets is never known to stay alone (put the stream on the left of a LEFT JOIN)
+        select id from shop.sales s where exists (select 1 from shop.payments p where p.id = s.id)
+          1:1: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+        select id from shop.sales s where id not in (select id from shop.payments)
+          1:35: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+        select id, (select max(amount) from shop.payments) as most from shop.sales
+          1:8: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+        select id, random() as r from shop.sales
+          1:12: `random()` gives another value each time, so what was computed before cannot be kept (leave it out, or use `mode: batch` with `materialize: full`)
+        select id, uuid() as u from shop.sales
+          1:12: `uuid()` gives another value each time, so what was computed before cannot be kept (leave it out, or use `mode: batch` with `materialize: full`)
+        select id, current_date() as d from shop.sales
+          1:12: `current_date()` gives another value each time, so what was computed before cannot be kept (leave it out, or use `mode: batch` with `materialize: full`)
+        with recursive r as (select id, amount from shop.sales union all select id, amount - 1 from r where amount > 0) select * from r
+          1:1: a recursive query cannot be run as a stream (use `mode: batch` with `materialize: full`)
+        select id from shop.sales union select id from shop.payments
+          1:1: DISTINCT over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select id from shop.sales intersect select id from shop.payments
+          1:1: DISTINCT over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select id from shop.sales except select id from shop.payments
+          1:1: DISTINCT over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select distinct on (customer) customer, id from shop.sales order by customer, ts
+          1:21: DISTINCT cannot be run as a stream (use `mode: batch` with `materialize: full`)
+        select id, lag(amount) over (order by ts) as before from shop.sales
+          1:16: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select customer, amount from (select *, row_number() over (partition by customer order by ts desc) as n from shop.sales) where n = 1
+          1:73: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+        select id, window_end from tumble(table shop.sales, descriptor(ts), interval '1' minute) order by amount limit 3
+          1:1: LIMIT picks from all rows, so new rows change which ones stay (leave it out, or use `mode: batch` with `materialize: full`)
+        select window_start, count(*) as n from cumulate(table shop.sales, descriptor(ts), interval '1' minute, interval '1' hour) group by window_start
+          1:133: GROUP BY puts rows of several windows together (add `window_start` and `window_end` to it)
+        select count(*) as n from shop.sales group by date_trunc('minute', ts)
+          1:68: GROUP BY over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)"#]].assert_eq(&lines.join("\n"));
 }

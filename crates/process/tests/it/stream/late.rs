@@ -127,3 +127,53 @@ async fn a_clock_that_is_wrong_closes_nothing() {
     sell(&world, &[70]).await;
     assert_eq!(written(&world).await, "01:00Z 1");
 }
+
+async fn findings(world: &World) -> Vec<String> {
+    let found = world.ledger.findings(&Default::default()).await.unwrap();
+    let line = |recorded: &flowline_ledger::RecordedFinding| {
+        let finding = &recorded.finding;
+        let (first, last) = (&finding.first_position, &finding.last_position);
+        format!(
+            "{} {} {} {} {first:?} {last:?}",
+            finding.dataset,
+            finding.kind.as_str(),
+            finding.subject,
+            finding.count
+        )
+    };
+    let mut lines: Vec<String> = found.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn disorder_and_wrong_clocks_are_findings_that_are_told_once() {
+    let mut world = World::new(datasets(LatePolicy::Drop)).await;
+    sell(&world, &[5, 70]).await;
+    assert!(findings(&world).await.is_empty());
+    sell(&world, &[6, 59, 75]).await;
+    let once = ["shop.out behind-watermark shop.sales/0 2 Some(\"log/0@3\") Some(\"log/0@4\")".to_owned()];
+    assert_eq!(findings(&world).await, once);
+    let found = world.ledger.findings(&Default::default()).await.unwrap();
+    let message = &found[0].finding.message;
+    assert!(
+        message.contains(
+            "2 rows of partition 0 of `shop.sales` came behind the watermark, the furthest by 54 s"
+        ),
+        "{message}"
+    );
+    sell(&world, &[50, 80]).await;
+    world = world.restarted(None).await;
+    sell(&world, &[51, 85]).await;
+    assert_eq!(findings(&world).await, once, "as before");
+    world.land_in("shop.sales", 3, "('wrong', '2099-01-01T00:00:00Z')").await;
+    world.run("shop.out").await;
+    let ahead = "shop.out ahead-of-clock shop.sales/3 1 Some(\"log/3@10\") Some(\"log/3@10\")".to_owned();
+    assert_eq!(findings(&world).await, [ahead, once[0].clone()]);
+    sell(&world, &[4, 300]).await;
+    world.clock.advance(Duration::from_secs(3_700));
+    sell(&world, &[200]).await;
+    let behind = findings(&world).await.pop().unwrap();
+    assert!(behind.starts_with("shop.out behind-watermark shop.sales/0 "), "{behind}");
+    assert_ne!(behind, once[0], "it goes on");
+}

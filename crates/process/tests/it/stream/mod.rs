@@ -1,8 +1,10 @@
 //! Streams: what is written when, and that it is what the batch query answers.
 
+mod as_of;
 mod cases;
 mod check;
 mod differential;
 mod late;
 mod nexmark;
 mod restart;
+mod state;

@@ -24,6 +24,7 @@ pub fn sql(name: &str, materialization: Materialization, text: &str) -> Dataset 
         indent: 0,
         materialization,
         emit: Default::default(),
+        state_limit: None,
         timeout: Duration::from_secs(60),
         attempts_max: 3,
         lag_rows_max: None,
@@ -65,6 +66,14 @@ pub fn stream(name: &str, delay: Duration, late: LatePolicy, text: &str) -> Data
 pub fn on_change(mut dataset: Dataset) -> Dataset {
     if let Origin::Sql(sql) = &mut dataset.origin {
         sql.emit = Emit::OnChange;
+    }
+    dataset
+}
+
+/// The same stream, with this much memory declared for its runs.
+pub fn limited(mut dataset: Dataset, bytes: u64) -> Dataset {
+    if let Origin::Sql(sql) = &mut dataset.origin {
+        sql.state_limit = Some(bytes);
     }
     dataset
 }
