@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
-use flowline_model::{Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, Run, Totals};
+use flowline_model::{
+    Attempt, Commit, DatasetName, Deployment, Finding, Outcome, Position, RegistryChange, Run, Totals,
+};
 
 use crate::database::Database;
 use crate::fault::Fault;
@@ -11,7 +13,9 @@ use crate::upkeep::Prunable;
 use crate::{
     CatalogDataset, FindingFilter, LandedFile, Ledger, LedgerError, RecordedFinding, RunFilter, Standing,
 };
-use crate::{attempts, catalog, files, findings, positions, record, runs, standings, totals, upkeep};
+use crate::{
+    attempts, catalog, files, findings, positions, record, registry, runs, standings, totals, upkeep,
+};
 
 /// The ledger over SQLite or PostgreSQL.
 #[derive(Debug)]
@@ -138,6 +142,16 @@ impl Ledger for SqlLedger {
     async fn landed_files(&self, dataset: &DatasetName) -> Result<Vec<LandedFile>, LedgerError> {
         let db = &self.database;
         db.run("reading the landed files", || files::list(db, dataset)).await
+    }
+
+    async fn append_registry_change(&self, change: &RegistryChange) -> Result<bool, LedgerError> {
+        let db = &self.database;
+        db.run("storing a change of the schema registry", || registry::append(db, change)).await
+    }
+
+    async fn registry_changes_after(&self, revision: i64) -> Result<Vec<RegistryChange>, LedgerError> {
+        let db = &self.database;
+        db.run("reading the schema registry", || registry::after(db, revision)).await
     }
 
     async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError> {

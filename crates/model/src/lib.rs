@@ -21,10 +21,10 @@ pub use dataset::{
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{
-    Attempt, Balance, Commit, Counts, Deployment, Finding, FindingKind, InputRange, Outcome, Position, Run,
-    RunError, RunKind, Severity, Totals,
+    Attempt, Balance, Commit, Counts, Deployment, Finding, FindingKind, InputRange, Outcome, Position,
+    RegistryChange, Run, RunError, RunKind, Severity, Totals,
 };
-pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
+pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, SchemaRegistry, Secret};
 pub use name::{DatasetName, NameError};
 pub use plan::{Plan, Team};
 pub use stream::{StreamClock, StreamStatus};

@@ -7,6 +7,7 @@ mod amounts;
 mod kafka;
 mod names;
 mod places;
+mod registry;
 mod wrapper;
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ pub(crate) use names::{
 pub(crate) use places::{
     AddressText, AnyText, FilePath, FolderText, LakeUrl, LedgerUrl, Sha256Text, WireAddress,
 };
+pub(crate) use registry::RegistryText;
 pub(crate) use wrapper::{Items, Variable, Written};
 
 /// A kind of value with its own way of writing.
@@ -119,6 +121,7 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<TopicText>(),
         format_of::<TopicPrefix>(),
         format_of::<GroupText>(),
+        format_of::<RegistryText>(),
     ]
 }
 

@@ -8,11 +8,13 @@
 #![allow(missing_docs, reason = "the names of the cases say what must hold")]
 
 mod facts;
+mod registry;
 mod runs;
 pub mod samples;
 mod upkeep;
 
 pub use facts::*;
+pub use registry::*;
 pub use runs::*;
 pub use upkeep::*;
 
@@ -50,6 +52,9 @@ macro_rules! ledger_contract {
             abandoned_runs_are_closed,
             an_abandoned_run_that_committed_is_put_right,
             pruning_keeps_what_stands,
+            changes_of_the_registry_come_back_in_order,
+            a_revision_of_the_registry_is_given_once,
+            changes_from_many_writers_leave_no_gap,
         );
     };
     (@cases $fresh:path, $($case:ident,)*) => {
