@@ -7,6 +7,7 @@ use flowline_ledger::LedgerError;
 use flowline_log::LogError;
 use flowline_model::DatasetName;
 use flowline_quality::RuleError;
+use flowline_registry::SchemaError;
 use flowline_source::files::FileError;
 
 /// Why a contract cannot be held against records.
@@ -59,6 +60,9 @@ pub enum LandError {
     /// The run cannot be recorded.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The schemas of records cannot be asked for now.
+    #[error(transparent)]
+    Schemas(#[from] SchemaError),
     /// The contract cannot be applied.
     #[error("the contract of `{dataset}` cannot be applied: {reason}")]
     Contract {
@@ -120,6 +124,7 @@ impl Classify for LandError {
             Self::Lake(error) => error.kind(),
             Self::Files(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
+            Self::Schemas(error) => error.kind(),
             Self::Contract { .. } | Self::Origin { .. } | Self::Selection { .. } => ErrorKind::Input,
             Self::LogReplaced { .. } => ErrorKind::Corrupt,
             Self::Busy { .. } => ErrorKind::Overloaded,

@@ -13,6 +13,7 @@ use crate::examine::{Examined, examine};
 use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece};
+use crate::schemas::RecordSchemas;
 use crate::staging::{Sealed, Sealing, Staging, failed};
 use crate::tables::{Place, Tables};
 use crate::{LandContext, LandError};
@@ -76,6 +77,7 @@ impl Lane {
         context: &LandContext,
         feed: &Feed,
         contract: &Contract,
+        schemas: &RecordSchemas,
         tables: &Tables,
         keys: &mut Option<Keys>,
         run: Option<RunId>,
@@ -94,7 +96,9 @@ impl Lane {
             self.take_pending(context, tables, keys).await?;
             return Ok(passed);
         }
+        let schemas = schemas.of_pieces(&pieces).await?;
         let parcel = Parcel {
+            schemas,
             source: Arc::from(feed.word()),
             input: Arc::clone(&self.input),
             // Partitions are few: a source declares how many it has.

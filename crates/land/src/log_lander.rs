@@ -24,6 +24,7 @@ use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::Lane;
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
+use crate::schemas::RecordSchemas;
 use crate::share::Share;
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
@@ -34,6 +35,7 @@ use crate::{Contract, LandContext, LandError, meter};
 pub struct LogLander {
     context: LandContext,
     contract: Contract,
+    schemas: RecordSchemas,
     tables: Tables,
     feed: Feed,
     /// None where all partitions are ours.
@@ -115,6 +117,7 @@ impl LogLander {
             feed,
             share: None,
             missing_since: None,
+            schemas: RecordSchemas::of_dataset(&context, &dataset)?,
             tables: Tables::new(&context, Arc::clone(&dataset)),
             failures: Failures::new(dataset.name.clone()),
             contract,

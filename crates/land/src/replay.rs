@@ -23,6 +23,7 @@ use crate::examine::examine;
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
 use crate::reservation::Reservation;
+use crate::schemas::RecordSchemas;
 use crate::settle::{Settled, settle};
 use crate::staging::failed;
 use crate::stamp::{Stamp, offset};
@@ -65,7 +66,8 @@ pub async fn replay_quarantine(
     reserved.map_err(|_| LandError::Busy { dataset: dataset.name.clone() })?;
     finish_interrupted(context, &tables).await?;
     commit::complete_ledger(context, &tables.data).await?;
-    let mut replay = Replay { context, contract, tables, keys: None, last: None };
+    let schemas = RecordSchemas::of_dataset(context, &dataset)?;
+    let mut replay = Replay { context, contract, schemas, tables, keys: None, last: None };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -75,6 +77,7 @@ pub async fn replay_quarantine(
 struct Replay<'a> {
     context: &'a LandContext,
     contract: Contract,
+    schemas: RecordSchemas,
     tables: Tables,
     keys: Option<Keys>,
     last: Option<Run>,
@@ -180,7 +183,8 @@ impl Replay<'_> {
         Ok(run)
     }
 
-    async fn settle(&mut self, run: RunId, parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+    async fn settle(&mut self, run: RunId, mut parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+        parcel.schemas = self.schemas.of_pieces(&parcel.pieces).await?;
         let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));

@@ -34,6 +34,7 @@ pub use tables::findings::FindingRow;
 pub use tables::hops::HopRow;
 pub use tables::positions::PositionRow;
 pub use tables::quarantine::QuarantineRow;
+pub use tables::registry_changes::RegistryChangeRow;
 pub use tables::runs::RunRow;
 pub use tables::state::StateRow;
 pub use tables::streams::StreamRow;

@@ -19,6 +19,7 @@ use crate::tables::findings::Findings;
 use crate::tables::hops::Hops;
 use crate::tables::positions::Positions;
 use crate::tables::quarantine::Quarantine;
+use crate::tables::registry_changes::RegistryChanges;
 use crate::tables::runs::Runs;
 use crate::tables::state::State;
 use crate::tables::streams::Streams;
@@ -52,6 +53,7 @@ pub fn system_schema(
         table::<Commits>(&sources),
         table::<Streams>(&sources),
         table::<State>(&sources),
+        table::<RegistryChanges>(&sources),
     ];
     Arc::new(SystemSchema { tables })
 }

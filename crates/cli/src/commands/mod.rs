@@ -6,6 +6,7 @@ mod init;
 mod ledger;
 mod quarantine;
 mod query;
+mod registry;
 mod replay;
 mod schema;
 mod status;
@@ -32,6 +33,7 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Status(status) => status::run(&status, printer).await,
         Command::Ledger(ledger) => ledger::run(&ledger, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
+        Command::Registry(registry) => registry::run(&registry, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
         Command::Demo(demo) => demo::run(&demo, printer).await,
         Command::Schema(schema) => schema::run(&schema, printer),

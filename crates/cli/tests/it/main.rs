@@ -7,3 +7,4 @@ mod crash;
 mod kafka;
 mod project;
 mod real_data;
+mod registry;

@@ -9,6 +9,7 @@ pub(crate) mod findings;
 pub(crate) mod hops;
 pub(crate) mod positions;
 pub(crate) mod quarantine;
+pub(crate) mod registry_changes;
 pub(crate) mod runs;
 pub(crate) mod state;
 pub(crate) mod streams;
