@@ -10,7 +10,9 @@ use flowline_node::Role;
 const QUARANTINE_EXAMPLES: &str = "Examples:
   flowline quarantine list --project shop
   flowline quarantine show shop.orders --project shop --limit 5
-  flowline quarantine replay shop.orders --project shop   # after the contract or the producer was mended";
+  flowline quarantine replay shop.orders --project shop   # after the contract or the producer was mended
+  flowline quarantine replay shop.orders --project shop --set \"amount=replace(amount, ',', '.')\"
+  flowline quarantine discard shop.orders --project shop --reason unparsable --because 'test records'";
 
 const EXAMPLES: &str = "Examples:
   flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
@@ -100,6 +102,8 @@ pub enum Command {
     Registry(RegistryArguments),
     /// Compute again what a stream wrote from a time on, and swap it in with one commit.
     Replay(Replay),
+    /// Run the tests of a project: given records, expected rows, in a lake of their own.
+    Test(Test),
     /// A simulated shop under way: `init`, `up` and customers, on a temporary folder.
     Demo(Demo),
     /// JSON Schemas of the project files, for editors.
@@ -265,14 +269,56 @@ pub enum QuarantineAction {
         #[command(flatten)]
         project: ProjectArguments,
     },
-    /// Hold the rejected records against the contract as it is now; those that fit are landed and leave quarantine.
+    /// Hold rejected records against the contract as it is now; those that fit are landed and leave quarantine.
     #[command(after_help = QUARANTINE_EXAMPLES)]
     Replay {
         /// `domain.name`.
         dataset: String,
         #[command(flatten)]
+        selection: QuarantineSelection,
+        /// Mend a field of each record first, by a SQL expression over its fields; every field is text. May be repeated.
+        #[arg(long, value_name = "FIELD=EXPRESSION", value_parser = assignment)]
+        set: Vec<(String, String)>,
+        #[command(flatten)]
         project: ProjectArguments,
     },
+    /// Delete rejected records that nobody wants any more. They still count as quarantined in the balance.
+    #[command(after_help = QUARANTINE_EXAMPLES)]
+    Discard {
+        /// `domain.name`.
+        dataset: String,
+        /// Why; it is kept with the run.
+        #[arg(long, value_name = "TEXT")]
+        because: String,
+        #[command(flatten)]
+        selection: QuarantineSelection,
+        /// Only those that were quarantined before this time (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        before: Option<String>,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+}
+
+/// Which rejected records; all when nothing is said.
+#[derive(Debug, Args)]
+pub struct QuarantineSelection {
+    /// Only those rejected for this reason, as `quarantine list` names it.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only those in which this column was at fault.
+    #[arg(long)]
+    pub column: Option<String>,
+}
+
+/// `amount=replace(amount, ',', '.')`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, expression)) if !field.trim().is_empty() && !expression.trim().is_empty() => {
+            Ok((field.trim().to_owned(), expression.trim().to_owned()))
+        }
+        _ => Err(format!("`{text}` is not FIELD=EXPRESSION, `amount=replace(amount, ',', '.')` for example")),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -285,6 +331,24 @@ pub struct Replay {
     pub from: String,
     #[command(flatten)]
     pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  flowline test --project shop
+  flowline test revenue --project shop --watch
+  flowline test --project shop --junit target/tests.xml   # for CI; exit code 1 unless all pass")]
+pub struct Test {
+    /// Only tests with this in their name or the name of their file.
+    pub filter: Option<String>,
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Write the results as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Run them again whenever a file of the project changes.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 #[derive(Debug, Args)]

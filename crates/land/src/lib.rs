@@ -9,6 +9,7 @@ mod commit;
 mod context;
 mod contract;
 pub mod decode;
+mod discard;
 mod error;
 mod examine;
 mod failures;
@@ -32,6 +33,7 @@ mod tables;
 
 pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
+pub use discard::{Discard, discard_quarantine, expire_quarantine};
 pub use error::{ContractError, LandError};
 pub use file_lander::{FileLander, FileProgress, ProgressFn};
 pub use log_lander::{LogLander, release_landed};

@@ -4,16 +4,18 @@
 //! first, then the records leave the quarantine; whoever opens the tables after a crash in between finishes that.
 //! Does not own: what becomes of a record (it goes the way of a received one).
 
+mod mend;
 mod read;
 mod take_out;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::RunId;
 use flowline_lake::{ReadAt, StagedFiles};
 use flowline_model::{Counts, Dataset, InputRange, Outcome, Run, RunKind};
+use flowline_quality::Mending;
 use futures::StreamExt as _;
 
 use self::read::Selected;
@@ -30,17 +32,19 @@ use crate::stamp::{Stamp, offset};
 use crate::tables::Tables;
 use crate::{Contract, LandContext, LandError, meter};
 
-/// Which quarantined records to replay; all when it says nothing.
+/// Which quarantined records, all when it says nothing; and what is mended in them first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplaySelection {
     /// Only those rejected for this reason (`missing`, `wrong-type`, `failed-rule`, `unparsable`).
     pub reason: Option<String>,
     /// Only those in which this column was at fault.
     pub column: Option<String>,
+    /// New values of fields of the record (JSON and CSV), as SQL expressions in which every field is text.
+    pub set: BTreeMap<String, String>,
 }
 
 /// How long a replay waits for a landing that is under way.
-const RESERVED_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const RESERVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lands quarantined records again. Those that fit now go to the table and out of the quarantine; duplicates go out of
 /// it as well; the others stay where they are, and count as quarantined again. They keep where they came from, and get
@@ -59,6 +63,7 @@ pub async fn replay_quarantine(
     let dataset = Arc::new(dataset.clone());
     let contract = Contract::compile(Arc::clone(&dataset))
         .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })?;
+    let mending = selection.mending(&dataset);
     let tables = Tables::new(context, Arc::clone(&dataset));
     tables.ensure_data().await?;
     let mut reservation = Reservation::default();
@@ -67,7 +72,7 @@ pub async fn replay_quarantine(
     finish_interrupted(context, &tables).await?;
     commit::complete_ledger(context, &tables.data).await?;
     let schemas = RecordSchemas::of_dataset(context, &dataset)?;
-    let mut replay = Replay { context, contract, schemas, tables, keys: None, last: None };
+    let mut replay = Replay { context, contract, schemas, mending, tables, keys: None, last: None };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -78,6 +83,7 @@ struct Replay<'a> {
     context: &'a LandContext,
     contract: Contract,
     schemas: RecordSchemas,
+    mending: Mending,
     tables: Tables,
     keys: Option<Keys>,
     last: Option<Run>,
@@ -116,7 +122,7 @@ impl Replay<'_> {
             hop: self.tables.dataset.name.clone(),
             kind: RunKind::Replay,
             outcome: Outcome::Running,
-            trigger: "replay".to_owned(),
+            trigger: self.trigger(),
             inputs: vec![InputRange { input: "quarantine".to_owned(), from: 0, to: counts.read as i64 }],
             counts,
             started_at: self.context.clock.now(),
@@ -125,6 +131,14 @@ impl Replay<'_> {
             commit: None,
             error: None,
             trace_id: None,
+        }
+    }
+
+    /// What the run says of itself: with what was mended, so that it can be understood later.
+    fn trigger(&self) -> String {
+        match self.mending.is_empty() {
+            true => "replay".to_owned(),
+            false => format!("replay with {}", self.mending),
         }
     }
 
@@ -184,6 +198,9 @@ impl Replay<'_> {
     }
 
     async fn settle(&mut self, run: RunId, mut parcel: crate::parcel::Parcel) -> Result<Settled, LandError> {
+        if !self.mending.is_empty() {
+            mend::mend(&mut parcel, &self.mending)?;
+        }
         parcel.schemas = self.schemas.of_pieces(&parcel.pieces).await?;
         let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));

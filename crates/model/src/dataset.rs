@@ -357,10 +357,13 @@ pub struct LandingSettings {
     /// file for every table that gets rows: on S3, two PUTs, so 2 s is about 2.6 million PUTs ($13) a month for
     /// every dataset that is never idle.
     pub flush_after: Duration,
+    /// How long rejected records stay in quarantine; for ever when absent.
+    #[serde(default)]
+    pub quarantine_retain_for: Option<Duration>,
 }
 
 impl Default for LandingSettings {
     fn default() -> Self {
-        Self { flush_bytes: 128 << 20, flush_after: Duration::from_secs(2) }
+        Self { flush_bytes: 128 << 20, flush_after: Duration::from_secs(2), quarantine_retain_for: None }
     }
 }

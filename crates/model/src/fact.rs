@@ -29,6 +29,8 @@ pub enum RunKind {
     Replay,
     /// Small files → fewer files; no row changes.
     Compact,
+    /// Quarantined rows → nothing.
+    Discard,
 }
 
 impl RunKind {
@@ -39,6 +41,7 @@ impl RunKind {
             Self::Transform => "transform",
             Self::Replay => "replay",
             Self::Compact => "compact",
+            Self::Discard => "discard",
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns: what a node opens and in which order ([`Node::start`]), its roles (one short file each in `roles`), the one
 //! door through which long-running tasks are started ([`tasks`]), how another process finds a running node
-//! ([`NodeFile`]), and the same parts without any task for commands that run beside no node ([`Offline`]).
+//! ([`NodeFile`]), the same parts without any task for commands that run beside no node ([`Offline`]), and the tests of
+//! a project ([`run_test`]).
 //! Does not own: anything that a role does; each role calls the crate that has it.
 
 mod live;
@@ -16,6 +17,7 @@ mod roles;
 mod storage;
 pub mod tasks;
 mod telemetry;
+mod test_run;
 
 pub use flowline_land::FileProgress;
 pub use node::{FileProgressFn, Node, NodeOptions};
@@ -23,3 +25,4 @@ pub use node_file::NodeFile;
 pub use offline::Offline;
 pub use query::QueryRows;
 pub use roles::Role;
+pub use test_run::run_test;

@@ -159,6 +159,11 @@ impl Node {
         &self.storage.plan
     }
 
+    /// The durable log.
+    pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
     /// Where HTTP and the pages listen.
     pub fn http_address(&self) -> SocketAddr {
         self.http

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
-use flowline_land::{LandContext, ReplaySelection};
+use flowline_land::{Discard, LandContext, ReplaySelection};
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::{AsOf, QueryOptions};
 use flowline_serve::Replay;
@@ -72,11 +72,20 @@ impl Offline {
         Ok(run)
     }
 
-    /// Replays the quarantine of a dataset. Takes the data folder's lock, so that no node writes at the same time.
-    pub async fn replay(&self, dataset: &DatasetName) -> anyhow::Result<Run> {
-        let Some(known) = self.storage.plan.dataset(dataset) else {
-            bail!("`{dataset}` is no dataset of this project");
-        };
+    /// Replays records of a dataset's quarantine. Takes the data folder's lock, so that no node writes at the same time.
+    pub async fn replay(&self, dataset: &DatasetName, selection: &ReplaySelection) -> anyhow::Result<Run> {
+        self.with_replay(async |replay| Ok(replay.replay(dataset, selection).await?)).await
+    }
+
+    /// Deletes records of a dataset's quarantine. Takes the data folder's lock, so that no node writes at the same time.
+    pub async fn discard(&self, dataset: &DatasetName, discard: &Discard) -> anyhow::Result<Run> {
+        self.with_replay(async |replay| Ok(replay.discard(dataset, discard).await?)).await
+    }
+
+    async fn with_replay(
+        &self,
+        work: impl AsyncFnOnce(&NodeReplay) -> anyhow::Result<Run>,
+    ) -> anyhow::Result<Run> {
         let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
         let log = storage::open_log(&self.storage.plan, &self.storage.clock).await?;
         let context = LandContext {
@@ -86,8 +95,8 @@ impl Offline {
             clock: self.storage.clock.clone(),
         };
         let replay = NodeReplay::new(self.storage.clone(), context, self.storage.transformer());
-        let run = replay.replay(&known.name, &ReplaySelection::default()).await;
+        let run = work(&replay).await;
         log.close().await?;
-        Ok(run?)
+        run
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::{Classify, ErrorKind};
-use flowline_land::{LandContext, ReplaySelection};
+use flowline_land::{Discard, LandContext, ReplaySelection};
 use flowline_model::{DatasetName, Run};
 use flowline_process::Transformer;
 use flowline_serve::{Replay, ReplayError};
@@ -35,6 +35,18 @@ impl Replay for NodeReplay {
             return Err(ReplayError { kind: ErrorKind::NotFound, message });
         };
         flowline_land::replay_quarantine(&self.context, known, selection)
+            .await
+            .map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
+    }
+
+    async fn discard(&self, dataset: &DatasetName, discard: &Discard) -> Result<Run, ReplayError> {
+        let known =
+            self.storage.plan.dataset(dataset).filter(|dataset| dataset.landed() || dataset.streams());
+        let Some(known) = known else {
+            let message = format!("`{dataset}` is no dataset of this project that has a quarantine");
+            return Err(ReplayError { kind: ErrorKind::NotFound, message });
+        };
+        flowline_land::discard_quarantine(&self.context, known, discard)
             .await
             .map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
     }

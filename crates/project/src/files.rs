@@ -6,13 +6,15 @@
 mod dataset;
 mod kind;
 mod project;
+mod tests;
 
 pub(crate) use dataset::{
     ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, LandingFile, LateWord,
     MaterializeWord, ModeWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
 };
-pub(crate) use kind::{DATASET, FileKind, PROJECT};
+pub(crate) use kind::{DATASET, FileKind, PROJECT, TESTS};
 pub(crate) use project::{
     EnvironmentFile, KafkaFile, KafkaLogFile, LimitsFile, LogFile, ProjectFile, SaslFile, SaslWord, TeamFile,
     TlsFile,
 };
+pub(crate) use tests::{ExpectedFile, GivenFile, TestFile, TestsFile};

@@ -21,7 +21,7 @@ use crate::yaml::Place;
 /// The most files that are looked at below one folder.
 const FILES_MAX: usize = 20_000;
 /// The folders of a project.
-const FOLDERS: [&str; 4] = ["datasets", "runbooks", "policies", "consumers"];
+const FOLDERS: [&str; 5] = ["datasets", "tests", "runbooks", "policies", "consumers"];
 
 /// The file that makes a folder a project.
 pub(crate) const PROJECT_FILE: &str = "flowline.yaml";
@@ -46,6 +46,8 @@ pub(crate) struct Folder {
     pub datasets: BTreeMap<DatasetName, DatasetTexts>,
     /// Datasets whose files are there and cannot be read.
     pub unreadable: BTreeSet<DatasetName>,
+    /// The files of tests: path and text.
+    pub tests: Vec<(String, String)>,
     /// Paths of the runbooks, relative to the project.
     pub runbooks: BTreeSet<String>,
     /// SHA-256 of it all, hexadecimal, the first 12 digits.
@@ -86,9 +88,10 @@ pub(crate) fn open(dir: &Path, report: &mut Report) -> Folder {
     for path in &runbooks {
         reader.text(path);
     }
+    let tests = reader.tests();
     reader.look_around();
     let version = reader.digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    Folder { dir, project, datasets, unreadable, runbooks, version }
+    Folder { dir, project, datasets, unreadable, tests, runbooks, version }
 }
 
 enum Kind {
@@ -197,8 +200,23 @@ impl Reader<'_> {
         }
     }
 
+    /// The files of tests. They are no part of what is deployed, and so not of the digest.
+    fn tests(&mut self) -> Vec<(String, String)> {
+        let paths = self.list("tests").into_iter().filter(|path| path.ends_with(".yaml"));
+        paths.filter_map(|path| Some((path.clone(), self.utf8(&path, Self::bytes)?))).collect()
+    }
+
     /// The text of a file, kept for snippets and added to the digest.
     fn text(&mut self, path: &str) -> Option<String> {
+        self.utf8(path, |reader, path| {
+            let bytes = reader.bytes(path)?;
+            reader.digest.update(format!("{path}\0{}\0", bytes.len()));
+            reader.digest.update(&bytes);
+            Some(bytes)
+        })
+    }
+
+    fn bytes(&mut self, path: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = File::open(self.dir.join(path))
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -214,9 +232,11 @@ impl Reader<'_> {
             self.problem(path, Problem::error(Code::TooLarge, message));
             return None;
         }
-        self.digest.update(format!("{path}\0{}\0", bytes.len()));
-        self.digest.update(&bytes);
-        match String::from_utf8(bytes) {
+        Some(bytes)
+    }
+
+    fn utf8(&mut self, path: &str, read: impl FnOnce(&mut Self, &str) -> Option<Vec<u8>>) -> Option<String> {
+        match String::from_utf8(read(self, path)?) {
             Ok(text) => {
                 let text = line_feeds(text.strip_prefix('\u{feff}').unwrap_or(&text)).into_owned();
                 self.report.sources.keep(path, &text);

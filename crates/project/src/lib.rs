@@ -16,6 +16,7 @@ mod render;
 mod resolve;
 mod sources;
 mod template;
+mod test_case;
 mod value;
 mod yaml;
 
@@ -30,12 +31,15 @@ pub use read::read_text;
 pub use render::render;
 pub use sources::Sources;
 pub use template::{TEMPLATES, TemplateFile, template};
+pub use test_case::{Expected, Given, Records, TestCase};
 
 /// A project that can run.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// What it declares, resolved against one environment.
     pub plan: Plan,
+    /// The tests of its datasets.
+    pub tests: Vec<TestCase>,
     /// What is worth mending and keeps nothing from running.
     pub warnings: Vec<Diagnostic>,
     /// The files that were read, for problems that are found later.
@@ -47,6 +51,8 @@ pub struct Loaded {
 pub struct Reading {
     /// What could be read; incomplete when there are errors, and then only good for finding more of them.
     pub plan: Plan,
+    /// The tests that could be read.
+    pub tests: Vec<TestCase>,
     /// Everything that is wrong, by file and line.
     pub diagnostics: Vec<Diagnostic>,
     /// Datasets that are declared and could not be read; whatever refers to them cannot be judged.
@@ -69,11 +75,11 @@ impl Reading {
 /// # Errors
 /// Everything that is wrong, errors and warnings, by file and line.
 pub fn load(dir: &Path, environment: Option<&str>) -> Result<Loaded, Vec<Diagnostic>> {
-    let Reading { plan, diagnostics, sources, .. } = read(dir, environment);
+    let Reading { plan, tests, diagnostics, sources, .. } = read(dir, environment);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
-    Ok(Loaded { plan, warnings: diagnostics, sources })
+    Ok(Loaded { plan, tests, warnings: diagnostics, sources })
 }
 
 /// Reads what can be read of the project in `dir`, so that problems of its SQL can be found along with those of its
@@ -87,5 +93,6 @@ pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("flowline.schema.json", files::PROJECT.schema.clone()),
         ("dataset.schema.json", files::DATASET.schema.clone()),
+        ("tests.schema.json", files::TESTS.schema.clone()),
     ]
 }

@@ -8,10 +8,11 @@ use flowline_model::{Dataset, DatasetName, Plan};
 use crate::Reading;
 use crate::check::{Checked, check};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::files::{DATASET, DatasetFile, FileKind, PROJECT};
+use crate::files::{DATASET, DatasetFile, FileKind, PROJECT, TESTS};
 use crate::folder::{self, DatasetTexts, Folder, PROJECT_FILE};
-use crate::resolve::{self, DatasetScope, Resolved, Variables};
+use crate::resolve::{self, DatasetScope, Resolved, TestScope, Variables};
 use crate::sources::{Problem, Report, SourceFile};
+use crate::test_case::TestCase;
 use crate::yaml::{self, Place};
 
 /// Reads what can be read of a project; variables are taken from `value_of`.
@@ -32,17 +33,30 @@ pub(crate) fn read(
     };
     let environment = environment.unwrap_or_else(|| resolve::standard_environment("", &folder.dir));
     let plan = Plan { project: name, version: folder.version, environment, teams, datasets };
-    finish(plan, unreadable, report)
+    let scope = TestScope { dir: &folder.dir, plan: &plan, unreadable: &unreadable };
+    let tests = tests(&scope, &folder.tests, &mut report);
+    finish(plan, tests, unreadable, report)
 }
 
-fn finish(plan: Plan, unreadable: BTreeSet<DatasetName>, report: Report) -> Reading {
+/// Reads the files of tests.
+fn tests(scope: &TestScope<'_>, files: &[(String, String)], report: &mut Report) -> Vec<TestCase> {
+    let mut tests = Vec::new();
+    for (path, text) in files {
+        let Some(file) = parse(path, text, &TESTS, report) else { continue };
+        let Some(content) = check(&file, &TESTS, report).content else { continue };
+        tests.extend(resolve::resolve_tests(scope, &file, content, report));
+    }
+    tests
+}
+
+fn finish(plan: Plan, tests: Vec<TestCase>, unreadable: BTreeSet<DatasetName>, report: Report) -> Reading {
     let Report { sources, mut diagnostics, .. } = report;
     diagnostics.sort_by(|left, right| {
         let order = |diagnostic: &Diagnostic| (diagnostic.line, diagnostic.column, diagnostic.code);
         let files = (left.file != PROJECT_FILE, &left.file).cmp(&(right.file != PROJECT_FILE, &right.file));
         files.then_with(|| order(left).cmp(&order(right)))
     });
-    Reading { plan, diagnostics, unreadable, sources }
+    Reading { plan, tests, diagnostics, unreadable, sources }
 }
 
 /// Reads `flowline.yaml`.
@@ -69,7 +83,7 @@ fn datasets(
     let scope = DatasetScope {
         dir: &folder.dir,
         variables,
-        teams: project.map(|project| project.teams.iter().map(|team| team.name.as_str()).collect()),
+        teams: project.map(|project| project.team_names.iter().map(String::as_str).collect()),
         runbooks: &folder.runbooks,
         landing: project.map_or(defaults.0, |project| project.landing),
         dedupe_horizon: project.map_or(defaults.1, |project| project.dedupe_horizon),

@@ -9,6 +9,7 @@ mod environment;
 mod kafka;
 mod origin;
 mod project;
+mod tests;
 mod variables;
 
 use std::path::{Component, Path, PathBuf};
@@ -20,6 +21,7 @@ use url::Url;
 pub(crate) use dataset::{DatasetScope, resolve_dataset};
 pub(crate) use environment::standard_environment;
 pub(crate) use project::{Resolved, resolve_project};
+pub(crate) use tests::{TestScope, resolve_tests};
 pub(crate) use variables::Variables;
 
 use crate::defaults;

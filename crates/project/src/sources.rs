@@ -106,11 +106,12 @@ impl Sources {
         text.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?)
     }
 
-    /// How many characters the word at this place has.
+    /// How many characters the word at this place has; the parts of a dotted name are one word.
     fn word_at(&self, file: &str, line: u32, column: u32) -> u32 {
         let Some(text) = self.line(file, line) else { return 0 };
-        let rest = text.chars().skip(column.saturating_sub(1) as usize);
-        rest.take_while(|c| c.is_alphanumeric() || *c == '_').take(1_000).count() as u32
+        let rest: String = text.chars().skip(column.saturating_sub(1) as usize).take(1_000).collect();
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len());
+        rest[..end].trim_end_matches('.').chars().count() as u32
     }
 }
 

@@ -55,4 +55,5 @@ const SHOP: &[TemplateFile] = files! { "shop":
     "runbooks/page_views.md",
     "runbooks/payments.md",
     "runbooks/revenue.md",
+    "tests/orders.yaml",
 };

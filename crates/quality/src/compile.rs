@@ -65,7 +65,7 @@ fn check(
 }
 
 /// Why an expression says something else than what one row alone decides, if it does.
-fn row_by_row(expression: &Expr) -> Result<Option<String>, DataFusionError> {
+pub(crate) fn row_by_row(expression: &Expr) -> Result<Option<String>, DataFusionError> {
     let mut reason = None;
     expression.apply(|part| {
         reason = match part {

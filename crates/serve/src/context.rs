@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::{ErrorKind, SharedClock};
-use flowline_land::ReplaySelection;
+use flowline_land::{Discard, ReplaySelection};
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::QueryEngine;
@@ -110,6 +110,10 @@ pub trait Replay: Send + Sync + 'static {
     /// Lands the selected quarantined records of a dataset again, removes those that fit now from its quarantine, and
     /// returns the run with its counts.
     async fn replay(&self, dataset: &DatasetName, selection: &ReplaySelection) -> Result<Run, ReplayError>;
+
+    /// Deletes the selected records from the quarantine of a dataset for good, and returns the run, whose input range
+    /// says how many.
+    async fn discard(&self, dataset: &DatasetName, discard: &Discard) -> Result<Run, ReplayError>;
 
     /// Computes again what a stream wrote behind a time, swaps it in with one commit, and returns the run.
     async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> Result<Run, ReplayError>;

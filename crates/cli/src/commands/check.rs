@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flowline_land::Contract;
 use flowline_model::Plan;
 use flowline_process::SqlProblem;
-use flowline_project::{Code, Diagnostic};
+use flowline_project::{Code, Diagnostic, TestCase};
 use serde_json::json;
 
 use crate::args::Check;
@@ -15,20 +15,24 @@ use crate::output::{GOOD, Printer};
 
 /// Validates files and SQL and prints every problem.
 pub async fn run(check: &Check, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let (plan, problems) = examine(&check.folder, check.environment.as_deref()).await;
-    let valid = plan.is_some();
+    let (project, problems) = examine(&check.folder, check.environment.as_deref()).await;
+    let valid = project.is_some();
     printer.json(&json!({ "valid": valid, "diagnostics": problems }))?;
     print(&problems, printer);
-    match plan {
-        Some(plan) => {
+    match project {
+        Some((plan, tests)) => {
             printer.line(format!(
-                "{GOOD}ok{GOOD:#} {} {}: {} datasets, {} teams, environment `{}`",
+                "{GOOD}ok{GOOD:#} {} {}: {} datasets, {} tests, {} teams, environment `{}`",
                 plan.project,
                 plan.version,
                 plan.datasets.len(),
+                tests.len(),
                 plan.teams.len(),
                 plan.environment.name,
             ));
+            if plan.datasets.is_empty() {
+                printer.remark("nothing flows yet: declare a dataset in datasets/<domain>/<name>.yaml");
+            }
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::from(super::FOUND_WRONG)),
@@ -41,16 +45,28 @@ pub async fn load(
     environment: Option<&str>,
     printer: &Printer,
 ) -> anyhow::Result<Option<Plan>> {
-    let (plan, problems) = examine(folder, environment).await;
-    if plan.is_none() {
+    Ok(load_tests(folder, environment, printer).await?.map(|(plan, _)| plan))
+}
+
+/// The same with the tests of the project.
+pub async fn load_tests(
+    folder: &Path,
+    environment: Option<&str>,
+    printer: &Printer,
+) -> anyhow::Result<Option<(Plan, Vec<TestCase>)>> {
+    let (project, problems) = examine(folder, environment).await;
+    if project.is_none() {
         printer.json(&json!({ "valid": false, "diagnostics": problems }))?;
     }
     print(&problems, printer);
-    Ok(plan)
+    Ok(project)
 }
 
-/// The plan where there are no errors, and every problem of files, contracts and SQL.
-async fn examine(folder: &Path, environment: Option<&str>) -> (Option<Plan>, Vec<Diagnostic>) {
+/// The plan and its tests where there are no errors, and every problem of files, contracts and SQL.
+async fn examine(
+    folder: &Path,
+    environment: Option<&str>,
+) -> (Option<(Plan, Vec<TestCase>)>, Vec<Diagnostic>) {
     let mut reading = flowline_project::read(folder, environment);
     let mut problems = std::mem::take(&mut reading.diagnostics);
     for dataset in reading.plan.datasets.iter().filter(|dataset| dataset.landed()) {
@@ -66,7 +82,7 @@ async fn examine(folder: &Path, environment: Option<&str>) -> (Option<Plan>, Vec
         }
     }
     let valid = !problems.iter().any(Diagnostic::is_error);
-    (valid.then_some(reading.plan), problems)
+    (valid.then_some((reading.plan, reading.tests)), problems)
 }
 
 fn print(problems: &[Diagnostic], printer: &Printer) {

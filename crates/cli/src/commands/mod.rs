@@ -10,6 +10,7 @@ mod registry;
 mod replay;
 mod schema;
 mod status;
+mod test;
 mod up;
 
 use std::io::Write;
@@ -35,6 +36,7 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
         Command::Registry(registry) => registry::run(&registry, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
+        Command::Test(test) => test::run(&test, printer).await,
         Command::Demo(demo) => demo::run(&demo, printer).await,
         Command::Schema(schema) => schema::run(&schema, printer),
         Command::Completions { shell } => {

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
+use flowline_land::{Discard, ReplaySelection};
 use flowline_model::{DatasetName, Run};
 use serde_json::{Value, json};
 
-use crate::args::{Quarantine, QuarantineAction};
+use crate::args::{ProjectArguments, Quarantine, QuarantineAction, QuarantineSelection};
 use crate::connection::Connection;
 use crate::output::{FAINT, GOOD, Printer};
 
@@ -28,7 +30,15 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
             );
             printer.batches(&connection.rows(sql).await?)?;
         }
-        QuarantineAction::Replay { dataset, project } => replay(&known(dataset)?, project, printer).await?,
+        QuarantineAction::Replay { dataset, selection, set, project } => {
+            let selection = ReplaySelection { set: set.iter().cloned().collect(), ..selected(selection) };
+            replay(&known(dataset)?, &selection, project, printer).await?;
+        }
+        QuarantineAction::Discard { dataset, because, selection, before, project } => {
+            let before = before.as_deref().map(time).transpose()?;
+            let discard = Discard { selection: selected(selection), before, because: because.clone() };
+            self::discard(&known(dataset)?, &discard, project, printer).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -37,14 +47,71 @@ fn known(dataset: &str) -> anyhow::Result<DatasetName> {
     dataset.parse().with_context(|| format!("`{dataset}` is no dataset"))
 }
 
-async fn replay(
+fn selected(selection: &QuarantineSelection) -> ReplaySelection {
+    let QuarantineSelection { reason, column } = selection;
+    ReplaySelection { reason: reason.clone(), column: column.clone(), ..ReplaySelection::default() }
+}
+
+fn time(text: &str) -> anyhow::Result<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text);
+    Ok(time.with_context(|| format!("`{text}` is no time like 2026-01-05T08:00:00Z"))?.to_utc())
+}
+
+/// What of a selection was said, in the words of the API.
+fn body(selection: &ReplaySelection) -> Value {
+    let ReplaySelection { reason, column, set } = selection;
+    let mut body = json!({});
+    for (name, value) in [("reason", reason), ("column", column)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    if !set.is_empty() {
+        body["set"] = json!(set);
+    }
+    body
+}
+
+async fn discard(
     dataset: &DatasetName,
-    project: &crate::args::ProjectArguments,
+    discard: &Discard,
+    project: &ProjectArguments,
     printer: &Printer,
 ) -> anyhow::Result<()> {
     let answer = match Connection::open(project).await? {
-        Connection::Node(node) => node.post(&format!("/v1/quarantine/{dataset}/replay"), &json!({})).await?,
-        Connection::Lake(offline) => as_node_answers(&offline.replay(dataset).await?),
+        Connection::Node(node) => {
+            let mut body = body(&discard.selection);
+            body["because"] = json!(discard.because);
+            if let Some(before) = discard.before {
+                body["before"] = json!(before);
+            }
+            node.post(&format!("/v1/quarantine/{dataset}/discard"), &body).await?
+        }
+        Connection::Lake(offline) => {
+            let run = offline.discard(dataset, discard).await?;
+            let discarded: u64 = run.inputs.iter().map(|range| (range.to - range.from).unsigned_abs()).sum();
+            json!({ "run_id": run.id.to_string(), "dataset": run.hop.to_string(), "discarded": discarded })
+        }
+    };
+    printer.json(&answer)?;
+    printer.line(format!(
+        "{GOOD}discarded{GOOD:#} {} records of {dataset} from quarantine",
+        answer["discarded"].as_u64().unwrap_or(0)
+    ));
+    Ok(())
+}
+
+async fn replay(
+    dataset: &DatasetName,
+    selection: &ReplaySelection,
+    project: &ProjectArguments,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let answer = match Connection::open(project).await? {
+        Connection::Node(node) => {
+            node.post(&format!("/v1/quarantine/{dataset}/replay"), &body(selection)).await?
+        }
+        Connection::Lake(offline) => as_node_answers(&offline.replay(dataset, selection).await?),
     };
     printer.json(&answer)?;
     let count = |name: &str| answer[name].as_u64().unwrap_or(0);

@@ -271,8 +271,10 @@ async fn until_landed(process: &FlowlineProcess) {
             .query("SELECT dataset, state, running, lag_records, lag_versions, last_error FROM system.hops")
             .await
             .unwrap();
-        let behind: Vec<_> =
-            rows.iter().filter(|row| row["lag_records"].as_i64().unwrap_or(0) != 0).collect();
+        let waits = |row: &&Value| {
+            ["lag_records", "lag_versions"].iter().any(|lag| row[*lag].as_i64().unwrap_or(0) != 0)
+        };
+        let behind: Vec<_> = rows.iter().filter(waits).collect();
         if behind.is_empty() && !rows.is_empty() {
             return;
         }

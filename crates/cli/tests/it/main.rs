@@ -5,6 +5,8 @@ mod clients;
 mod commands;
 mod crash;
 mod kafka;
+mod object_stores;
 mod project;
 mod real_data;
 mod registry;
+mod testing;

@@ -15,7 +15,8 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use flowline_lake::arrow_types;
 use flowline_log::{Batch, RecordFormat};
-use flowline_model::FindingKind;
+use flowline_model::{Dataset, FindingKind};
+use flowline_quality::Mending;
 use futures::stream::{BoxStream, StreamExt as _};
 
 use super::ReplaySelection;
@@ -47,8 +48,14 @@ impl Selected {
 }
 
 impl ReplaySelection {
+    /// What is mended in records, which may have the fields of the contract and others.
+    pub(super) fn mending(&self, dataset: &Dataset) -> Mending {
+        let fields = dataset.columns.iter().map(|column| column.field_name().to_owned());
+        Mending::new(self.set.clone().into_iter().collect(), fields)
+    }
+
     /// The condition on rows of the quarantine.
-    pub(super) fn condition(&self) -> Result<Option<Expr>, LandError> {
+    pub(crate) fn condition(&self) -> Result<Option<Expr>, LandError> {
         const REASONS: [FindingKind; 4] =
             [FindingKind::Missing, FindingKind::WrongType, FindingKind::FailedRule, FindingKind::Unparsable];
         if let Some(reason) = &self.reason

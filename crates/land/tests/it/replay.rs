@@ -1,8 +1,9 @@
 //! Records that leave the quarantine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use flowline_land::{ReplaySelection, replay_quarantine};
+use flowline_land::{Discard, ReplaySelection, discard_quarantine, expire_quarantine, replay_quarantine};
 use flowline_model::{Balance, ColumnType, Dataset, RunKind};
 
 use crate::world::{World, orders};
@@ -69,11 +70,15 @@ async fn what_fits_now_moves_to_the_table_and_the_rest_stays() {
 async fn only_what_is_selected_is_replayed() {
     let mut world = quarantined().await;
     world.dataset = Arc::new(as_text(&world.dataset));
-    let unparsable = ReplaySelection { reason: Some("unparsable".into()), column: None };
+    let unparsable = ReplaySelection { reason: Some("unparsable".into()), ..Default::default() };
     assert_eq!(replay(&world, unparsable).await.counts.read, 1);
-    let of_amount = ReplaySelection { reason: Some("wrong-type".into()), column: Some("amount".into()) };
+    let of_amount = ReplaySelection {
+        reason: Some("wrong-type".into()),
+        column: Some("amount".into()),
+        ..Default::default()
+    };
     assert_eq!(replay(&world, of_amount).await.counts.read, 4);
-    let wrong = ReplaySelection { reason: Some("wrongtype".into()), column: None };
+    let wrong = ReplaySelection { reason: Some("wrongtype".into()), ..Default::default() };
     let error = replay_quarantine(&world.context, &world.dataset, &wrong).await.unwrap_err().to_string();
     assert!(error.starts_with("`wrongtype` is no reason of the quarantine: use one of `missing`"), "{error}");
 }
@@ -148,4 +153,62 @@ async fn bytes_that_are_no_text_and_arrow_rows_are_replayed_exactly() {
     assert_eq!((counts.written, counts.quarantined), (1, 1));
     assert_eq!(world.query("select number, ts from t").await, ["7|2017-07-14T02:40:00.123456Z"]);
     assert_eq!(world.query("select _record_base64 from q").await, ["eyJpZCI6Iv8ifQ=="]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_mended_on_their_way() {
+    let world = quarantined().await;
+    // All fields are text; what has no number in it stays what it was, and where it was.
+    let set = [(
+        "amount",
+        "CASE WHEN amount = 'x' THEN '7' WHEN amount = 'a,b' THEN replace(amount, 'a,b', '8') ELSE amount END",
+    )];
+    let set = set.map(|(field, text)| (field.to_owned(), text.to_owned())).into_iter().collect();
+    let run = replay(&world, ReplaySelection { set, ..ReplaySelection::default() }).await;
+    assert_eq!((run.counts.written, run.counts.quarantined), (2, 3));
+    assert!(run.trigger.starts_with("replay with amount = CASE"), "the audit says how: {}", run.trigger);
+    assert_eq!(world.query("select id, amount from t order by id").await, ["a|7.00", "b|1.00", "d|8.00"]);
+    assert_eq!(
+        world.query("select _record from q order by _offset").await,
+        [r#"{"id":"b","amount":"y"}"#, "broken", r#"{"id":"c","amount":"z"}"#],
+        "what stays is as it was received"
+    );
+    let set = [("amount".to_owned(), "nothing + 1".to_owned())].into_iter().collect();
+    let selection = ReplaySelection { set, ..ReplaySelection::default() };
+    let refused = replay_quarantine(&world.context, &world.dataset, &selection).await.unwrap_err();
+    assert!(refused.to_string().contains("`amount = nothing + 1` cannot be used"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_discarded_is_gone_and_still_counts_as_quarantined() {
+    let world = quarantined().await;
+    let selection = ReplaySelection { reason: Some("unparsable".into()), ..ReplaySelection::default() };
+    let discard = Discard { selection, because: "a test of the producer".into(), before: None };
+    let run = discard_quarantine(&world.context, &world.dataset, &discard).await.unwrap();
+    assert_eq!((run.kind, run.inputs[0].to), (RunKind::Discard, 1));
+    assert_eq!(run.trigger, "discard: a test of the producer");
+    assert_eq!(
+        world.query("select count(*), sum(case when _record = 'broken' then 1 else 0 end) from q").await,
+        ["4|0"]
+    );
+    let totals = world.context.ledger.totals().await.unwrap().remove(0);
+    assert_eq!((totals.counts.quarantined, totals.gap(), totals.counts.balance()), (5, 0, Balance::Balanced));
+    let again = discard_quarantine(&world.context, &world.dataset, &discard).await.unwrap();
+    assert_eq!(again.inputs[0].to, 0, "there is none any more");
+    let why = Discard { because: " ".into(), ..discard };
+    assert!(discard_quarantine(&world.context, &world.dataset, &why).await.is_err(), "without a reason");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quarantine_expires_when_its_dataset_says_so() {
+    let world = quarantined().await;
+    assert!(expire_quarantine(&world.context, &world.dataset).await.unwrap().is_none(), "it says nothing");
+    let mut dataset = (*world.dataset).clone();
+    dataset.landing.quarantine_retain_for = Some(Duration::from_secs(3600));
+    assert!(expire_quarantine(&world.context, &dataset).await.unwrap().is_none(), "all are younger");
+    dataset.landing.quarantine_retain_for = Some(Duration::from_secs(60));
+    world.advance(Duration::from_secs(61));
+    let run = expire_quarantine(&world.context, &dataset).await.unwrap().unwrap();
+    assert_eq!((run.kind, run.inputs[0].to), (RunKind::Discard, 5));
+    assert_eq!(world.query("select count(*) from q").await, ["0"]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use flowline_base::RunId;
 use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
+use flowline_land::LandContext;
 use flowline_log::EventLog;
 use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,27 @@ async fn tidy(
                 tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(error.as_ref()), "not tidied");
             }
         }
+        if round % VACUUM_ROUNDS == 0
+            && let Some(log) = &log
+        {
+            expire_quarantines(&storage, log).await;
+        }
         storage.ledger.prune(storage.clock.now() - KEEP_FACTS).await?;
+    }
+}
+
+/// Deletes rejected records that have waited for longer than their dataset says.
+async fn expire_quarantines(storage: &Storage, log: &Arc<dyn EventLog>) {
+    let context = LandContext {
+        log: Arc::clone(log),
+        lake: storage.lake.clone(),
+        ledger: Arc::clone(&storage.ledger),
+        clock: storage.clock.clone(),
+    };
+    for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.landed() || dataset.streams()) {
+        if let Err(error) = flowline_land::expire_quarantine(&context, dataset).await {
+            tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(&error), "quarantine not expired");
+        }
     }
 }
 

@@ -341,4 +341,6 @@ pub(crate) struct LandingFile {
     /// that is never idle.
     #[schemars(extend("default" = defaults::FLUSH_AFTER))]
     pub flush_after: Option<Written<DurationText>>,
+    /// How long rejected records stay in quarantine. Older ones are deleted for good once an hour; for ever when absent.
+    pub quarantine_retain_for: Option<Written<DurationText>>,
 }

@@ -8,7 +8,7 @@ use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use super::{DatasetFile, ProjectFile};
+use super::{DatasetFile, ProjectFile, TestsFile};
 use crate::value::{OR_VARIABLE, formats, has_variable};
 
 /// A kind of file.
@@ -29,6 +29,9 @@ pub(crate) static PROJECT: LazyLock<FileKind> = LazyLock::new(|| {
 /// `datasets/<domain>/<name>.yaml`.
 pub(crate) static DATASET: LazyLock<FileKind> =
     LazyLock::new(|| kind::<DatasetFile>(&["stream", "postgres", "mqtt", "api", "policies", "consumers"]));
+
+/// `tests/*.yaml`.
+pub(crate) static TESTS: LazyLock<FileKind> = LazyLock::new(|| kind::<TestsFile>(&[]));
 
 fn kind<T: JsonSchema>(later: &'static [&'static str]) -> FileKind {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -75,7 +78,7 @@ mod tests {
 
     #[test]
     fn no_schema_allows_null_or_refers_elsewhere() {
-        for kind in [&*PROJECT, &*DATASET] {
+        for kind in [&*PROJECT, &*DATASET, &*TESTS] {
             let text = kind.schema.to_string();
             assert!(
                 !text.contains("\"null\"") && !text.contains("$ref") && !text.contains("anyOf"),

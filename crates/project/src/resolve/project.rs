@@ -14,11 +14,14 @@ use crate::files::{LandingFile, ProjectFile};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::{DurationText, SizeText, is_name};
+use crate::yaml::{Data, Node};
 
 /// What `flowline.yaml` declares.
 pub(crate) struct Resolved {
     pub name: String,
     pub teams: Vec<Team>,
+    /// The names of all teams that stand there, also of those that are declared wrongly.
+    pub team_names: Vec<String>,
     /// Absent when the one that was asked for does not exist or does not hold.
     pub environment: Option<Environment>,
     pub landing: LandingSettings,
@@ -43,10 +46,20 @@ pub(crate) fn resolve_project(
     Resolved {
         name: content.name.map(|name| name.0).unwrap_or_default(),
         teams,
+        team_names: team_names(file),
         environment,
         landing,
         dedupe_horizon: horizon
             .map_or_else(|| default_of::<DurationText>(defaults::DEDUPE_HORIZON), |text| text.0),
+    }
+}
+
+fn team_names(file: &SourceFile) -> Vec<String> {
+    match file.root.nearest_to("/teams") {
+        (Some(key), Node { data: Data::Map(entries), .. }) if key.name == "teams" => {
+            entries.iter().map(|(key, _)| key.name.clone()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -115,11 +128,16 @@ pub(super) fn landing_settings(
     let otherwise = otherwise.unwrap_or_else(|| LandingSettings {
         flush_bytes: default_of::<SizeText>(defaults::FLUSH_BYTES),
         flush_after: default_of::<DurationText>(defaults::FLUSH_AFTER),
+        quarantine_retain_for: None,
     });
     let Some(file) = file else { return otherwise };
     LandingSettings {
         flush_bytes: file.flush_bytes.as_ref().map_or(otherwise.flush_bytes, |text| text.0),
         flush_after: file.flush_after.as_ref().map_or(otherwise.flush_after, |text| text.0),
+        quarantine_retain_for: file
+            .quarantine_retain_for
+            .as_ref()
+            .map_or(otherwise.quarantine_retain_for, |text| Some(text.0)),
     }
 }
 

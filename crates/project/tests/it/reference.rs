@@ -60,6 +60,7 @@ A project is a folder:
 flowline.yaml                     its name, teams, environments and defaults
 datasets/<domain>/<name>.yaml     one file a dataset, which is named `<domain>.<name>` after it
 datasets/<domain>/<name>.sql      the query of a dataset with `source: sql`, unless it stands inline
+tests/*.yaml                      given records, expected rows
 runbooks/*.md                     what to do when a dataset breaks
 ```
 

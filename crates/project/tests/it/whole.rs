@@ -87,7 +87,7 @@ fn everything_at_once() {
         1 | owner: team-other
           |        ^^^^^^^^^^
           |
-          = help: possible here: Bad Name, team-shop
+          = help: possible here: team-shop, Bad Name, empty
 
         8 errors
     "#]].assert_eq(&render(&reading.diagnostics, false));

@@ -3,6 +3,7 @@
 //! Owns: routes, what each reads and answers, limits, tracing, and who may ask. Does not own: the page (`page`).
 
 mod body;
+mod discard;
 mod encode;
 pub(crate) mod facts;
 mod gateway;
@@ -76,6 +77,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
         .route("/v1/datasets", get(facts::datasets))
         .route("/v1/quarantine/{dataset}", get(facts::quarantine))
         .route("/v1/quarantine/{dataset}/replay", post(replay::replay))
+        .route("/v1/quarantine/{dataset}/discard", post(discard::discard))
         .route("/v1/streams/{dataset}/replay", post(streams::replay))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::healthz))

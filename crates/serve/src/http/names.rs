@@ -20,9 +20,28 @@ pub(crate) fn landed_dataset(
     plan: &Plan,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<&Dataset, Problem> {
+    with_quarantine(plan, name, Dataset::landed)
+}
+
+/// The dataset of this name, when it is landed or a stream, whose late records may be in quarantine.
+///
+/// # Errors
+/// As those of [`landed_dataset`].
+pub(crate) fn quarantined_dataset(
+    plan: &Plan,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<&Dataset, Problem> {
+    with_quarantine(plan, name, |dataset| dataset.landed() || dataset.streams())
+}
+
+fn with_quarantine(
+    plan: &Plan,
+    name: Result<Path<String>, PathRejection>,
+    allowed: fn(&Dataset) -> bool,
+) -> Result<&Dataset, Problem> {
     let name = path_name(name)?;
     match find(plan, &name) {
-        Some(dataset) if dataset.landed() => Ok(dataset),
+        Some(dataset) if allowed(dataset) => Ok(dataset),
         Some(dataset) => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no-quarantine",
@@ -32,7 +51,7 @@ pub(crate) fn landed_dataset(
             ),
         )),
         None => {
-            Err(unknown("dataset", "unknown-dataset", &name, plan.datasets.iter().filter(|one| one.landed())))
+            Err(unknown("dataset", "unknown-dataset", &name, plan.datasets.iter().filter(|one| allowed(one))))
         }
     }
 }

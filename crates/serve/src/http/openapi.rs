@@ -19,7 +19,7 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi, PartialSchema, ToResponse, ToSchema};
 
-use super::{Api, facts, health, ingest, problem, query, replay, streams};
+use super::{Api, discard, facts, health, ingest, problem, query, replay, streams};
 
 /// What went wrong (RFC 9457), and what to do next. Further members depend on the type.
 #[derive(ToSchema)]
@@ -51,7 +51,7 @@ pub(crate) struct ProblemDocument {
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        ingest::append, query::query, facts::status, facts::ledger, facts::datasets, facts::quarantine, replay::replay, streams::replay,
+        ingest::append, query::query, facts::status, facts::ledger, facts::datasets, facts::quarantine, replay::replay, discard::discard, streams::replay,
         health::healthz, health::readyz, health::metrics, describe,
     ),
     components(

@@ -1,4 +1,7 @@
-//! `POST /v1/quarantine/{dataset}/replay`: rejected records, held against the contract of today.
+//! `POST /v1/quarantine/{dataset}/replay`: rejected records, held against the contract of today, mended before if so
+//! wished.
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -26,6 +29,9 @@ pub(crate) struct ReplayRequest {
     #[serde(default)]
     #[schema(max_length = 255)]
     column: Option<String>,
+    /// New values of fields of the records (JSON and CSV), as SQL expressions in which every field is text.
+    #[serde(default)]
+    set: BTreeMap<String, String>,
 }
 
 /// What became of them.
@@ -85,6 +91,7 @@ pub(crate) async fn replay(
     let selection = ReplaySelection {
         reason: request.reason.map(|reason| reason.as_str().to_owned()),
         column: request.column,
+        set: request.set,
     };
     let replayed = api.context.replay.replay(&dataset.name, &selection).await;
     let run = replayed.map_err(|error| Problem::of_kind(error.kind, error.message))?;

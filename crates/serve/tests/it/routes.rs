@@ -44,6 +44,7 @@ fn the_description_is_whole() {
         "/v1/ledger",
         "/v1/datasets",
         "/v1/quarantine/{dataset}",
+        "/v1/quarantine/{dataset}/discard",
         "/v1/quarantine/{dataset}/replay",
         "/v1/streams/{dataset}/replay",
         "/healthz",

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use flowline_base::{ErrorKind, RunId, SharedClock, system_clock};
 use flowline_lake::{Lake, LakeSettings, TableId, arrow_types};
-use flowline_land::ReplaySelection;
+use flowline_land::{Discard, ReplaySelection};
 use flowline_ledger::{CatalogDataset, Ledger};
 use flowline_log::{EventLog, SegmentLog, SegmentLogOptions, StdDisk};
 use flowline_model::{
@@ -376,6 +376,11 @@ impl Replay for NoReplay {
             return Err(ReplayError { kind: ErrorKind::Transient, message });
         }
         Ok(replayed(dataset))
+    }
+
+    async fn discard(&self, dataset: &DatasetName, _discard: &Discard) -> Result<Run, ReplayError> {
+        let inputs = vec![InputRange { input: "quarantine".to_owned(), from: 0, to: 3 }];
+        Ok(Run { kind: RunKind::Discard, inputs, ..replayed(dataset) })
     }
 
     async fn replay_stream(&self, dataset: &DatasetName, _from: DateTime<Utc>) -> Result<Run, ReplayError> {
