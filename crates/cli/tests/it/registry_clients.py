@@ -105,7 +105,7 @@ def message_class():
         ("packed", kinds.TYPE_BYTES, ""), ("address", kinds.TYPE_MESSAGE, ".shop.Order.Address"),
     ]
     for number, (name, kind, named) in enumerate(fields, 1):
-        message.field.add(name=name, number=number, type=kind, type_name=named, label=kinds.LABEL_OPTIONAL)
+        message.field.add(name=name, number=number, type=kind, type_name=named or None, label=kinds.LABEL_OPTIONAL)
     message.field.add(name="tags", number=8, type=kinds.TYPE_STRING, label=kinds.LABEL_REPEATED)
     message.field.add(name="channel", number=9, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
     address = message.nested_type.add(name="Address")
