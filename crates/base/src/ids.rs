@@ -55,6 +55,10 @@ id! {
     TraceId
 }
 id! {
+    /// One change of the schema registry.
+    ChangeId
+}
+id! {
     /// One file, or one commit, that was written; makes names unique for good.
     FileId
 }

@@ -15,7 +15,7 @@ pub mod random;
 pub mod retry;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, system_clock};
-pub use ids::{FileId, RunId, TraceId};
+pub use ids::{ChangeId, FileId, RunId, TraceId};
 pub use kind::{Classify, ErrorKind, chain};
 pub use random::Random;
 pub use retry::{Backoff, retry};

@@ -116,6 +116,8 @@ pub enum Command {
     Profile(Profile),
     /// Rejected records: list, show, replay.
     Quarantine(Quarantine),
+    /// Registered schemas: list, show, check.
+    Registry(RegistryArguments),
     /// Compute again what a stream wrote from a time on, and swap it in with one commit.
     Replay(Replay),
     /// Run the tests of a project: given records, expected rows, in a lake of their own.
@@ -336,6 +338,46 @@ pub struct Profile {
     pub at: Option<u64>,
     #[command(flatten)]
     pub project: ProjectArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowline registry list --project shop\n  flowline registry show orders-value\n  flowline registry check orders-value order.avsc   # exit code 1 when it is not compatible"
+)]
+pub struct RegistryArguments {
+    #[command(subcommand)]
+    pub action: RegistryAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RegistryAction {
+    /// The latest version of each subject.
+    List {
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// The schema of a version.
+    Show {
+        /// The subject.
+        subject: String,
+        /// Which version.
+        #[arg(long, default_value = "latest")]
+        version: String,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
+    /// Whether a schema could be registered; what is in its way.
+    Check {
+        /// The subject.
+        subject: String,
+        /// The file with the schema: `.proto` is Protobuf, `.json` JSON Schema, anything else Avro.
+        file: PathBuf,
+        /// The language, where the ending does not say it.
+        #[arg(long, value_parser = ["avro", "json", "protobuf"])]
+        language: Option<String>,
+        #[command(flatten)]
+        project: ProjectArguments,
+    },
 }
 
 #[derive(Debug, Args)]

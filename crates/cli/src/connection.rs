@@ -145,9 +145,18 @@ impl NodeClient {
         }
     }
 
+    /// Asks for what is answered as JSON, and turns a problem into an error.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.answer(self.request(Method::GET, path)).await
+    }
+
     /// Sends a request whose answer is JSON, and turns a problem into an error.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let response = self.request(Method::POST, path).json(body).send().await?;
+        self.answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        let response = request.send().await?;
         let status = response.status();
         let answer: Value = response.json().await.context("the node's answer is not JSON")?;
         if !status.is_success() {
@@ -217,6 +226,8 @@ fn read_as_told(item: &str) -> String {
 fn problem(answer: &Value, status: u16) -> String {
     let text = |name: &str| answer[name].as_str().filter(|text| !text.is_empty());
     let told = match (text("title"), text("detail")) {
+        // The schema registry has words of its own.
+        (None, None) if text("message").is_some() => text("message").unwrap_or_default().to_owned(),
         (_, Some(detail)) => detail.to_owned(),
         (Some(title), None) => title.to_owned(),
         (None, None) => format!("the node answered {status}"),

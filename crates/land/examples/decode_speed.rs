@@ -47,7 +47,8 @@ async fn main() {
     checked.columns[2].check = Some("amount >= 0".to_owned());
     let contract = Contract::compile(Arc::new(checked)).expect("the contract is sound");
     step(&clock, "decode json and check", bytes, || {
-        let errors: usize = split.iter().map(|batch| contract.validate(batch).len()).sum();
+        let errors: usize =
+            split.iter().map(|batch| contract.validate(batch, &Default::default()).len()).sum();
         assert_eq!(errors, 0, "every record fits");
         split.len() * BATCH_RECORDS
     });

@@ -9,6 +9,7 @@ use flowline_quality::RowRules;
 use crate::ContractError;
 use crate::decode::Decoder;
 use crate::drift::DriftWatch;
+use crate::schemas::FoundSchemas;
 
 /// A dataset's contract, ready to be held against records. Compiling costs some milliseconds when there are checks, so
 /// keep it; cloning is cheap.
@@ -57,10 +58,13 @@ impl Contract {
     }
 
     /// Every record of the batch that landing would quarantine by itself, in order. Whether a key was seen before is
-    /// known only at landing.
-    pub fn validate(&self, batch: &Batch) -> Vec<RecordError> {
+    /// known only at landing. `schemas` are those of records that say only their numbers.
+    pub fn validate(&self, batch: &Batch, schemas: &FoundSchemas) -> Vec<RecordError> {
         let mut errors = Vec::new();
-        for decoded in self.decoder.decode(batch, 0..batch.records as usize) {
+        let records = batch.records as usize;
+        let mut decoding = self.decoder.start(records).with_schemas(FoundSchemas::clone(schemas));
+        decoding.push(0, batch, 0..records);
+        for decoded in decoding.finish() {
             let verdicts = self.rules.evaluate(&decoded.rows);
             for (row, failure) in verdicts.failures() {
                 errors.push(RecordError {
@@ -85,7 +89,7 @@ impl Contract {
 /// Like [`Contract::validate`], compiling the contract first. A contract that cannot be used is wrong with record zero.
 pub fn validate(dataset: &Dataset, batch: &Batch) -> Vec<RecordError> {
     match Contract::compile(Arc::new(dataset.clone())) {
-        Ok(contract) => contract.validate(batch),
+        Ok(contract) => contract.validate(batch, &FoundSchemas::default()),
         Err(error) => vec![RecordError {
             index: 0,
             reason: FindingKind::CheckFailedToRun,

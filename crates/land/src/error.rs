@@ -7,6 +7,7 @@ use flowline_ledger::LedgerError;
 use flowline_log::LogError;
 use flowline_model::{CheckResult, DatasetName};
 use flowline_quality::RuleError;
+use flowline_registry::SchemaError;
 use flowline_source::files::FileError;
 
 /// Why a contract cannot be held against records.
@@ -59,6 +60,9 @@ pub enum LandError {
     /// The run cannot be recorded.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The schemas of records cannot be asked for now.
+    #[error(transparent)]
+    Schemas(#[from] SchemaError),
     /// The contract cannot be applied.
     #[error("the contract of `{dataset}` cannot be applied: {reason}")]
     Contract {
@@ -147,6 +151,7 @@ impl Classify for LandError {
             | Self::Selection { .. }
             | Self::Drift { .. }
             | Self::Blocked { .. } => ErrorKind::Input,
+            Self::Schemas(error) => error.kind(),
             Self::LogReplaced { .. } => ErrorKind::Corrupt,
             Self::Busy { .. } => ErrorKind::Overloaded,
             Self::Internal { .. } => ErrorKind::Internal,

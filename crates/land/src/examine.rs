@@ -30,7 +30,7 @@ pub(crate) struct Compared {
 /// Decodes the records and holds the rows against the rules. Busy for the whole time: belongs on a blocking thread.
 pub(crate) fn examine(contract: &Contract, parcel: Parcel) -> Examined {
     let capacity = usize::try_from(parcel.count()).unwrap_or(0);
-    let mut decoding = contract.decoder.start(capacity);
+    let mut decoding = contract.decoder.start(capacity).with_schemas(parcel.schemas.clone());
     for (number, piece) in (0..).zip(&parcel.pieces) {
         match &piece.records {
             Records::Batch { batch, skip } => {

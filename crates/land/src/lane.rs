@@ -14,6 +14,7 @@ use crate::examine::{Compared, Examined, examine};
 use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece};
+use crate::schemas::RecordSchemas;
 use crate::staging::{Sealed, Sealing, Staging, failed};
 use crate::tables::{Place, Tables};
 use crate::{LandContext, LandError};
@@ -92,6 +93,7 @@ impl Lane {
         context: &LandContext,
         feed: &Feed,
         contract: &Contract,
+        schemas: &RecordSchemas,
         tables: &Tables,
         keys: &mut Option<Keys>,
         run: Option<RunId>,
@@ -125,7 +127,9 @@ impl Lane {
             // What drift has shown may leave records before it, which are read again.
             return Ok(passed || (self.held.is_none() && self.next < end));
         }
+        let schemas = schemas.of_pieces(&pieces).await?;
         let parcel = Parcel {
+            schemas,
             source: Arc::from(feed.word()),
             input: Arc::clone(&self.input),
             // Partitions are few: a source declares how many it has.

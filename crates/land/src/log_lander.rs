@@ -25,6 +25,7 @@ use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::{Held, Lane};
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
+use crate::schemas::RecordSchemas;
 use crate::share::Share;
 use crate::staging::Staging;
 use crate::tables::Tables;
@@ -36,6 +37,7 @@ use crate::{Contract, LandContext, LandError, meter};
 pub struct LogLander {
     context: LandContext,
     contract: Contract,
+    schemas: RecordSchemas,
     tables: Tables,
     feed: Feed,
     /// None where all partitions are ours.
@@ -121,6 +123,7 @@ impl LogLander {
             feed,
             share: None,
             missing_since: None,
+            schemas: RecordSchemas::of_dataset(&context, &dataset)?,
             tables: Tables::new(&context, Arc::clone(&dataset)),
             failures: Failures::new(dataset.name.clone()),
             contract,

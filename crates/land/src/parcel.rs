@@ -6,6 +6,8 @@ use arrow::array::RecordBatch;
 use flowline_base::TraceId;
 use flowline_log::{Batch, Frame};
 
+use crate::schemas::FoundSchemas;
+
 /// Records that were read together from one partition or file.
 #[derive(Debug, Clone)]
 pub(crate) struct Parcel {
@@ -19,6 +21,8 @@ pub(crate) struct Parcel {
     pub(crate) tombstones: u64,
     /// The records.
     pub(crate) pieces: Vec<Piece>,
+    /// The schemas of records that say only their numbers.
+    pub(crate) schemas: FoundSchemas,
 }
 
 /// Records that arrived together.

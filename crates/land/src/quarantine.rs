@@ -26,14 +26,13 @@ pub(crate) fn format_word(format: RecordFormat) -> &'static str {
         RecordFormat::Csv => "csv",
         RecordFormat::ArrowStream => "arrow",
         RecordFormat::CloudEvent => "cloudevent",
+        RecordFormat::Registered => "registered",
     }
 }
 
 /// The format of a word of `_format`.
 pub(crate) fn format_of(word: &str) -> Option<RecordFormat> {
-    [RecordFormat::Json, RecordFormat::Csv, RecordFormat::ArrowStream, RecordFormat::CloudEvent]
-        .into_iter()
-        .find(|format| format_word(*format) == word)
+    (1..=u8::MAX).map_while(RecordFormat::from_u8).find(|format| format_word(*format) == word)
 }
 
 /// The rows of the quarantine table for these records, in the order of their offsets.
@@ -104,10 +103,18 @@ fn as_received(batch: &Batch, place: Place) -> Kept {
     let schema =
         Some(String::from_utf8_lossy(&batch.schema).into_owned()).filter(|schema| !schema.is_empty());
     let (text, bytes) = match std::str::from_utf8(bytes) {
+        // With the zero bytes of its header it is no text for people, though it may happen to be UTF-8.
+        _ if batch.format == RecordFormat::Registered => (readable(bytes), Some(bytes.to_vec())),
         Ok(text) => (text.to_owned(), None),
         Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(bytes.to_vec())),
     };
     Kept { text, bytes, format: batch.format, schema }
+}
+
+/// Bytes for people: what is no text is left out.
+fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// A stream that cannot be read has no records of its own; it is kept once, with the first of those that were counted.

@@ -26,6 +26,7 @@ use crate::examine::examine;
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
 use crate::reservation::Reservation;
+use crate::schemas::RecordSchemas;
 use crate::settle::{Settled, settle};
 use crate::staging::failed;
 use crate::stamp::{Stamp, offset};
@@ -72,7 +73,8 @@ pub async fn replay_quarantine(
     finish_interrupted(context, &tables).await?;
     commit::complete_ledger(context, &tables.data).await?;
     let audit = Audit::default();
-    let mut replay = Replay { context, contract, mending, tables, keys: None, last: None, audit };
+    let schemas = RecordSchemas::of_dataset(context, &dataset)?;
+    let mut replay = Replay { context, contract, schemas, mending, tables, keys: None, last: None, audit };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -82,6 +84,7 @@ pub async fn replay_quarantine(
 struct Replay<'a> {
     context: &'a LandContext,
     contract: Contract,
+    schemas: RecordSchemas,
     mending: Mending,
     tables: Tables,
     keys: Option<Keys>,
@@ -207,6 +210,7 @@ impl Replay<'_> {
         if !self.mending.is_empty() {
             mend::mend(&mut parcel, &self.mending)?;
         }
+        parcel.schemas = self.schemas.of_pieces(&parcel.pieces).await?;
         let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));

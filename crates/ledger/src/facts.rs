@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use flowline_base::RunId;
 use flowline_model::{
     Attempt, CheckResult, ColumnLineage, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome,
-    Position, RecordedProfile, Run, RunKind, Totals,
+    Position, RecordedProfile, RegistryChange, Run, RunKind, Totals,
 };
 use serde::{Deserialize, Serialize};
 
@@ -227,6 +227,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// The files that were landed into a dataset.
     async fn landed_files(&self, dataset: &DatasetName) -> Result<Vec<LandedFile>, LedgerError>;
+
+    /// Stores a change of the schema registry under its revision; false when another change has it, which is then to be
+    /// read before anything is decided anew. The same change again is stored already.
+    async fn append_registry_change(&self, change: &RegistryChange) -> Result<bool, LedgerError>;
+
+    /// The changes of the schema registry behind this revision (0 for all), in order.
+    async fn registry_changes_after(&self, revision: i64) -> Result<Vec<RegistryChange>, LedgerError>;
 
     /// Marks runs that a crash left running as failed; returns how many. Called once by the node when it starts.
     async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError>;

@@ -18,6 +18,7 @@ mod files;
 mod findings;
 mod positions;
 mod record;
+mod registry;
 mod runs;
 mod sql_ledger;
 mod standings;

@@ -9,11 +9,12 @@ use crate::LedgerError;
 use crate::dialect::Dialect;
 
 /// Every migration there ever was: version, description, statements. Once released, none of them changes.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "facts", include_str!("../migrations/0001_facts.sql")),
     (2, "standings", include_str!("../migrations/0002_standings.sql")),
     (3, "contracts", include_str!("../migrations/0003_contracts.sql")),
     (4, "checks", include_str!("../migrations/0004_checks.sql")),
+    (5, "registry", include_str!("../migrations/0005_registry.sql")),
 ];
 
 /// The newest schema that this version knows.
@@ -129,7 +130,13 @@ mod tests {
                 )
             })
             .collect();
-        let known = [(1, "0296365db030"), (2, "79c966d1e69c"), (3, "dbbaa9013044"), (4, "d41eee9a0091")];
+        let known = [
+            (1, "0296365db030"),
+            (2, "79c966d1e69c"),
+            (3, "dbbaa9013044"),
+            (4, "d41eee9a0091"),
+            (5, "252e88e46b98"),
+        ];
         assert_eq!(checksums, known.map(|(version, checksum)| (version, checksum.to_owned())));
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use flowline_base::RunId;
 use flowline_model::{
     Attempt, CheckResult, Commit, ContractVersion, DatasetName, Deployment, Finding, Outcome, Position,
-    RecordedProfile, Run, Totals,
+    RecordedProfile, RegistryChange, Run, Totals,
 };
 
 use crate::database::Database;
@@ -16,7 +16,8 @@ use crate::{
     RecordedFinding, RunFilter, Standing,
 };
 use crate::{
-    attempts, catalog, checks, contracts, files, findings, positions, record, runs, standings, totals, upkeep,
+    attempts, catalog, checks, contracts, files, findings, positions, record, registry, runs, standings,
+    totals, upkeep,
 };
 
 /// The ledger over SQLite or PostgreSQL.
@@ -169,6 +170,16 @@ impl Ledger for SqlLedger {
     async fn landed_files(&self, dataset: &DatasetName) -> Result<Vec<LandedFile>, LedgerError> {
         let db = &self.database;
         db.run("reading the landed files", || files::list(db, dataset)).await
+    }
+
+    async fn append_registry_change(&self, change: &RegistryChange) -> Result<bool, LedgerError> {
+        let db = &self.database;
+        db.run("storing a change of the schema registry", || registry::append(db, change)).await
+    }
+
+    async fn registry_changes_after(&self, revision: i64) -> Result<Vec<RegistryChange>, LedgerError> {
+        let db = &self.database;
+        db.run("reading the schema registry", || registry::after(db, revision)).await
     }
 
     async fn close_abandoned_runs(&self, at: DateTime<Utc>) -> Result<u64, LedgerError> {

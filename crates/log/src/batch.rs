@@ -40,12 +40,15 @@ pub enum RecordFormat {
     ArrowStream = 3,
     /// One CloudEvent a record in the JSON format of the specification (binary mode is brought into it by the gateway).
     CloudEvent = 4,
+    /// One record each with the number of its schema before it, as clients of schema registries write them: a zero byte,
+    /// four bytes of the number, and Avro, Protobuf or JSON.
+    Registered = 5,
 }
 
 impl RecordFormat {
     /// The format with this number, as stored in a frame.
     pub fn from_u8(number: u8) -> Option<Self> {
-        [Self::Json, Self::Csv, Self::ArrowStream, Self::CloudEvent]
+        [Self::Json, Self::Csv, Self::ArrowStream, Self::CloudEvent, Self::Registered]
             .into_iter()
             .find(|format| *format as u8 == number)
     }

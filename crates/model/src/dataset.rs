@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Check, CheckSeverity, Column, DatasetName};
+use crate::{Check, CheckSeverity, Column, DatasetName, SchemaRegistry};
 
 /// A named table with an owner; the unit of contract, quality, service level, access and cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,6 +176,9 @@ pub struct KafkaOrigin {
     pub group: String,
     /// How the values of records are written.
     pub format: KafkaFormat,
+    /// Who knows the schemas of the records, where they say only the number of theirs.
+    #[serde(default)]
+    pub registry: Option<SchemaRegistry>,
     /// Where a partition begins that was never read.
     pub start: KafkaStart,
 }
@@ -186,6 +189,10 @@ pub struct KafkaOrigin {
 pub enum KafkaFormat {
     /// One JSON object a record.
     Json,
+    /// Avro.
+    Avro,
+    /// Protobuf.
+    Protobuf,
 }
 
 /// Where a partition begins that was never read.

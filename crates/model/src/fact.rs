@@ -1,7 +1,7 @@
 //! Facts: what happened. The ledger keeps them, `flowline-view` shows them.
 
 use chrono::{DateTime, Utc};
-use flowline_base::{ErrorKind, RunId};
+use flowline_base::{ChangeId, ErrorKind, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::DatasetName;
@@ -483,4 +483,24 @@ impl Fate {
             Self::Held => "held",
         }
     }
+}
+
+/// One change of the schema registry, as it is stored. Together they are the registry; each is also the record of who
+/// did what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryChange {
+    /// Its place: 1 for the first one, then one more each.
+    pub revision: i64,
+    /// What tells it from others that were to have the same place.
+    pub id: ChangeId,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+    /// Whose token it was; empty where none is asked for.
+    pub actor: String,
+    /// The subject it is about; empty when all.
+    pub subject: String,
+    /// What was done, in a word: `registered`, `deleted`, `configured` …
+    pub kind: String,
+    /// The change itself, as JSON.
+    pub document: String,
 }

@@ -68,6 +68,23 @@ pub struct KafkaLogSettings {
     pub replication: Option<u16>,
 }
 
+/// Who knows the schemas of records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemaRegistry {
+    /// The node itself.
+    Own,
+    /// A registry of Confluent's kind, elsewhere.
+    At {
+        /// Its URL, without user and password.
+        url: String,
+        /// Who we are there.
+        user: Option<String>,
+        /// The password.
+        password: Option<Secret>,
+    },
+}
+
 /// A text that is neither shown nor written down anywhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

@@ -31,9 +31,9 @@ pub use dataset::{
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{
     Attempt, Balance, Commit, Counts, Deployment, Drift, Fate, Finding, FindingKind, InputRange, Outcome,
-    Position, Rename, Run, RunError, RunKind, Severity, Totals,
+    Position, RegistryChange, Rename, Run, RunError, RunKind, Severity, Totals,
 };
-pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, Secret};
+pub use kafka::{KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, SaslMechanism, SchemaRegistry, Secret};
 pub use name::{DatasetName, NameError};
 pub use plan::{Plan, Team};
 pub use stream::{Held, StreamClock, StreamStatus};

@@ -11,6 +11,7 @@ use flowline_land::{Brake, FileProgress, LandContext};
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan};
 use flowline_process::{QueryOptions, Transformer};
+use flowline_registry::Registry;
 use flowline_serve::{Limits, Readiness, ServeContext, Tokens};
 use flowline_view::HopRow;
 use parking_lot::Mutex;
@@ -106,6 +107,7 @@ impl Node {
             plan: Arc::clone(&storage.plan),
             log: Arc::clone(&log),
             engine: storage.engine.clone(),
+            registry: Registry::new(Arc::clone(&storage.ledger), clock.clone()),
             replay: Arc::new(NodeReplay::new(storage.clone(), land.clone(), transformer.clone())),
             tokens,
             readiness,

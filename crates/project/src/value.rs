@@ -8,6 +8,7 @@ mod checks;
 mod kafka;
 mod names;
 mod places;
+mod registry;
 mod wrapper;
 
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub(crate) use names::{
 pub(crate) use places::{
     AddressText, AnyText, FilePath, FolderText, LakeUrl, LedgerUrl, Sha256Text, WireAddress,
 };
+pub(crate) use registry::RegistryText;
 pub(crate) use wrapper::{Items, Variable, Written};
 
 /// A kind of value with its own way of writing.
@@ -125,6 +127,7 @@ pub(crate) fn formats() -> Vec<Format> {
         format_of::<ScalarText>(),
         format_of::<RegexText>(),
         format_of::<DatasetText>(),
+        format_of::<RegistryText>(),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flowline_model::{
     Column, Dataset, KafkaFormat, KafkaStart, LatePolicy, Materialization, OnDrift, Origin, PartitionField,
-    PartitionTransform, Validation,
+    PartitionTransform, SchemaRegistry, Validation,
 };
 use serde_json::{Map, Value, json};
 
@@ -208,12 +208,25 @@ fn origin(origin: &Origin) -> Value {
             value
         }
         Origin::Kafka(kafka) => {
-            let KafkaFormat::Json = kafka.format;
+            let format = match kafka.format {
+                KafkaFormat::Json => "json",
+                KafkaFormat::Avro => "avro",
+                KafkaFormat::Protobuf => "protobuf",
+            };
             let start = match kafka.start {
                 KafkaStart::Earliest => "earliest",
                 KafkaStart::Latest => "latest",
             };
-            json!({ "source": "kafka", "topic": kafka.topic, "group": kafka.group, "start": start })
+            let mut value = json!({
+                "source": "kafka", "topic": kafka.topic, "group": kafka.group, "format": format, "start": start,
+            });
+            match &kafka.registry {
+                None => {}
+                Some(SchemaRegistry::Own) => value["registry"] = "own".into(),
+                // Who we are there is no part of a file that is written for others.
+                Some(SchemaRegistry::At { url, .. }) => value["registry"] = url.as_str().into(),
+            }
+            value
         }
         Origin::Sql(sql) => {
             json!({ "source": "sql", "timeout": duration(sql.timeout), "attempts_max": sql.attempts_max })

@@ -10,6 +10,7 @@ use flowline_land::{Discard, ReplaySelection};
 use flowline_log::EventLog;
 use flowline_model::{DatasetName, Plan, Run};
 use flowline_process::QueryEngine;
+use flowline_registry::Registry;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{Readiness, Tokens};
@@ -23,6 +24,8 @@ pub struct ServeContext {
     pub log: Arc<dyn EventLog>,
     /// What answers SQL, the schemas `system` and `quarantine` included.
     pub engine: QueryEngine,
+    /// The schemas of records.
+    pub registry: Registry,
     /// What replays quarantined records.
     pub replay: Arc<dyn Replay>,
     /// Who is let in.

@@ -38,6 +38,7 @@ pub use tables::lineage::LineageRow;
 pub use tables::positions::PositionRow;
 pub use tables::profiles::ProfileRow;
 pub use tables::quarantine::QuarantineRow;
+pub use tables::registry_changes::RegistryChangeRow;
 pub use tables::runs::RunRow;
 pub use tables::state::StateRow;
 pub use tables::streams::StreamRow;

@@ -23,6 +23,7 @@ use crate::tables::lineage::Lineage;
 use crate::tables::positions::Positions;
 use crate::tables::profiles::Profiles;
 use crate::tables::quarantine::Quarantine;
+use crate::tables::registry_changes::RegistryChanges;
 use crate::tables::runs::Runs;
 use crate::tables::state::State;
 use crate::tables::streams::Streams;
@@ -60,6 +61,7 @@ pub fn system_schema(
         table::<Commits>(&sources),
         table::<Streams>(&sources),
         table::<State>(&sources),
+        table::<RegistryChanges>(&sources),
     ];
     Arc::new(SystemSchema { tables })
 }

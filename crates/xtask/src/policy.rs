@@ -12,6 +12,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("lake", 1),
     ("quality", 2),
     ("contract", 2),
+    ("registry", 2),
     ("source", 2),
     ("land", 2),
     ("process", 2),
@@ -34,6 +35,8 @@ pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("model", "base", "facts carry identifiers and error kinds"),
     ("kafka", "base", "its errors say what to do, and its waits are drawn there"),
     ("kafka", "model", "the settings of a cluster are part of an environment"),
+    ("source", "registry", "the answers of other registries are schemas"),
+    ("land", "registry", "records are read with the schema that they were written with"),
     ("land", "source", "the lander decodes what connectors bring in"),
     ("land", "quality", "the lander holds rows against the contract"),
     ("process", "quality", "checks over tables are compiled into plans, and what they count is judged there"),
@@ -74,9 +77,20 @@ pub const ONLY_DEPENDENCIES: &[OnlyDependency] = &[
         reason: "speak the protocol of Kafka",
     },
     OnlyDependency {
-        packages: &["saphyr*", "serde_yaml*", "jsonschema", "schemars", "annotate-snippets"],
+        packages: &["saphyr*", "serde_yaml*", "schemars", "annotate-snippets"],
         crates: &["project"],
         reason: "parse a user file",
+    },
+    OnlyDependency {
+        packages: &["prost-reflect", "prost-types", "protox", "apache-avro"],
+        crates: &["registry"],
+        reason: "know schema languages",
+    },
+    // A project file is held against a JSON Schema of ours, a registered schema against its meta-schema.
+    OnlyDependency {
+        packages: &["jsonschema"],
+        crates: &["project", "registry"],
+        reason: "know JSON Schema",
     },
     OnlyDependency {
         packages: &[

@@ -9,6 +9,7 @@ mod profile;
 mod quality;
 mod quarantine;
 mod query;
+mod registry;
 mod replay;
 mod schema;
 mod status;
@@ -39,6 +40,7 @@ pub async fn run(arguments: Arguments, printer: &Printer) -> anyhow::Result<Exit
         Command::Quality(quality) => quality::run(&quality, printer).await,
         Command::Profile(profile) => profile::run(&profile, printer).await,
         Command::Quarantine(quarantine) => quarantine::run(&quarantine, printer).await,
+        Command::Registry(registry) => registry::run(&registry, printer).await,
         Command::Replay(replay) => replay::run(&replay, printer).await,
         Command::Test(test) => test::run(&test, printer).await,
         Command::Demo(demo) => demo::run(&demo, printer).await,

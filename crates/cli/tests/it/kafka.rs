@@ -89,13 +89,13 @@ impl World {
     }
 }
 
-async fn number(node: &FlowlineProcess, sql: &str) -> i64 {
+pub async fn number(node: &FlowlineProcess, sql: &str) -> i64 {
     let rows = node.query(sql).await.unwrap_or_default();
     rows.first().and_then(|row| row["n"].as_i64()).unwrap_or(-1)
 }
 
 /// Waits until a query gives this number; panics with what it gave last.
-async fn until(node: &FlowlineProcess, sql: &str, wanted: i64) {
+pub async fn until(node: &FlowlineProcess, sql: &str, wanted: i64) {
     let started = SystemClock.instant();
     loop {
         let found = number(node, sql).await;

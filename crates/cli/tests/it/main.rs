@@ -11,5 +11,6 @@ mod object_stores;
 mod project;
 mod quality;
 mod real_data;
+mod registry;
 mod stream;
 mod testing;

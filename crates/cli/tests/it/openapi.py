@@ -1,4 +1,4 @@
-"""Runs schemathesis over the node's OpenAPI: python openapi.py HTTP."""
+"""Runs schemathesis over an OpenAPI of the node: python openapi.py HTTP [PATH]."""
 import os
 import subprocess
 import sys
@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 http = sys.argv[1]
+path = sys.argv[2] if len(sys.argv) > 2 else "/openapi.json"
 schemathesis = Path(sys.executable).with_name("schemathesis")
 command = [
-    str(schemathesis), "run", f"{http}/openapi.json", "--url", http, "--max-examples", "25", "--seed", "7",
+    str(schemathesis), "run", f"{http}{path}", "--url", http, "--max-examples", "25", "--seed", "7",
     "--request-timeout", "20", "--phases", "examples,coverage,fuzzing",
     # Whether text is SQL, or bytes are CSV, no schema can say: what fits the schema may be refused with 400, and any
     # text at all is a CSV file.

@@ -14,6 +14,7 @@ mod event;
 mod fields;
 mod json;
 mod number;
+mod registered;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use rows::{FinishedRows, Reject, Rows};
 pub(crate) use time::TimeFormat;
 
 use crate::ContractError;
+use crate::schemas::FoundSchemas;
 
 /// Reads records of any format into the columns of one contract. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -153,7 +155,14 @@ impl Decoder {
 
     /// Starts reading; `capacity` is about how many records will come.
     pub fn start(&self, capacity: usize) -> Decoding {
-        Decoding { layout: Arc::clone(&self.layout), capacity, open: None, done: Vec::new() }
+        Decoding {
+            layout: Arc::clone(&self.layout),
+            capacity,
+            open: None,
+            done: Vec::new(),
+            schemas: FoundSchemas::default(),
+            text: Vec::new(),
+        }
     }
 
     /// Reads these records of one batch. Cost: some hundred MB/s of JSON on one core.
@@ -172,15 +181,26 @@ pub struct Decoding {
     capacity: usize,
     open: Option<Rows>,
     done: Vec<Decoded>,
+    schemas: FoundSchemas,
+    /// The record at hand as JSON.
+    text: Vec<u8>,
 }
 
 impl Decoding {
+    /// With the schemas of records that say only their numbers.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: FoundSchemas) -> Self {
+        self.schemas = schemas;
+        self
+    }
+
     /// Reads these records of a batch; `number` comes back in their [`Place`].
     pub fn push(&mut self, number: u32, batch: &Batch, records: Range<usize>) {
         match batch.format {
             RecordFormat::ArrowStream => self.push_stream(number, batch, records),
             RecordFormat::Csv => self.push_csv(number, batch, records),
             RecordFormat::Json | RecordFormat::CloudEvent => self.push_json(number, batch, records),
+            RecordFormat::Registered => self.push_registered(number, batch, records),
         }
     }
 

@@ -6,6 +6,7 @@ mod csv;
 mod events;
 mod json;
 mod properties;
+mod registered;
 
 use arrow_text::text;
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use jiter::{Jiter, JiterError, Peek};
 
 use super::column::{ColumnBuilder, ListBuilder, StructBuilder};
 use super::number::{self, NumberError};
+use super::time::TimeFormat;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -36,6 +37,8 @@ pub(crate) struct Nested {
     path: Vec<String>,
     /// The first unknown field of the value, with its path.
     unknown: Option<String>,
+    /// Whether values are written as their types demand, and not as the columns say.
+    pub(crate) typed: bool,
 }
 
 impl Nested {
@@ -72,7 +75,7 @@ impl ColumnBuilder {
     ) -> Result<(), ValueError> {
         let result = match peek {
             Peek::Null => json.known_null().map_err(ValueError::Json).map(|()| false),
-            Peek::String => self.append_json_string(json),
+            Peek::String => self.append_json_string(json, nested.typed),
             Peek::True | Peek::False => self.append_json_boolean(json, peek),
             Peek::Object | Peek::Array => return self.append_json_nested(json, peek, nested),
             _ => self.append_json_number(json, peek),
@@ -90,7 +93,7 @@ impl ColumnBuilder {
         }
     }
 
-    fn append_json_string(&mut self, json: &mut Jiter<'_>) -> Result<bool, ValueError> {
+    fn append_json_string(&mut self, json: &mut Jiter<'_>, typed: bool) -> Result<bool, ValueError> {
         if let Self::Json(builder) = self {
             let start = json.current_index();
             json.known_str()?;
@@ -99,6 +102,18 @@ impl ColumnBuilder {
         }
         let text = json.known_str()?;
         match self {
+            Self::Timestamp(builder, format) if typed && !matches!(**format, TimeFormat::Iso) => {
+                let value = TimeFormat::Iso.timestamp(text).or_else(|| format.timestamp(text));
+                let wrong = || ValueError::Type(format!("{} is not a timestamp", quoted(text)));
+                builder.append_value(value.ok_or_else(wrong)?);
+                Ok(true)
+            }
+            Self::Date(builder, format) if typed && !matches!(**format, TimeFormat::Iso) => {
+                let value = TimeFormat::Iso.date(text).or_else(|| format.date(text));
+                let wrong = || ValueError::Type(format!("{} is not a date", quoted(text)));
+                builder.append_value(value.ok_or_else(wrong)?);
+                Ok(true)
+            }
             Self::Text(builder) => {
                 builder.append_value(text);
                 Ok(true)

@@ -15,6 +15,7 @@ use super::{FileLander, about_the_file};
 use crate::examine::{Compared, Examined, examine};
 use crate::keys::Keys;
 use crate::parcel::{Parcel, Piece, Records};
+use crate::schemas::FoundSchemas;
 use crate::staging::{Staging, failed};
 use crate::{LandContext, LandError};
 
@@ -189,5 +190,12 @@ fn parcel(entry: &FileEntry, part: FilePart, progress: &mut FileProgress) -> Par
     let piece = Piece { first_offset: progress.records, received_at, trace: None, records };
     progress.records += piece.count();
     progress.bytes_read += part.bytes;
-    Parcel { source: Arc::clone(&path), input: path, partition: 0, tombstones: 0, pieces: vec![piece] }
+    Parcel {
+        source: Arc::clone(&path),
+        input: path,
+        partition: 0,
+        tombstones: 0,
+        pieces: vec![piece],
+        schemas: FoundSchemas::default(),
+    }
 }

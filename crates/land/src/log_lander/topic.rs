@@ -104,8 +104,17 @@ impl LogLander {
             if lane.quiet_until.is_some_and(|until| now < until) {
                 continue;
             }
-            let result =
-                lane.read(&self.context, &self.feed, &self.contract, &self.tables, &mut self.keys, run).await;
+            let result = lane
+                .read(
+                    &self.context,
+                    &self.feed,
+                    &self.contract,
+                    &self.schemas,
+                    &self.tables,
+                    &mut self.keys,
+                    run,
+                )
+                .await;
             match result {
                 Ok(found) => {
                     run = run.filter(|run| lane.run() != Some(*run));

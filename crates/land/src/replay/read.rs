@@ -23,6 +23,7 @@ use super::ReplaySelection;
 use crate::LandError;
 use crate::parcel::{Parcel, Piece, Records};
 use crate::quarantine::format_of;
+use crate::schemas::FoundSchemas;
 
 /// Records that are replayed in one run at most: what a commit's note of them may hold.
 const RECORDS_MAX: usize = 20_000;
@@ -118,7 +119,17 @@ fn selected(batch: &RecordBatch) -> Result<Vec<Selected>, ArrowError> {
     let parcel = |((batch, source, partition), mut pieces): ((String, String, i32), Vec<Piece>)| {
         pieces.sort_by_key(|piece| piece.first_offset);
         let source: Arc<str> = Arc::from(source);
-        (batch, Parcel { input: Arc::clone(&source), source, partition, tombstones: 0, pieces })
+        (
+            batch,
+            Parcel {
+                input: Arc::clone(&source),
+                source,
+                partition,
+                tombstones: 0,
+                pieces,
+                schemas: FoundSchemas::default(),
+            },
+        )
     };
     let parcels: Vec<(String, Parcel)> = parcels.into_iter().map(parcel).collect();
     Ok(parcels.chunks(GROUPS_MAX).map(|parcels| Selected { parcels: parcels.to_vec() }).collect())

@@ -9,12 +9,14 @@
 
 mod checks;
 mod facts;
+mod registry;
 mod runs;
 pub mod samples;
 mod upkeep;
 
 pub use checks::*;
 pub use facts::*;
+pub use registry::*;
 pub use runs::*;
 pub use upkeep::*;
 
@@ -58,6 +60,9 @@ macro_rules! ledger_contract {
             findings_open_and_close_with_their_check,
             profiles_read_back_by_version,
             pruning_keeps_the_newest_result_of_each_check,
+            changes_of_the_registry_come_back_in_order,
+            a_revision_of_the_registry_is_given_once,
+            changes_from_many_writers_leave_no_gap,
         );
     };
     (@cases $fresh:path, $($case:ident,)*) => {

@@ -198,12 +198,12 @@ fn content_type(format: RecordFormat) -> &'static str {
         RecordFormat::Csv => "text/csv",
         RecordFormat::ArrowStream => "application/vnd.apache.arrow.stream",
         RecordFormat::CloudEvent => "application/cloudevents+json",
+        RecordFormat::Registered => "application/vnd.flowline.registered",
     }
 }
 
 fn format_of(content_type: &str) -> Option<RecordFormat> {
-    let all = [RecordFormat::Json, RecordFormat::Csv, RecordFormat::ArrowStream, RecordFormat::CloudEvent];
-    all.into_iter().find(|format| self::content_type(*format) == content_type)
+    (1..=u8::MAX).map_while(RecordFormat::from_u8).find(|format| self::content_type(*format) == content_type)
 }
 
 #[cfg(test)]

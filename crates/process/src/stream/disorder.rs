@@ -168,6 +168,7 @@ impl About<'_> {
             last_position: rows.last.map(position),
             run: None,
             found_at: self.now,
+            drift: None,
         }
     }
 }

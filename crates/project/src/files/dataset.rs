@@ -7,7 +7,7 @@ use super::checks::CheckFile;
 use crate::defaults;
 use crate::value::{
     ColumnName, DatePattern, DurationText, FilePath, GlobText, GroupText, Items, LakeUrl, PartitionText,
-    ShareText, SizeText, SqlExpression, TopicText, TypeText, Variable, Written,
+    RegistryText, ShareText, SizeText, SqlExpression, TopicText, TypeText, Variable, Written,
 };
 
 /// A dataset: a table with an owner and a contract. It is named after its file: `datasets/shop/orders.yaml` declares
@@ -126,6 +126,10 @@ pub(crate) enum Origin {
         /// How the values of the records are written.
         #[schemars(extend("default" = "json"))]
         format: Option<KafkaFormatWord>,
+        /// Who knows the schemas of the records: the URL of a registry of Confluent's kind, or `own` for the one that
+        /// this node serves under `/registry`, which is also meant for `avro` and `protobuf` when this is absent. For
+        /// `json` it says that the id of a schema stands before each record.
+        registry: Option<Variable<RegistryText>>,
         /// Where a partition begins that was never read.
         #[schemars(extend("default" = "earliest"))]
         start: Option<StartWord>,
@@ -163,9 +167,9 @@ pub(crate) enum ValidateWord {
 pub(crate) enum KafkaFormatWord {
     /// One JSON object a record.
     Json,
-    /// Avro with the id of its schema before it; not read by this version.
+    /// Avro, with the id of its schema before each record.
     Avro,
-    /// Protobuf with the id of its schema before it; not read by this version.
+    /// Protobuf, with the id of its schema before each record.
     Protobuf,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flowline_model::{
     DatasetName, Emit, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
-    Materialization, Origin, SqlOrigin, Validation,
+    Materialization, Origin, SchemaRegistry, SqlOrigin, Validation,
 };
 
 use super::dataset::DatasetScope;
@@ -16,7 +16,7 @@ use crate::files::{
     ValidateWord,
 };
 use crate::sources::{Problem, Report, SourceFile};
-use crate::value::{DurationText, GlobText, LakeUrl, Lexical, Variable, Written};
+use crate::value::{DurationText, GlobText, LakeUrl, Lexical, RegistryText, Variable, Written, has_variable};
 use crate::yaml::{Data, Place};
 
 /// The query of a dataset: path and text of the file beside, and the text within.
@@ -59,10 +59,11 @@ pub(super) fn resolve_origin(
                 poll_every,
             }))
         }
-        files::Origin::Kafka { topic, group, format, start } => {
+        files::Origin::Kafka { topic, group, format, registry, start } => {
             check_landed(file, content, sql, "kafka", report);
             check_cluster(scope, file, report);
-            let format = kafka_format(file, format.unwrap_or(KafkaFormatWord::Json), report)?;
+            let format = kafka_format(format.unwrap_or(KafkaFormatWord::Json));
+            let registry = registry_of(scope, file, registry.as_ref(), format, report)?;
             let topic = expanded(scope, file, "/from/topic", topic, report)?;
             let group = match group {
                 Some(group) => expanded(scope, file, "/from/group", group, report)?,
@@ -72,7 +73,7 @@ pub(super) fn resolve_origin(
                 StartWord::Earliest => KafkaStart::Earliest,
                 StartWord::Latest => KafkaStart::Latest,
             };
-            Some(Origin::Kafka(KafkaOrigin { topic, group, format, start }))
+            Some(Origin::Kafka(KafkaOrigin { topic, group, format, registry, start }))
         }
         files::Origin::Sql { timeout, attempts_max, lag_rows_max } => {
             let timeout = duration(timeout.as_ref(), defaults::TIMEOUT);
@@ -115,20 +116,35 @@ fn check_cluster(scope: &DatasetScope<'_>, file: &SourceFile, report: &mut Repor
     }
 }
 
-/// The format, where this version reads it.
-fn kafka_format(file: &SourceFile, word: KafkaFormatWord, report: &mut Report) -> Option<KafkaFormat> {
-    let name = match word {
-        KafkaFormatWord::Json => return Some(KafkaFormat::Json),
-        KafkaFormatWord::Avro => "avro",
-        KafkaFormatWord::Protobuf => "protobuf",
+fn kafka_format(word: KafkaFormatWord) -> KafkaFormat {
+    match word {
+        KafkaFormatWord::Json => KafkaFormat::Json,
+        KafkaFormatWord::Avro => KafkaFormat::Avro,
+        KafkaFormatWord::Protobuf => KafkaFormat::Protobuf,
+    }
+}
+
+/// Who knows the schemas of the records; the outer none when that is not to be known.
+fn registry_of(
+    scope: &DatasetScope<'_>,
+    file: &SourceFile,
+    written: Option<&Variable<RegistryText>>,
+    format: KafkaFormat,
+    report: &mut Report,
+) -> Option<Option<SchemaRegistry>> {
+    let Some(written) = written else {
+        return Some((format != KafkaFormat::Json).then_some(SchemaRegistry::Own));
     };
-    let message = format!(
-        "`format: {name}` is not supported by this version: its records say only the number of their schema, and \
-         schema registries are not asked yet"
-    );
-    let problem = Problem::error(Code::NotSupported, message).hint("have the producer write `json`");
-    report.at_value(file, "/from/format", problem);
-    None
+    let registry = expanded(scope, file, "/from/registry", written, report)?;
+    if let SchemaRegistry::At { password: Some(_), .. } = &registry
+        && !has_variable(&written.text)
+    {
+        let problem = Problem::error(Code::InvalidValue, "the password stands in the file");
+        let hint = "take it from an environment variable: `https://user:${REGISTRY_PASSWORD}@host`";
+        report.at_value(file, "/from/registry", problem.hint(hint));
+        return None;
+    }
+    Some(Some(registry))
 }
 
 /// What a value means once its variables are replaced.

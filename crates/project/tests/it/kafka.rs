@@ -119,7 +119,7 @@ fn a_password_stands_in_no_file() {
 }
 
 #[test]
-fn a_topic_needs_a_cluster_and_a_format_that_is_read() {
+fn a_topic_needs_a_cluster_and_secrets_stand_elsewhere() {
     check_kafka(
         "    data_dir: here\n",
         TOPIC,
@@ -135,21 +135,22 @@ fn a_topic_needs_a_cluster_and_a_format_that_is_read() {
         1 error
     "#]],
     );
-    let avro = TOPIC.replace("topic: orders", "topic: orders, format: avro");
+    let registry =
+        TOPIC.replace("topic: orders", "topic: orders, format: avro, registry: \"http://me:geheim@r\"");
     check_kafka(
         "    kafka: { brokers: [\"a:1\"] }\n",
-        &avro,
+        &registry,
         expect![[r#"
-        error[not-supported]: `format: avro` is not supported by this version: its records say only the number of their schema, and schema registries are not asked yet
-         --> datasets/shop/orders.yaml:3:47
-          |
-        3 | from: { source: kafka, topic: orders, format: avro }
-          |                                               ^^^^
-          |
-          = help: have the producer write `json`
+            error[invalid-value]: the password stands in the file
+             --> datasets/shop/orders.yaml:3:63
+              |
+            3 | from: { source: kafka, topic: orders, format: avro, registry: "http://me:geheim@r" }
+              |                                                               ^^^^^^^^^^^^^^^^^^^^^
+              |
+              = help: take it from an environment variable: `https://user:${REGISTRY_PASSWORD}@host`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
     let sql = format!("{TOPIC}materialize: full\n").replace("topic: orders", "topic: \"a/b\"");
     check_kafka(

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use flowline_land::{Contract, RecordError};
+use flowline_base::Classify as _;
+use flowline_land::{Contract, RecordError, RecordSchemas};
 use flowline_model::{Dataset, DatasetName, Origin, Plan, Validation};
+use flowline_registry::Registry;
 use flowline_source::http::Received;
 use serde_json::{Value, json};
 
@@ -15,18 +17,21 @@ use super::problem::Problem;
 const ERRORS_MAX: usize = 10_000;
 
 /// The contracts of the sources that validate at the gateway. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gateways(Arc<BTreeMap<DatasetName, Result<Contract, String>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Gateways {
+    contracts: Arc<BTreeMap<DatasetName, Result<Contract, String>>>,
+    schemas: RecordSchemas,
+}
 
 impl Gateways {
     /// Compiles the contracts of a plan. One that does not compile refuses its own source only.
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan, registry: &Registry) -> Self {
         let asks = |dataset: &&Dataset| matches!(&dataset.origin, Origin::Http(origin) if origin.validation == Validation::AtGateway);
         let compiled = plan.datasets.iter().filter(asks).map(|dataset| {
             let contract = Contract::compile(Arc::new(dataset.clone())).map_err(|error| error.to_string());
             (dataset.name.clone(), contract)
         });
-        Self(Arc::new(compiled.collect()))
+        Self { contracts: Arc::new(compiled.collect()), schemas: RecordSchemas::own(registry.clone()) }
     }
 
     /// Refuses the request whole when one of its records does not fit. Costs what landing them costs.
@@ -34,7 +39,7 @@ impl Gateways {
     /// # Errors
     /// 422 with an error for each record that does not fit.
     pub async fn check(&self, dataset: &Dataset, received: &Received) -> Result<(), Problem> {
-        let contract = match self.0.get(&dataset.name) {
+        let contract = match self.contracts.get(&dataset.name) {
             None => return Ok(()),
             Some(Ok(contract)) => contract.clone(),
             Some(Err(error)) => {
@@ -45,7 +50,9 @@ impl Gateways {
             }
         };
         let batch = received.clone().into_batch(None, 0, None);
-        let validated = tokio::task::spawn_blocking(move || contract.validate(&batch)).await;
+        let schemas = self.schemas.of_batch(&batch).await;
+        let schemas = schemas.map_err(|error| Problem::of_kind(error.kind(), error.to_string()))?;
+        let validated = tokio::task::spawn_blocking(move || contract.validate(&batch, &schemas)).await;
         let errors = validated.map_err(|error| Problem::internal(format!("validating failed: {error}")))?;
         if errors.is_empty() { Ok(()) } else { Err(invalid(&errors, received.records)) }
     }

@@ -22,16 +22,27 @@ const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 /// Lets a request through or answers 401, 403 or 431.
 pub(crate) async fn middleware(
     State(context): State<ServeContext>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match check(&context, &request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Ok(holder) => {
+            if let Some(holder) = holder {
+                request.extensions_mut().insert(Holder(holder));
+            }
+            next.run(request).await
+        }
+        Err(problem) => super::registry::in_its_words(request.uri().path(), &problem)
+            .unwrap_or_else(|| problem.into_response()),
     }
 }
 
-fn check(context: &ServeContext, request: &Request) -> Result<(), Problem> {
+/// Whose token a request came with.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder(pub(crate) String);
+
+/// Lets a request in; returns whose token it has, where one is asked for.
+fn check(context: &ServeContext, request: &Request) -> Result<Option<String>, Problem> {
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes + request.uri().path().len() > context.limits.header_bytes_max {
@@ -40,21 +51,24 @@ fn check(context: &ServeContext, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", detail));
     }
     if OPEN_PATHS.contains(&request.uri().path()) {
-        return Ok(());
+        return Ok(None);
     }
     if !context.tokens.required() {
         check_host(headers, request.uri())?;
-        return check_origin(headers);
+        return check_origin(headers).map(|()| None);
     }
     let presented =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(Presented::parse);
     let Some(presented) = presented else {
         return Err(unauthorized("this needs a token: `Authorization: Bearer <token>`"));
     };
-    if context.tokens.holder(&presented.token).is_none() {
+    let Some(holder) = context.tokens.holder(&presented.token) else {
         return Err(unauthorized("this token is not known"));
+    };
+    if presented.by_browser {
+        check_origin(headers)?;
     }
-    if presented.by_browser { check_origin(headers) } else { Ok(()) }
+    Ok(Some(holder.to_owned()))
 }
 
 fn unauthorized(detail: &str) -> Problem {

@@ -15,6 +15,7 @@ mod negotiate;
 mod openapi;
 pub(crate) mod problem;
 mod query;
+mod registry;
 mod replay;
 mod server;
 mod streams;
@@ -65,7 +66,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
             budget: BodyBudget::new(context.limits.body_bytes_inflight_max),
         },
         queries: Arc::new(Semaphore::new(context.limits.queries_max)),
-        gateways: Gateways::new(&context.plan),
+        gateways: Gateways::new(&context.plan, &context.registry),
         context: context.clone(),
     };
     let routes = Router::new()
@@ -83,6 +84,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(openapi::describe));
     routes
+        .merge(registry::routes())
         .merge(crate::page::routes(context.clone(), shutdown))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Node, Setup, answer, problem};
 
-const SECRET: &str = "correct horse battery staple";
+pub const SECRET: &str = "correct horse battery staple";
 
 pub fn token() -> Token {
     let sha256 = Sha256::digest(SECRET).iter().map(|byte| format!("{byte:02x}")).collect();

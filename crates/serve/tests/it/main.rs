@@ -10,6 +10,7 @@ mod page;
 mod postgres;
 mod psql;
 mod query;
+mod registry;
 mod routes;
 mod support;
 mod wire;

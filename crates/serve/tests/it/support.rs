@@ -99,6 +99,7 @@ impl Node {
             plan,
             log: log.clone(),
             engine,
+            registry: flowline_registry::Registry::new(ledger, clock.clone()),
             replay: Arc::new(NoReplay),
             readiness: readiness.clone(),
             metrics: recorder.handle(),

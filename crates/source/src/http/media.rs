@@ -9,6 +9,8 @@ pub(super) enum Media {
     Ndjson,
     Csv,
     ArrowStream,
+    /// One record with the number of its schema before it.
+    Registered,
     /// CloudEvents in the JSON format: one (structured) or an array of them (batched).
     CloudEvents,
     /// One CloudEvent whose attributes are headers and whose data is the body.
@@ -16,6 +18,7 @@ pub(super) enum Media {
 }
 
 const UNDERSTOOD: &str = "application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, \
+                          application/vnd.confluent.avro (or .protobuf, .json), \
                           application/cloudevents+json or application/cloudevents-batch+json";
 
 impl Media {
@@ -52,6 +55,13 @@ impl Media {
             | "text/x-ndjson" => Self::Ndjson,
             "text/csv" | "application/csv" => Self::Csv,
             "application/vnd.apache.arrow.stream" => Self::ArrowStream,
+            "application/vnd.confluent.avro"
+            | "application/vnd.confluent.protobuf"
+            | "application/vnd.confluent.json"
+            | "application/avro"
+            | "avro/binary"
+            | "application/protobuf"
+            | "application/x-protobuf" => Self::Registered,
             other if other.ends_with("+json") => Self::Json,
             _ => return Err(unsupported(value)),
         };
@@ -62,9 +72,11 @@ impl Media {
             return Err(ReceiveError::UnsupportedMedia(reason.to_owned()));
         }
         match parameter(value, "charset") {
-            Some(charset) if media != Self::ArrowStream && !utf8(&charset) => Err(
-                ReceiveError::UnsupportedMedia(format!("charset `{charset}` is not understood: send UTF-8")),
-            ),
+            Some(charset) if !matches!(media, Self::ArrowStream | Self::Registered) && !utf8(&charset) => {
+                Err(ReceiveError::UnsupportedMedia(format!(
+                    "charset `{charset}` is not understood: send UTF-8"
+                )))
+            }
             _ => Ok(media),
         }
     }

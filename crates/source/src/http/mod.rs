@@ -81,6 +81,14 @@ pub fn receive(body: HttpBody, limits: &Limits) -> Result<Received, ReceiveError
                 records,
             })
             .map_err(ReceiveError::from),
+        Media::Registered => Ok(Received {
+            format: RecordFormat::Registered,
+            schema: Bytes::new(),
+            // No body is larger than 32 bits count.
+            spans: vec![(0, body.bytes.len() as u32)],
+            payload: body.bytes,
+            records: 1,
+        }),
         Media::CloudEvents => with_spans(
             RecordFormat::CloudEvent,
             split::json::values(&body.bytes, limits.records_max),

@@ -13,6 +13,7 @@ const FRAME_SPAN_MS: i64 = 1_000;
 
 /// Frames that are being filled.
 pub(super) struct Frames {
+    format: RecordFormat,
     from: u64,
     next: u64,
     open: Option<Open>,
@@ -29,8 +30,8 @@ struct Open {
 }
 
 impl Frames {
-    pub(super) fn new(from: u64) -> Self {
-        Self { from, next: from, open: None, frames: Vec::new(), records: 0, tombstones: 0 }
+    pub(super) fn new(format: RecordFormat, from: u64) -> Self {
+        Self { format, from, next: from, open: None, frames: Vec::new(), records: 0, tombstones: 0 }
     }
 
     /// Takes in a record; those before the position are in the batch that holds it, and have been read.
@@ -73,7 +74,7 @@ impl Frames {
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let batch = Batch {
-            format: RecordFormat::Json,
+            format: self.format,
             schema: Bytes::new(),
             payload: Bytes::from(open.payload),
             records: open.spans.len() as u32,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use flowline_base::SharedClock;
 use flowline_kafka::records::batches;
 use flowline_kafka::{Cluster, ClusterOptions, OffsetAt, Topic, code};
-use flowline_log::Frame;
+use flowline_log::{Frame, RecordFormat};
 use flowline_model::{KafkaCluster, KafkaOrigin};
 
 pub use flowline_kafka::KafkaError;
@@ -84,6 +84,14 @@ impl TopicSource {
         &self.origin
     }
 
+    /// How the values of records are written.
+    fn format(&self) -> RecordFormat {
+        match self.origin.registry {
+            Some(_) => RecordFormat::Registered,
+            None => RecordFormat::Json,
+        }
+    }
+
     /// The topic as it is now.
     ///
     /// # Errors
@@ -130,7 +138,7 @@ impl TopicSource {
             reason,
         };
         let found = batches(&fetched.batches).map_err(|(offset, reason)| damaged(offset, reason))?;
-        let mut frames = frames::Frames::new(from);
+        let mut frames = frames::Frames::new(self.format(), from);
         let mut visible = visible::Visible::new(fetched.aborted);
         for batch in &found {
             if visible.shows(batch) {

@@ -12,7 +12,7 @@ fn record(offset: i64, timestamp: i64, value: Option<&'static str>) -> Record {
 
 #[test]
 fn frames_end_at_gaps_tombstones_and_leaps_of_time() {
-    let mut frames = Frames::new(11);
+    let mut frames = Frames::new(flowline_log::RecordFormat::Json, 11);
     let all = [
         record(10, 5, Some("read before")),
         record(11, 5, Some("{}")),
@@ -37,6 +37,6 @@ fn frames_end_at_gaps_tombstones_and_leaps_of_time() {
 
 #[test]
 fn nothing_read_goes_nowhere() {
-    let slab = Frames::new(7).finish();
+    let slab = Frames::new(flowline_log::RecordFormat::Json, 7).finish();
     assert_eq!((slab.next, slab.gaps, slab.frames.len()), (7, 0, 0));
 }

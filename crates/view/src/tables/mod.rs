@@ -13,6 +13,7 @@ pub(crate) mod lineage;
 pub(crate) mod positions;
 pub(crate) mod profiles;
 pub(crate) mod quarantine;
+pub(crate) mod registry_changes;
 pub(crate) mod runs;
 pub(crate) mod state;
 pub(crate) mod streams;

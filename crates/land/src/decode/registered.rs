@@ -1,0 +1,56 @@
+//! Records that begin with the number of their schema.
+//!
+//! They become JSON by the schema that they were written with, and rows by the contract, like any other record: fields are
+//! told apart by name (a column's `field` is its alias), numbers are taken wherever they fit, what the contract does not
+//! know goes to `_extra`, and what the writer did not know is null.
+
+use std::ops::Range;
+
+use flowline_log::Batch;
+use flowline_registry::Framed;
+
+use super::rows::{Reject, Rows};
+use super::{Decoding, Place};
+use crate::schemas::FoundSchemas;
+
+impl Decoding {
+    pub(super) fn push_registered(&mut self, number: u32, batch: &Batch, records: Range<usize>) {
+        let schemas = FoundSchemas::clone(&self.schemas);
+        let mut text = std::mem::take(&mut self.text);
+        let rows = self.rows();
+        for index in records {
+            let place = Place { batch: number, record: index as u32 };
+            text.clear();
+            let record = batch.record(index).unwrap_or_default();
+            match as_json(record, &schemas, &mut text) {
+                Ok(()) => rows.push_typed(&text, place),
+                Err(reason) => rows.push_rejected(place, Reject::unparsable(reason)),
+            }
+        }
+        text.shrink_to(TEXT_BYTES_KEPT);
+        self.text = text;
+    }
+}
+
+/// What is kept of the room that one large record took.
+const TEXT_BYTES_KEPT: usize = 1 << 20;
+
+fn as_json(record: &[u8], schemas: &FoundSchemas, text: &mut Vec<u8>) -> Result<(), String> {
+    let framed = Framed::parse(record)?;
+    match schemas.get(&framed.id) {
+        Some(Ok(schema)) => schema
+            .write_json(&framed, text)
+            .map_err(|reason| format!("the record is not what schema {} says: {reason}", framed.id)),
+        Some(Err(reason)) => Err(reason.clone()),
+        None => Err(format!("schema {} was not asked for", framed.id)),
+    }
+}
+
+impl Rows {
+    /// Reads an object whose values are written as their types demand, whatever `format` the columns have.
+    fn push_typed(&mut self, record: &[u8], place: Place) {
+        self.nested.typed = true;
+        self.push_json(record, place);
+        self.nested.typed = false;
+    }
+}

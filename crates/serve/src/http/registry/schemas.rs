@@ -1,0 +1,50 @@
+//! Schemas by their numbers, and all of them.
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::answers::{Refused, answer, schema_of, text, version_of};
+use super::asked::Asked;
+
+pub(super) async fn types() -> Response {
+    answer(&["JSON", "PROTOBUF", "AVRO"])
+}
+
+pub(super) async fn list(asked: Asked) -> Result<Response, Refused> {
+    let found = asked.registry.schemas(&asked.listing(), asked.flag("latestOnly")).await?;
+    let found: Vec<Value> = found.iter().map(|found| version_of(found, None)).collect();
+    Ok(answer(&found))
+}
+
+pub(super) async fn by_id(asked: Asked) -> Result<Response, Refused> {
+    let (scope, id) = (asked.scope(), asked.id()?);
+    let (schema, id_max) = asked.registry.schema(&scope, id).await?;
+    let serialized = match asked.serialized() {
+        true => Some(asked.registry.serialized(&scope, id).await?),
+        false => None,
+    };
+    let mut object = schema_of(&schema, serialized);
+    if asked.flag("fetchMaxId") {
+        object.insert("maxId".to_owned(), id_max.into());
+    }
+    Ok(answer(&object))
+}
+
+pub(super) async fn text_by_id(asked: Asked) -> Result<Response, Refused> {
+    let (schema, _) = asked.registry.schema(&asked.scope(), asked.id()?).await?;
+    Ok(text(schema.text.clone()))
+}
+
+pub(super) async fn subjects_of(asked: Asked) -> Result<Response, Refused> {
+    let uses = asked.registry.uses(&asked.scope(), asked.id()?, asked.flag("deleted")).await?;
+    let mut subjects: Vec<String> = uses.into_iter().map(|(subject, _)| subject).collect();
+    subjects.dedup();
+    Ok(answer(&subjects))
+}
+
+pub(super) async fn versions_of(asked: Asked) -> Result<Response, Refused> {
+    let uses = asked.registry.uses(&asked.scope(), asked.id()?, asked.flag("deleted")).await?;
+    let versions: Vec<Value> =
+        uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version })).collect();
+    Ok(answer(&versions))
+}
