@@ -40,6 +40,10 @@ fn out(query: &Query) -> String {
         }
         Emits::AtOnce | Emits::OnClose => text.push_str("emit: on_close\n"),
     }
+    // A join that nothing bounds runs within a limit that is declared.
+    if matches!(query.emits, Emits::AtOnce) && query.streams.len() > 1 {
+        text.push_str("state: { limit: 512MiB }\n");
+    }
     let _ = writeln!(text, "sql: |\n  {}", query.over(|stream| format!("nex.{}", stream.name())));
     text
 }
