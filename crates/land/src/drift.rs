@@ -94,10 +94,17 @@ pub(crate) struct Watched {
 
 impl DriftWatch {
     /// A memory that knows nothing but the contract.
-    pub(crate) fn new(dataset: Arc<Dataset>, versions: Vec<ContractVersion>) -> Self {
+    fn new(dataset: Arc<Dataset>, versions: Vec<ContractVersion>) -> Self {
         let baseline = learn::baseline(&dataset);
         let state = State { baseline, windows: Windows::default(), held: None };
         Self { dataset, versions, state: Mutex::new(state) }
+    }
+
+    /// Records held against the contract alone, whatever was before: for those that are landed once more.
+    pub(crate) fn of_contract(dataset: Arc<Dataset>) -> Self {
+        let watch = Self::new(dataset, Vec::new());
+        watch.state.lock().baseline = Baseline::new([], None);
+        watch
     }
 
     /// The memory of a dataset, read back from the newest rows of its table.

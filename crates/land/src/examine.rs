@@ -45,8 +45,7 @@ pub(crate) fn examine(contract: &Contract, parcel: Parcel) -> Examined {
     });
     // Without a memory, records are held against the contract alone.
     let watch = contract.watch.clone();
-    let watch =
-        watch.unwrap_or_else(|| Arc::new(DriftWatch::new(Arc::clone(contract.dataset()), Vec::new())));
+    let watch = watch.unwrap_or_else(|| Arc::new(DriftWatch::of_contract(Arc::clone(contract.dataset()))));
     Examined { decoded: decoded.collect(), watch, parcel }
 }
 

@@ -109,7 +109,8 @@ impl Lane {
         if let Some((stop, held)) = &self.stop {
             pieces.retain(|piece| piece.begins() < *stop);
             next = next.min(*stop);
-            if pieces.is_empty() {
+            // Of records without a value it is not known where they stood, so that none may be read twice.
+            if pieces.is_empty() || slab.tombstones > 0 {
                 self.held = Some(held.clone());
                 self.take_pending(context, tables, keys).await?;
                 return Ok(false);
@@ -188,7 +189,7 @@ impl Lane {
         // Records that came together are landed together: those of requests before are not held up.
         let offset = first.and_then(offset).unwrap_or(begins);
         let stop = parcel.pieces.iter().map(Piece::begins).take_while(|piece| *piece <= offset).last();
-        match stop.filter(|stop| *stop > begins) {
+        match stop.filter(|stop| *stop > begins && parcel.tombstones == 0) {
             Some(stop) => self.stop = Some((stop, held)),
             None => self.held = Some(held),
         }

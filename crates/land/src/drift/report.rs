@@ -417,7 +417,8 @@ fn unit(factor: f64) -> Option<&'static str> {
         (2.54, "inches to centimetres", "centimetres to inches"),
         (1_024.0, "kibibytes to bytes", "bytes to kibibytes"),
     ];
-    let near = |value: f64| (factor / value).log2().abs() < 0.03;
+    // The factor is that of two medians, which is right to some percent.
+    let near = |value: f64| (factor / value).log2().abs() < 0.1;
     UNITS.iter().find_map(|(value, up, down)| match () {
         () if near(*value) => Some(*up),
         () if near(1.0 / value) => Some(*down),

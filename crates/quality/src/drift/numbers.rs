@@ -8,7 +8,7 @@ use super::running::{Running, change_point};
 use super::{SignalKind, WINDOWS_MIN};
 
 /// Deviations between windows before it counts.
-const DEVIATIONS: f64 = 8.0;
+const DEVIATIONS: f64 = 6.0;
 /// A factor nearer to one than this is no other unit: 2 to the power of it, that is 1.27.
 const FACTOR_LOG_MIN: f64 = 0.35;
 /// Values that are looked at of a window.
