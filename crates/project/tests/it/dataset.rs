@@ -56,7 +56,7 @@ fn unknown_keys_come_with_the_nearest_right_one() {
             8 | zebra: 1
               | ^^^^^
               |
-              = help: possible here: description, owner, zone, from, materialize, mode, emit, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, slo, runbook, landing
+              = help: possible here: description, owner, zone, from, materialize, mode, emit, state, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, on_drift, slo, runbook, landing
 
             6 errors
         "#]],
@@ -162,7 +162,7 @@ fn all_that_is_missing_is_said() {
               |
               = help: write a mapping with the keys owner, zone, from, description, materialize, mode …
 
-            error[invalid-value]: invalid length 1, expected struct DatasetFile with 18 elements
+            error[invalid-value]: invalid length 1, expected struct DatasetFile with 20 elements
              --> datasets/shop/orders.yaml:1:1
               |
             1 | - a list
@@ -780,7 +780,8 @@ landing: { flush_bytes: 1MiB, flush_after: 500ms }
             "flush_after": {
               "secs": 0,
               "nanos": 500000000
-            }
+            },
+            "quarantine_retain_for": null
           },
           "declared_in": "datasets/shop/orders.yaml"
         }"#]]
