@@ -361,8 +361,8 @@ pub enum RegistryAction {
         /// The subject.
         subject: String,
         /// Which version.
-        #[arg(long, default_value = "latest")]
-        version: String,
+        #[arg(long, value_name = "VERSION", default_value = "latest")]
+        at: String,
         #[command(flatten)]
         project: ProjectArguments,
     },

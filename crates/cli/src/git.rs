@@ -43,9 +43,11 @@ pub fn checkout(project: &Path, reference: &str) -> anyhow::Result<Option<Checko
     let own_index = [("GIT_INDEX_FILE", index.as_os_str())];
     run(project, &own_index, ["read-tree", &tree])?;
     let target = format!("{}/project/", folder.path().display());
+    // Below a folder of the repository git would only lay out what lies there.
+    let root = PathBuf::from(run(project, &[], ["rev-parse", "--show-toplevel"])?);
     // Links could lead out of the folder, so they are laid out as the texts that they are.
     run(
-        project,
+        &root,
         &own_index,
         ["-c", "core.symlinks=false", "checkout-index", "--all", "--quiet", "--prefix", &target],
     )?;

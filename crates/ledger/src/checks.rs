@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use flowline_model::{CheckResult, CheckSeverity, Finding, FindingKind, RecordedProfile, Severity, Verdict};
-use sqlx::{AnyConnection, QueryBuilder};
+use sqlx::AnyConnection;
 
 use crate::database::Database;
 use crate::fault::Fault;
@@ -19,6 +19,19 @@ const INSERT: &str = "INSERT INTO check_results (dataset, check_name, dimension,
 
 const INSERT_PROFILE: &str = "INSERT INTO profiles (dataset, version, partition_values, profiled_at, document) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (dataset, version, partition_values) DO NOTHING";
+
+/// Newest first; an empty dataset or check means any.
+const LIST: &str = "SELECT * FROM check_results AS r WHERE ($1 = '' OR r.dataset = $1) \
+     AND ($2 = '' OR r.check_name = $2) AND ($3 = 0 OR (r.dataset, r.check_name, r.dimension, r.evaluated_at) IN \
+     (SELECT dataset, check_name, dimension, MAX(evaluated_at) FROM check_results \
+     GROUP BY dataset, check_name, dimension)) \
+     ORDER BY r.evaluated_at DESC, r.dataset, r.check_name, r.dimension LIMIT $4";
+
+/// Newest first; an empty dataset means any, and less than no versions all of them.
+const LIST_PROFILES: &str = "SELECT * FROM profiles AS p WHERE ($1 = '' OR p.dataset = $1) \
+     AND ($2 < 0 OR (SELECT COUNT(DISTINCT newer.version) FROM profiles AS newer \
+     WHERE newer.dataset = p.dataset AND newer.version > p.version) < $2) \
+     ORDER BY p.profiled_at DESC, p.version DESC, p.dataset, p.partition_values LIMIT $3";
 
 /// Stores results with the findings that they open and close.
 pub(crate) async fn record(database: &Database, results: &[CheckResult]) -> Result<(), Fault> {
@@ -117,22 +130,13 @@ async fn close(connection: &mut AnyConnection, result: &CheckResult, kind: Findi
 
 /// Results, newest first.
 pub(crate) async fn list(database: &Database, filter: &CheckFilter) -> Result<Vec<CheckResult>, Fault> {
-    let mut query = QueryBuilder::new("SELECT * FROM check_results AS r WHERE 1 = 1");
-    if let Some(dataset) = &filter.dataset {
-        query.push(" AND r.dataset = ").push_bind(dataset.to_string());
-    }
-    if let Some(check) = &filter.check {
-        query.push(" AND r.check_name = ").push_bind(check.clone());
-    }
-    if filter.latest {
-        query.push(
-            " AND (r.dataset, r.check_name, r.dimension, r.evaluated_at) IN (SELECT dataset, check_name, dimension, \
-             MAX(evaluated_at) FROM check_results GROUP BY dataset, check_name, dimension)",
-        );
-    }
-    query.push(" ORDER BY r.evaluated_at DESC, r.dataset, r.check_name, r.dimension LIMIT ");
-    query.push_bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)));
-    let rows = query.build().fetch_all(&database.readers).await?;
+    let rows = sqlx::query(LIST)
+        .bind(filter.dataset.as_ref().map(ToString::to_string).unwrap_or_default())
+        .bind(filter.check.clone().unwrap_or_default())
+        .bind(i64::from(filter.latest))
+        .bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)))
+        .fetch_all(&database.readers)
+        .await?;
     rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect()
 }
 
@@ -180,21 +184,13 @@ pub(crate) async fn profiles(
     database: &Database,
     filter: &ProfileFilter,
 ) -> Result<Vec<RecordedProfile>, Fault> {
-    let mut query = QueryBuilder::new("SELECT * FROM profiles WHERE 1 = 1");
-    if let Some(dataset) = &filter.dataset {
-        query.push(" AND dataset = ").push_bind(dataset.to_string());
-        if let Some(versions) = filter.versions {
-            query.push(" AND version IN (SELECT version FROM profiles WHERE dataset = ");
-            query.push_bind(dataset.to_string());
-            query
-                .push(" GROUP BY version ORDER BY version DESC LIMIT ")
-                .push_bind(i64::from(versions))
-                .push(")");
-        }
-    }
-    query.push(" ORDER BY profiled_at DESC, version DESC, dataset, partition_values LIMIT ");
-    query.push_bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)));
-    let rows = query.build().fetch_all(&database.readers).await?;
+    let versions = filter.versions.filter(|_| filter.dataset.is_some());
+    let rows = sqlx::query(LIST_PROFILES)
+        .bind(filter.dataset.as_ref().map(ToString::to_string).unwrap_or_default())
+        .bind(versions.map_or(-1, i64::from))
+        .bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)))
+        .fetch_all(&database.readers)
+        .await?;
     let read = |row| {
         let fields = Fields::new(row, "profile");
         Ok(RecordedProfile {

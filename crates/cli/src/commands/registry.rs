@@ -24,9 +24,9 @@ pub async fn run(arguments: &RegistryArguments, printer: &Printer) -> anyhow::Re
                 printer.line(format!("{subject} version {} id {} {kind}", one["version"], one["id"]));
             }
         }
-        RegistryAction::Show { subject, version, project } => {
+        RegistryAction::Show { subject, at, project } => {
             let node = node_of(project).await?;
-            let path = format!("/registry/subjects/{}/versions/{}", encoded(subject), encoded(version));
+            let path = format!("/registry/subjects/{}/versions/{}", encoded(subject), encoded(at));
             let found = node.get(&path).await?;
             printer.json(&found)?;
             printer.line(found["schema"].as_str().unwrap_or_default());

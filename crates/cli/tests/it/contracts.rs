@@ -143,7 +143,7 @@ fn a_consumer_of_a_column_that_no_query_gives_is_told() {
     assert_eq!(problem["message"], "`shop.revenue` has no column `totals`");
     assert_eq!(
         (&problem["file"], &problem["line"], &problem["column"]),
-        (&"consumers/board.yaml".into(), &4.into(), &43.into())
+        (&"consumers/board.yaml".into(), &4.into(), &45.into())
     );
 }
 

@@ -85,7 +85,7 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
     project(&other, &broker.address, &[("avro", &origin)]);
     let other = start(&other);
     until(&other, "SELECT count(*) AS n FROM shop.avro", 100).await;
-    assert_eq!(number(&other, "SELECT count(*) AS n FROM quarantine.shop_avro").await, 5);
+    assert_eq!(number(&other, "SELECT count(*) AS n FROM quarantine.\"shop.avro\"").await, 5);
 }
 
 fn the_command_line_reads_it(project: &Path) {
@@ -141,16 +141,16 @@ async fn broken_records_are_kept(node: &FlowlineProcess) {
         ("ends after 2 of 5 bytes", 1),
     ] {
         let sql = format!(
-            "SELECT count(*) AS n FROM quarantine.shop_avro WHERE _reason = 'unparsable' AND _message LIKE '%{part}%' AND _record_base64 IS NOT NULL AND _format = 'registered'"
+            "SELECT count(*) AS n FROM quarantine.\"shop.avro\" WHERE _reason = 'unparsable' AND _message LIKE '%{part}%' AND _record_base64 IS NOT NULL AND _format = 'registered'"
         );
         assert_eq!(
             number(node, &sql).await,
             count,
             "{part}: {:?}",
-            node.query("SELECT _message FROM quarantine.shop_avro").await
+            node.query("SELECT _message FROM quarantine.\"shop.avro\"").await
         );
     }
-    let bytes = "SELECT count(*) AS n FROM quarantine.shop_avro WHERE _record_base64 = 'AA9CP3g='";
+    let bytes = "SELECT count(*) AS n FROM quarantine.\"shop.avro\" WHERE _record_base64 = 'AA9CP3g='";
     assert_eq!(number(node, bytes).await, 1, "the bytes are those that came");
     let balance = node.query("SELECT balance FROM system.counts WHERE dataset = 'shop.avro'").await.unwrap();
     assert_eq!(balance[0]["balance"], "balanced", "{balance:?}");

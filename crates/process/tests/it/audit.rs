@@ -135,7 +135,28 @@ async fn every_kind_says_what_it_should() {
     world.land("shop.sales", ROWS).await;
     world.land("shop.customers", "('x', 2)").await;
     let results = audited(&world, "shop.sales").await;
-    expect_test::expect![[r#""#]].assert_eq(&told(&results).join("\n"));
+    expect_test::expect![[r#"
+        required failed: 1 of 3 rows fail
+        range failed: 1 of 3 rows fail
+        length passed: none of 3 rows fail
+        pattern passed: none of 3 rows fail
+        accepted failed: 1 of 3 rows fail
+        type failed: 3 of 3 rows fail
+        condition passed: none of 3 rows fail
+        unique failed: 2 of 3 rows share `id` with others
+        duplicates failed: 1 of 3 rows repeat others
+        row_count failed: there are 3 rows, 1 to 2 are expected
+        fresh passed: the newest row is of 2025-10-09T08:53:21Z and 1 s old, 60 s are allowed
+        recent passed: the newest row is of 2025-10-09T09:00:00Z and -398 s old, 60 s are allowed
+        complete passed: all of 2 partitions are there
+        expected failed: there are 3 rows of 4 that are expected
+        refers failed: 1 of 3 rows refer to what is not in `shop.customers`
+        shift not_evaluated: no version has a profile yet
+        volume not_evaluated: no period is over yet
+        sql failed: the query returns a row, and should return none
+        broken not_evaluated: there is no column `nope` here
+        reconcile failed: the number of rows is 3 here and 1 there
+        sums passed: the sum of `amount` is 2 here and 2 there"#]].assert_eq(&told(&results).join("\n"));
     let recorded =
         world.ledger.checks(&CheckFilter { latest: true, ..CheckFilter::default() }).await.unwrap();
     assert_eq!(recorded.len(), results.len());
@@ -149,7 +170,28 @@ async fn an_empty_table_and_one_of_nulls() {
     let customers = landed("shop.customers", "id string!, spent int64");
     let world = World::new([sales(every_kind()), customers]).await;
     let empty = audited(&world, "shop.sales").await;
-    expect_test::expect![[r#""#]].assert_eq(&told(&empty).join("\n"));
+    expect_test::expect![[r#"
+        required passed: there are no rows
+        range passed: there are no rows
+        length passed: there are no rows
+        pattern passed: there are no rows
+        accepted passed: there are no rows
+        type passed: there are no rows
+        condition passed: there are no rows
+        unique passed: there are no rows
+        duplicates passed: there are no rows
+        row_count failed: there are 0 rows, 1 to 2 are expected
+        fresh not_evaluated: reading the history of `shop.sales` failed: the table does not exist in `raw/shop/sales`
+        recent failed: there is no row that says when it happened
+        complete failed: there is no partition
+        expected failed: there are 0 rows of 4 that are expected
+        refers passed: there are no rows
+        shift not_evaluated: no version has a profile yet
+        volume not_evaluated: no period is over yet
+        sql passed: the query returns no row
+        broken not_evaluated: there is no column `nope` here
+        reconcile passed: the number of rows is 0 here and 0 there
+        sums passed: the sum of `amount` is 0 here and 0 there"#]].assert_eq(&told(&empty).join("\n"));
     world
         .land(
             "shop.sales",
@@ -157,7 +199,28 @@ async fn an_empty_table_and_one_of_nulls() {
         )
         .await;
     let nulls = audited(&world, "shop.sales").await;
-    expect_test::expect![[r#""#]].assert_eq(&told(&nulls).join("\n"));
+    expect_test::expect![[r#"
+        required failed: 1 of 1 rows fail
+        range passed: none of 1 rows fail
+        length passed: none of 1 rows fail
+        pattern passed: none of 1 rows fail
+        accepted passed: none of 1 rows fail
+        type failed: 1 of 1 rows fail
+        condition passed: none of 1 rows fail
+        unique passed: none of 1 rows share `id` with others
+        duplicates passed: none of 1 rows repeat others
+        row_count passed: there are 1 rows, 1 to 2 are expected
+        fresh passed: the newest row is of 2025-10-09T08:53:21Z and 0 s old, 60 s are allowed
+        recent failed: there is no row that says when it happened
+        complete failed: there is no partition
+        expected failed: there are 1 rows of 4 that are expected
+        refers passed: none of 1 rows refer to what is not in `shop.customers`
+        shift not_evaluated: no version has a profile yet
+        volume not_evaluated: no period is over yet
+        sql passed: the query returns no row
+        broken not_evaluated: there is no column `nope` here
+        reconcile failed: the number of rows is 1 here and 0 there
+        sums passed: the sum of `amount` is 0 here and 0 there"#]].assert_eq(&told(&nulls).join("\n"));
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Numbers {
             return None;
         }
         let found = position(&logarithms(array, array.len().div_ceil(SAMPLE)))?;
-        let bound = (DEVIATIONS * self.middles.deviation()).max(FACTOR_LOG_MIN);
+        let bound = (DEVIATIONS * self.middles.deviation().max(self.error())).max(FACTOR_LOG_MIN);
         // A window in which the change begins late is caught by the one behind it.
         if (found.middle - self.middles.mean()).abs() <= bound {
             return None;
@@ -72,6 +72,13 @@ impl Numbers {
         let begins = series.len() - array.len();
         let concerned = (0..array.len()).filter(|row| row + begins >= at && array.is_valid(*row)).collect();
         Some((SignalKind::Unit { factor: shift.exp2() }, at, concerned))
+    }
+
+    /// By how much the median of a window errs by chance alone, from how far its values are spread: some windows may by
+    /// luck have lain closer together than they do in the long run.
+    fn error(&self) -> f64 {
+        // That of a median is 1.25 times that of a mean, and quartiles are 1.35 deviations apart.
+        1.25 * self.spreads.mean() / 1.35 / (SAMPLE as f64).sqrt()
     }
 
     /// Where the values begin to be shifted, and by how much.
