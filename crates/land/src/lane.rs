@@ -23,6 +23,15 @@ use crate::{LandContext, LandError};
 /// them are under way), smaller ones more overhead for each.
 const READ_BYTES: usize = 8 << 20;
 
+/// What the lanes of a dataset read with.
+pub(crate) struct Means<'a> {
+    pub(crate) context: &'a LandContext,
+    pub(crate) feed: &'a Feed,
+    pub(crate) contract: &'a Contract,
+    pub(crate) schemas: &'a RecordSchemas,
+    pub(crate) tables: &'a Tables,
+}
+
 /// One partition: what is committed, what is read, and what is under way in between.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -90,14 +99,11 @@ impl Lane {
     /// read; then everything that was read is taken in.
     pub(crate) async fn read(
         &mut self,
-        context: &LandContext,
-        feed: &Feed,
-        contract: &Contract,
-        schemas: &RecordSchemas,
-        tables: &Tables,
+        means: &Means<'_>,
         keys: &mut Option<Keys>,
         run: Option<RunId>,
     ) -> Result<bool, LandError> {
+        let Means { context, feed, contract, schemas, tables } = *means;
         if self.held.is_some() {
             return Ok(false);
         }

@@ -291,7 +291,7 @@ fn duration(duration: Duration) -> Value {
     let micros = duration.as_micros();
     let units =
         [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms")];
-    let unit = units.into_iter().find(|(unit, _)| micros >= *unit && micros % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| micros >= *unit && micros.is_multiple_of(*unit));
     let (unit, word) = unit.unwrap_or((1, "us"));
     format!("{}{word}", micros / unit).into()
 }

@@ -23,6 +23,9 @@ pub struct Mending {
     fields: BTreeSet<String>,
 }
 
+/// A field and what it is set to.
+type Assignment = (String, Arc<dyn PhysicalExpr>);
+
 /// Why an expression cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -89,7 +92,7 @@ impl Mending {
         RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| self.refused(0, &error.into()))
     }
 
-    fn compile(&self, schema: &DFSchema) -> Result<Vec<(String, Arc<dyn PhysicalExpr>)>, MendError> {
+    fn compile(&self, schema: &DFSchema) -> Result<Vec<Assignment>, MendError> {
         let context = SessionContext::new();
         let compiled = self.sets.iter().enumerate().map(|(index, (field, text))| {
             let failed = |error: DataFusionError| self.refused(index, &error);
@@ -128,7 +131,7 @@ fn text(value: Option<&Value>) -> Option<String> {
 
 /// The new values of each row, typed as the expressions are.
 fn evaluate(
-    expressions: &[(String, Arc<dyn PhysicalExpr>)],
+    expressions: &[Assignment],
     batch: &RecordBatch,
 ) -> Result<Vec<Map<String, Value>>, DataFusionError> {
     let mut columns = Vec::new();

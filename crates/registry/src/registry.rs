@@ -248,9 +248,9 @@ impl Registry {
         let state = self.fresh().await?;
         let mut found = Vec::new();
         for name in state.subjects.keys().filter(|name| in_prefix(listing, name)) {
-            let versions = state.versions(name, true).filter(|(_, entry)| listing.takes(entry.deleted));
+            let mut versions = state.versions(name, true).filter(|(_, entry)| listing.takes(entry.deleted));
             let versions: Vec<_> =
-                if latest { versions.last().into_iter().collect() } else { versions.collect() };
+                if latest { versions.next_back().into_iter().collect() } else { versions.collect() };
             found.extend(
                 versions
                     .into_iter()

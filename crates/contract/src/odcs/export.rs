@@ -181,7 +181,7 @@ fn sla_properties(exported: Exported<'_>) -> Vec<Value> {
     let mut slas = Vec::new();
     if let Some(within) = slo.freshness_within {
         let millis = millis(within);
-        let (value, unit) = if millis % 1_000 == 0 { (millis / 1_000, "s") } else { (millis, "ms") };
+        let (value, unit) = if millis.is_multiple_of(1_000) { (millis / 1_000, "s") } else { (millis, "ms") };
         slas.push(json!({ "id": "freshness", "property": "latency", "value": value, "unit": unit, "element": element }));
     }
     let share = |id: &str, share: f64| {

@@ -192,7 +192,7 @@ impl Reader<'_> {
         if members.is_some_and(|members| !members.is_empty()) {
             self.lost.push("/team/members: a project names teams, not people".to_owned());
         }
-        team["name"].as_str().map_or_else(|| "imported".to_owned(), |name| team_name(name))
+        team["name"].as_str().map_or_else(|| "imported".to_owned(), team_name)
     }
 
     fn column(&mut self, pointer: &str, property: &Value) -> Option<Column> {

@@ -294,7 +294,8 @@ impl<'a> Reporter<'a> {
             let like = likeness(baseline, index, &values.texts, &values.numbers);
             let named_alike = names::alike(field, column.field_name());
             let seen = like.seen.is_some_and(|share| share >= FIT_MIN);
-            if !(named_alike && like.size != Some(false)) && !seen && like.size != Some(true) {
+            let sized_alike = like.size == Some(true) || (named_alike && like.size != Some(false));
+            if !seen && !sized_alike {
                 continue;
             }
             let mut because = format!(

@@ -14,6 +14,7 @@ use crate::LandError;
 use crate::feed::{Feed, LogFeed};
 use crate::findings::Findings;
 use crate::lane::Lane;
+use crate::lane::Means;
 
 /// How long a partition that cannot be read is left alone.
 const QUIET: Duration = Duration::from_secs(5);
@@ -100,22 +101,18 @@ impl LogLander {
         // only one.
         let taken = |run: &RunId| self.lanes.iter().flatten().any(|lane| lane.run() == Some(*run));
         let mut run = self.failures.run().filter(|run| !taken(run));
+        let means = Means {
+            context: &self.context,
+            feed: &self.feed,
+            contract: &self.contract,
+            schemas: &self.schemas,
+            tables: &self.tables,
+        };
         for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.sealed.is_none()) {
             if lane.quiet_until.is_some_and(|until| now < until) {
                 continue;
             }
-            let result = lane
-                .read(
-                    &self.context,
-                    &self.feed,
-                    &self.contract,
-                    &self.schemas,
-                    &self.tables,
-                    &mut self.keys,
-                    run,
-                )
-                .await;
-            match result {
+            match lane.read(&means, &mut self.keys, run).await {
                 Ok(found) => {
                     run = run.filter(|run| lane.run() != Some(*run));
                     (more, read) = (more | found, read + 1);

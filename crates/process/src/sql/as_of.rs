@@ -221,11 +221,12 @@ fn end_of_condition(words: &[TokenWithSpan], from: usize) -> usize {
             Token::RParen | Token::RBracket if depth == 0 => return index,
             Token::RParen | Token::RBracket => depth -= 1,
             Token::Comma | Token::SemiColon | Token::EOF if depth == 0 => return index,
-            Token::Word(_) if depth == 0 && NEXT.contains(&keyword(word)) => {
+            Token::Word(_)
+                if depth == 0 && NEXT.contains(&keyword(word))
                 // `left(name, 3)` is a function.
-                if !matches!(words.get(index + 1).map(|next| &next.token), Some(Token::LParen)) {
-                    return index;
-                }
+                && !matches!(words.get(index + 1).map(|next| &next.token), Some(Token::LParen)) =>
+            {
+                return index;
             }
             _ => {}
         }

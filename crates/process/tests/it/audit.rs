@@ -156,7 +156,8 @@ async fn every_kind_says_what_it_should() {
         sql failed: the query returns a row, and should return none
         broken not_evaluated: there is no column `nope` here
         reconcile failed: the number of rows is 3 here and 1 there
-        sums passed: the sum of `amount` is 2 here and 2 there"#]].assert_eq(&told(&results).join("\n"));
+        sums passed: the sum of `amount` is 2 here and 2 there"#]]
+    .assert_eq(&told(&results).join("\n"));
     let recorded =
         world.ledger.checks(&CheckFilter { latest: true, ..CheckFilter::default() }).await.unwrap();
     assert_eq!(recorded.len(), results.len());
@@ -220,7 +221,8 @@ async fn an_empty_table_and_one_of_nulls() {
         sql passed: the query returns no row
         broken not_evaluated: there is no column `nope` here
         reconcile failed: the number of rows is 1 here and 0 there
-        sums passed: the sum of `amount` is 0 here and 0 there"#]].assert_eq(&told(&nulls).join("\n"));
+        sums passed: the sum of `amount` is 0 here and 0 there"#]]
+    .assert_eq(&told(&nulls).join("\n"));
 }
 
 #[tokio::test]

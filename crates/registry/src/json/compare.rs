@@ -131,7 +131,8 @@ impl<'a> Compare<'a> {
         let (a, b) = (&from.shape, &to.shape);
         if std::mem::discriminant(a) != std::mem::discriminant(b) {
             let free = matches!(a, Shape::Nothing) || matches!(b, Shape::Anything);
-            if !free && !(from.connect_bytes && to.connect_bytes) {
+            let both_bytes = from.connect_bytes && to.connect_bytes;
+            if !free && !both_bytes {
                 self.add("TYPE_CHANGED");
             }
             return;

@@ -31,7 +31,7 @@ fn refused(folder: &Path) -> String {
             child.kill().unwrap();
             panic!("a second node runs");
         }
-        std::thread::sleep(Duration::from_millis(50));
+        pause();
     }
     let output = child.wait_with_output().unwrap();
     assert!(!output.status.success(), "a second node ended as if all was well");
@@ -96,12 +96,18 @@ async fn a_node_that_was_thought_dead_ends_when_another_has_taken_over() {
     verify(&second, &load, producers, &folder.path().join(".flowline/lake")).await;
 }
 
+/// A process that ends tells nobody: it is looked at now and then.
+#[allow(clippy::disallowed_methods, reason = "the end of another process cannot be awaited here")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
 /// Waits until a node has ended by itself; what it said.
 fn ended(node: &mut FlowlineProcess) -> String {
     let started = SystemClock.instant();
     while node.running().unwrap() || node.said().is_empty() {
         assert!(started.elapsed() < Duration::from_secs(40), "it goes on, or says nothing");
-        std::thread::sleep(Duration::from_millis(50));
+        pause();
     }
     node.said()
 }

@@ -125,8 +125,11 @@ fn sorted(schema: &SchemaRef, batches: &[RecordBatch], place: usize) -> Result<R
     Ok(take_record_batch(&rows, &order)?)
 }
 
+/// The first and the last bin of a batch.
+type Bins = (i64, i64);
+
 /// The bytes of a file, and the bins of its batches.
-fn encoded(rows: &RecordBatch, place: usize) -> Result<(Vec<u8>, Vec<(i64, i64)>)> {
+fn encoded(rows: &RecordBatch, place: usize) -> Result<(Vec<u8>, Vec<Bins>)> {
     let schema = Arc::unwrap_or_clone(rows.schema());
     let mut writer = FileWriter::try_new(Vec::new(), &schema)?;
     writer.write_metadata(ENGINE_KEY, engine());
