@@ -106,6 +106,15 @@ impl Lake {
         self.inner.commits.subscribe()
     }
 
+    /// Waits for the upkeep that commits have started beside themselves: checkpoints, and the deletion of old commits.
+    /// Whoever ends the process calls it first; what is under way then would panic in a runtime that is gone.
+    pub async fn settle(&self) {
+        let tables: Vec<_> = self.inner.tables.lock().values().cloned().collect();
+        for table in tables {
+            table.upkeep.settle().await;
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }

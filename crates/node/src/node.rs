@@ -223,6 +223,9 @@ impl Node {
     /// The failure that ended the node, when one did; or that tasks did not end in time.
     pub async fn stop(self) -> anyhow::Result<()> {
         let ended = self.tasks.stop(STOP_PATIENCE).await;
+        if tokio::time::timeout(STOP_PATIENCE, self.storage.lake.settle()).await.is_err() {
+            tracing::warn!("a checkpoint is still under way; the table is whole without it");
+        }
         self.log.close().await.context("closing the log")?;
         NodeFile::remove(&self.storage.plan.environment.data_dir);
         if let Some(failure) = self.tasks.failure() {
