@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{CellAlignment, Table, presets};
+use flowline_lake::json_rows;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::args::{Colour, Global, Output};
 
@@ -124,29 +124,15 @@ pub fn plain_table(header: impl IntoIterator<Item = String>) -> Table {
     table
 }
 
-/// Rows as JSON objects; nulls are kept, and so is every digit of a number.
-pub fn json_rows(batches: &[RecordBatch]) -> anyhow::Result<Vec<Box<RawValue>>> {
-    let mut writer = arrow::json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, arrow::json::writer::JsonArray>(Vec::new());
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    let bytes = writer.into_inner();
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(serde_json::from_slice(&bytes)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Decimal128Array, RecordBatch};
 
-    use super::{harmless, json_rows};
+    use flowline_lake::json_rows;
+
+    use super::harmless;
 
     #[test]
     fn what_steers_a_terminal_is_written_out() {

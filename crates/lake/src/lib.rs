@@ -2,7 +2,8 @@
 //!
 //! Owns: how rows become Parquet files and commits ([`Table`], [`StagedWriter`]), where tables lie ([`TableId`]), what
 //! contract columns are in Arrow ([`arrow_types`]), every access to object storage ([`FileStore`] for the files of
-//! sources), leases of what only one may do ([`Lease`]), and the faults that tests inject there ([`faults`]). The only crate that knows Delta and object storage.
+//! sources), leases of what only one may do ([`Lease`]), rows as JSON ([`json_rows`]), and the faults that tests inject
+//! there ([`faults`]). The only crate that knows Delta and object storage.
 //! Does not own: which rows are written or when (`flowline-land`, `flowline-process`), what a query means.
 
 mod error;
@@ -24,11 +25,13 @@ mod write;
 
 pub mod faults;
 mod files;
+mod json_rows;
 mod store;
 
 pub use error::LakeError;
 pub use files::{FileEntry, FileStore};
 pub use id::{TableId, TableKind};
+pub use json_rows::json_rows;
 pub use lake::{Lake, LakeSettings};
 pub use lease::{LEASE_BEAT_EVERY, LEASE_EXPIRES, Lease, LeaseHolder, LeaseStanding};
 pub use rewrite::StagedMerge;

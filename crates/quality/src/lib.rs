@@ -28,7 +28,7 @@ pub mod volume;
 mod tests;
 
 pub use error::RuleError;
-pub use mend::{MendError, Mending};
+pub use mend::{MendError, Mending, Record};
 pub use outcome::{Circumstances, Outcome};
 pub use profile::{Profiler, QUANTILES};
 pub use rules::{RowFailure, RowRule, RowRules, RowTally, RowVerdicts, RuleTally, Which};

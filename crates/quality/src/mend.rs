@@ -3,7 +3,7 @@
 //! Owns: what an expression sees of a record that does not fit its contract (each field as text, absent ones as null), and
 //! how its result becomes the field. Does not own: which records those are, what becomes of them after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
-use serde_json::{Map, Value};
+use flowline_lake::json_rows;
+use serde_json::value::RawValue;
 
 use crate::compile::row_by_row;
 
@@ -22,6 +23,9 @@ pub struct Mending {
     sets: Vec<(String, String)>,
     fields: BTreeSet<String>,
 }
+
+/// A record: the JSON text of each field, so that what is not mended keeps every digit that it came with.
+pub type Record = BTreeMap<String, Box<RawValue>>;
 
 /// A field and what it is set to.
 type Assignment = (String, Arc<dyn PhysicalExpr>);
@@ -55,36 +59,36 @@ impl Mending {
     ///
     /// # Errors
     /// An expression that holds for no record: unknown fields, several rows, functions that change.
-    pub fn apply(&self, records: &mut [Map<String, Value>]) -> Result<(), MendError> {
+    pub fn apply(&self, records: &mut [Record]) -> Result<(), MendError> {
         if records.is_empty() {
             return self.compile(&self.schema(records)?).map(drop);
         }
         let batch = self.batch(records)?;
         let expressions = self.compile(&self.schema(records)?)?;
         match evaluate(&expressions, &batch) {
-            Ok(rows) => records.iter_mut().zip(rows).for_each(|(record, row)| merge(record, row)),
+            Ok(rows) => records.iter_mut().zip(rows).for_each(|(record, row)| record.extend(row)),
             Err(_) => {
                 for (index, record) in records.iter_mut().enumerate() {
                     let rows = evaluate(&expressions, &batch.slice(index, 1)).unwrap_or_default();
-                    rows.into_iter().for_each(|row| merge(record, row));
+                    rows.into_iter().for_each(|row| record.extend(row));
                 }
             }
         }
         Ok(())
     }
 
-    fn names(&self, records: &[Map<String, Value>]) -> BTreeSet<String> {
+    fn names(&self, records: &[Record]) -> BTreeSet<String> {
         let mut names = self.fields.clone();
-        names.extend(records.iter().flat_map(Map::keys).cloned());
+        names.extend(records.iter().flat_map(Record::keys).cloned());
         names
     }
 
-    fn schema(&self, records: &[Map<String, Value>]) -> Result<DFSchema, MendError> {
+    fn schema(&self, records: &[Record]) -> Result<DFSchema, MendError> {
         let fields = self.names(records).into_iter().map(|name| Field::new(name, DataType::Utf8, true));
         DFSchema::try_from(Schema::new(fields.collect::<Vec<_>>())).map_err(|error| self.refused(0, &error))
     }
 
-    fn batch(&self, records: &[Map<String, Value>]) -> Result<RecordBatch, MendError> {
+    fn batch(&self, records: &[Record]) -> Result<RecordBatch, MendError> {
         let columns = self.names(records).into_iter().map(|name| {
             let texts: StringArray = records.iter().map(|record| text(record.get(&name))).collect();
             (name, Arc::new(texts) as ArrayRef, true)
@@ -120,49 +124,39 @@ impl fmt::Display for Mending {
     }
 }
 
-/// A value as an expression sees it.
-fn text(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+/// A value as an expression sees it: texts without their quotes, everything else as it is written.
+fn text(value: Option<&Box<RawValue>>) -> Option<String> {
+    match value?.get() {
+        "null" => None,
+        json => Some(serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
     }
 }
 
 /// The new values of each row, typed as the expressions are.
-fn evaluate(
-    expressions: &[Assignment],
-    batch: &RecordBatch,
-) -> Result<Vec<Map<String, Value>>, DataFusionError> {
+fn evaluate(expressions: &[Assignment], batch: &RecordBatch) -> Result<Vec<Record>, DataFusionError> {
     let mut columns = Vec::new();
     for (field, expression) in expressions {
         let values = expression.evaluate(batch)?.into_array(batch.num_rows())?;
         columns.push((field, values, true));
     }
     let values = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let mut writer = arrow::json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, arrow::json::writer::JsonArray>(Vec::new());
-    writer.write(&values)?;
-    writer.finish()?;
-    serde_json::from_slice(&writer.into_inner()).map_err(|error| DataFusionError::External(Box::new(error)))
-}
-
-fn merge(record: &mut Map<String, Value>, row: Map<String, Value>) {
-    record.extend(row);
+    let read = |row: &Box<RawValue>| {
+        serde_json::from_str(row.get()).map_err(|error| DataFusionError::External(Box::new(error)))
+    };
+    json_rows(&[values])?.iter().map(read).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn mended(sets: &[(&str, &str)], records: Value) -> Result<Value, String> {
         let sets = sets.iter().map(|(field, text)| ((*field).to_owned(), (*text).to_owned())).collect();
         let mending = Mending::new(sets, ["id".to_owned(), "amount".to_owned()]);
-        let mut records: Vec<Map<String, Value>> =
-            serde_json::from_value(records).map_err(|e| e.to_string())?;
+        let mut records: Vec<Record> =
+            serde_json::from_str(&records.to_string()).map_err(|e| e.to_string())?;
         mending.apply(&mut records).map_err(|error| error.to_string())?;
         serde_json::to_value(records).map_err(|error| error.to_string())
     }
@@ -173,6 +167,18 @@ mod tests {
         let sets = [("amount", "replace(amount, ',', '.')"), ("id", "cast(id as int) + 1")];
         let expected = json!([{ "id": 2, "amount": "1.50" }, { "id": 3, "amount": null, "more": [1] }]);
         assert_eq!(mended(&sets, records), Ok(expected));
+    }
+
+    #[test]
+    fn every_digit_is_kept_of_what_is_mended_and_of_what_is_not() {
+        let mending = Mending::new(vec![("a".into(), "cast(a as decimal(38,2))".into())], []);
+        let text = r#"[{"a":"12345678901234567890.25","b":98765432109876543210.75}]"#;
+        let mut records: Vec<Record> = serde_json::from_str(text).unwrap();
+        mending.apply(&mut records).unwrap();
+        assert_eq!(
+            serde_json::to_string(&records).unwrap(),
+            r#"[{"a":12345678901234567890.25,"b":98765432109876543210.75}]"#
+        );
     }
 
     #[test]

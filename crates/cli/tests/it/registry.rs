@@ -79,9 +79,9 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
     values_are_right(&node).await;
     broken_records_are_kept(&node).await;
     the_command_line_reads_it(&own);
-    // Another node asks this one's registry, as it would ask Confluent's.
+    // Another project asks this one's registry, as it would ask Confluent's. With this one's group it would get a share.
     let other = folder.path().join("other");
-    let origin = format!("source: kafka, topic: avro, format: avro, registry: \"{}/registry\"", node.http);
+    let origin = format!("source: kafka, topic: avro, group: other, format: avro, registry: \"{}/registry\"", node.http);
     project(&other, &broker.address, &[("avro", &origin)]);
     let other = start(&other);
     until(&other, "SELECT count(*) AS n FROM shop.avro", 100).await;

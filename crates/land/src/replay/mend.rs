@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use flowline_log::{Batch, RecordFormat};
-use flowline_quality::Mending;
-use serde_json::{Map, Value};
+use flowline_quality::{Mending, Record};
+use serde_json::value::to_raw_value;
 
 use crate::LandError;
 use crate::parcel::{Parcel, Records};
@@ -23,13 +23,15 @@ pub(super) fn mend(parcel: &mut Parcel, mending: &Mending) -> Result<(), LandErr
     mending.apply(&mut records).map_err(|error| LandError::Selection { reason: error.to_string() })?;
     for (index, record) in places.into_iter().zip(records) {
         if let Records::Batch { batch, .. } = &mut parcel.pieces[index].records {
-            *batch = written(batch, &record);
+            *batch = written(batch, &record).map_err(|error| LandError::Internal {
+                reason: format!("writing a mended record: {error}"),
+            })?;
         }
     }
     Ok(())
 }
 
-fn object(batch: &Batch) -> Option<Map<String, Value>> {
+fn object(batch: &Batch) -> Option<Record> {
     match batch.format {
         RecordFormat::Json => serde_json::from_slice(&batch.payload).ok(),
         RecordFormat::Csv => {
@@ -39,20 +41,21 @@ fn object(batch: &Batch) -> Option<Map<String, Value>> {
             ));
             let names = lines.headers().ok()?.clone();
             let values = lines.records().next()?.ok()?;
-            let value = |text: &str| if text.is_empty() { Value::Null } else { Value::from(text) };
-            Some(names.iter().map(str::to_owned).zip(values.iter().map(value)).collect())
+            let value = |text: &str| to_raw_value(&(!text.is_empty()).then_some(text));
+            let fields = names.iter().zip(&values).map(|(name, text)| Ok((name.to_owned(), value(text)?)));
+            fields.collect::<Result<_, serde_json::Error>>().ok()
         }
         _ => None,
     }
 }
 
-fn written(batch: &Batch, record: &Map<String, Value>) -> Batch {
-    let payload = Value::Object(record.clone()).to_string();
-    Batch {
+fn written(batch: &Batch, record: &Record) -> Result<Batch, serde_json::Error> {
+    let payload = serde_json::to_vec(record)?;
+    Ok(Batch {
         format: RecordFormat::Json,
         schema: Bytes::new(),
         spans: vec![(0, payload.len() as u32)],
         payload: payload.into(),
         ..batch.clone()
-    }
+    })
 }

@@ -6,8 +6,10 @@ use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use chrono::{DateTime, NaiveDateTime};
+use flowline_lake::json_rows;
 use flowline_model::DatasetName;
 use flowline_process::nearest;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// So many rows of each kind are shown; the others are counted.
@@ -32,11 +34,13 @@ pub fn rows(
     // How often each row is expected (less how often it is there), by what is compared of it.
     let mut surplus: BTreeMap<String, i64> = BTreeMap::new();
     for row in expected {
-        *surplus.entry(text(&columns, row)).or_default() += 1;
+        let row = row.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        *surplus.entry(text(&columns, &row)).or_default() += 1;
     }
-    let found = json(found)?;
-    for row in &found {
-        *surplus.entry(text(&columns, row)).or_default() -= 1;
+    for row in json_rows(found)? {
+        let row: BTreeMap<String, Box<RawValue>> = serde_json::from_str(row.get())?;
+        let row = row.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect();
+        *surplus.entry(text(&columns, &row)).or_default() -= 1;
     }
     let side = |sign: i64, mark: char| -> Vec<String> {
         let rows = surplus.iter().filter(|(_, count)| **count * sign > 0);
@@ -90,38 +94,20 @@ fn columns<'a>(
     Ok(columns)
 }
 
-fn json(batches: &[RecordBatch]) -> anyhow::Result<Vec<Map<String, Value>>> {
-    let mut writer = arrow::json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, arrow::json::writer::JsonArray>(Vec::new());
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    let bytes = writer.into_inner();
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(serde_json::from_slice(&bytes)?)
-}
-
-/// One row as it is compared and shown.
-fn text(columns: &BTreeMap<String, &DataType>, row: &Map<String, Value>) -> String {
+/// One row, its values as JSON texts, as it is compared and shown.
+fn text(columns: &BTreeMap<String, &DataType>, row: &BTreeMap<String, String>) -> String {
     let cells = columns.iter().map(|(name, data_type)| {
-        format!("{name}: {}", canonical(row.get(name).unwrap_or(&Value::Null), data_type))
+        format!("{name}: {}", canonical(row.get(name).map_or("null", String::as_str), data_type))
     });
     format!("{{ {} }}", cells.collect::<Vec<_>>().join(", "))
 }
 
-/// A value in the one form that its type has: `10`, `10.0` and `"10.00"` are one decimal, `…T08:00:00Z` and
-/// `… 09:00:00+01:00` one instant. Floats are compared by 12 digits.
-fn canonical(value: &Value, data_type: &DataType) -> String {
-    let plain = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+/// A JSON text in the one form that its type has: `10`, `10.0` and `"10.00"` are one decimal, `…T08:00:00Z` and
+/// `… 09:00:00+01:00` one instant. Floats are compared by 12 digits, decimals by all.
+fn canonical(json: &str, data_type: &DataType) -> String {
+    let plain = serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned());
     match data_type {
-        _ if value.is_null() => plain,
+        _ if json == "null" => plain,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             plain.parse::<f64>().map_or(plain, |number| shortest(&format!("{number:.11e}")))
         }
@@ -129,7 +115,11 @@ fn canonical(value: &Value, data_type: &DataType) -> String {
         number if number.is_integer() => decimal(&plain),
         DataType::Timestamp(..) => instant(&plain).unwrap_or(plain),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Value::String(plain).to_string(),
-        _ => value.to_string(),
+        // What is nested is written in one way, its keys in one order.
+        _ => serde_json::from_str::<Value>(json).map_or(plain, |mut value| {
+            value.sort_all_objects();
+            value.to_string()
+        }),
     }
 }
 
@@ -195,6 +185,20 @@ mod tests {
             None,
             "columns that are not named do not count"
         );
+    }
+
+    #[test]
+    fn decimals_are_compared_by_every_digit() {
+        let amounts = Decimal128Array::from(vec![12_345_678_901_234_567_890_i128]);
+        let amounts = Arc::new(amounts.with_precision_and_scale(38, 2).unwrap()) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([("amount", amounts)]).unwrap();
+        let difference = |text: &str| {
+            let expected: Vec<Map<String, Value>> =
+                serde_json::from_value(json!([{ "amount": text }])).unwrap();
+            rows(&"shop.orders".parse().unwrap(), &expected, std::slice::from_ref(&batch)).unwrap()
+        };
+        assert_eq!(difference("123456789012345678.9"), None);
+        assert!(difference("123456789012345678.91").is_some());
     }
 
     #[test]
