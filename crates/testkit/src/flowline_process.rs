@@ -2,12 +2,20 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+
+use crate::limited::{ended_within, http_client};
+
+/// A node that is not ready by then hangs.
+const START_MAX: Duration = Duration::from_secs(120);
+/// A node that was asked to end and has not by then hangs.
+const END_MAX: Duration = Duration::from_secs(120);
 
 /// A running `flowline up` on ports that the system chose. Killed when dropped.
 #[derive(Debug)]
@@ -81,22 +89,20 @@ impl FlowlineProcess {
         }
         let mut child = command.spawn().with_context(|| format!("starting {}", options.binary.display()))?;
         let stdout = child.stdout.take().context("the node has no standard output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let Some(line) = lines.next() else {
-            let status = child.wait()?;
-            bail!("the node ended before it was ready: {status}");
-        };
-        let greeting: Value = serde_json::from_str(&line?)?;
-        // Whatever else it prints is read, so that it never waits for a full pipe.
         let said = Arc::new(Mutex::new(String::new()));
-        let keep = Arc::clone(&said);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut said = keep.lock().unwrap_or_else(PoisonError::into_inner);
-                said.push_str(&line);
-                said.push('\n');
+        let lines = listen(stdout, Arc::clone(&said));
+        let line = match lines.recv_timeout(START_MAX) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                bail!("the node was not ready after {} s", START_MAX.as_secs());
             }
-        });
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the node ended before it was ready: {}", ended_within(&mut child, END_MAX)?)
+            }
+        };
+        let greeting: Value = serde_json::from_str(&line)?;
         let greeted = |name: &str| greeting[name].as_str().map(str::to_owned);
         let address = |name: &str| greeted(name).with_context(|| format!("no `{name}` in {greeting}"));
         let (http, postgres) = (format!("http://{}", address("http")?), address("postgres")?);
@@ -129,16 +135,18 @@ impl FlowlineProcess {
     }
 
     /// SIGTERM, as an operator would; waits until it has ended and says whether it ended well.
+    ///
+    /// # Errors
+    /// When it has not ended two minutes later.
     pub fn terminate(mut self) -> anyhow::Result<bool> {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status()?;
-        Ok(self.child.wait()?.success())
+        Ok(ended_within(&mut self.child, END_MAX)?.success())
     }
 
     /// Runs a query over HTTP and returns its rows as JSON objects.
     pub async fn query(&self, sql: &str) -> anyhow::Result<Vec<Value>> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let response = client
+        let response = http_client()
             .post(format!("{}/v1/query", self.http))
             .json(&serde_json::json!({ "sql": sql }))
             .send()
@@ -158,6 +166,25 @@ impl Drop for FlowlineProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Passes on the first line; keeps the others, so that the node never waits for a full pipe.
+fn listen(stdout: ChildStdout, keep: Arc<Mutex<String>>) -> Receiver<String> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        if let Some(line) = lines.next() {
+            // Nobody listens any more where it came too late.
+            let _ = sender.send(line);
+        }
+        drop(sender);
+        for line in lines {
+            let mut said = keep.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&line);
+            said.push('\n');
+        }
+    });
+    receiver
 }
 
 /// Where the real data of the tests lies, when it is there: `FLOWLINE_TEST_DATA`, else `shared/data` beside the

@@ -1,9 +1,11 @@
 //! A Kafka broker of a test's own, which may be killed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+
+use crate::limited::output_of;
 
 /// A broker that `scripts/kafka-for-tests` runs, in a folder of its own. Ended when dropped.
 #[derive(Debug)]
@@ -62,15 +64,11 @@ impl KafkaBroker {
 
     fn script(&self, command: &str) -> anyhow::Result<String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka-for-tests");
-        let output = Command::new(&script)
-            .arg(command)
-            .env("FLOWLINE_TEST_KAFKA_DIR", &self.folder)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .with_context(|| format!("running {}", script.display()))?;
+        let output =
+            output_of(Command::new(&script).arg(command).env("FLOWLINE_TEST_KAFKA_DIR", &self.folder))?;
         if !output.status.success() {
-            bail!("`kafka-for-tests {command}` failed: {}", output.status);
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`kafka-for-tests {command}` failed: {}: {said}", output.status);
         }
         Ok(String::from_utf8(output.stdout)?)
     }

@@ -6,8 +6,10 @@
 mod datasets;
 mod flowline_process;
 mod kafka_broker;
+mod limited;
 pub mod nexmark;
 
 pub use datasets::http_dataset;
 pub use flowline_process::{FlowlineOptions, FlowlineProcess, real_data};
 pub use kafka_broker::KafkaBroker;
+pub use limited::{http_client, output_of};

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::project::{project, start};
+use flowline_testkit::output_of;
 
 const FLOWLINE: &str = "name: clients\nteams:\n  team-clients: { contact: team-clients@example.org }\ndefaults:\n  landing: { flush_after: 100ms }\n";
 
@@ -30,7 +31,7 @@ fn python(script: &str, arguments: &[&str]) {
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
-    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let output = output_of(Command::new(python).arg(script).args(arguments)).unwrap();
     assert!(
         output.status.success(),
         "{}\n{}",
@@ -64,24 +65,22 @@ fn psql_lists_and_reads_tables() {
     let node = start(folder.path());
     let (host, port) = node.postgres.split_once(':').unwrap();
     let psql = |command: &str| {
-        let output = Command::new("psql")
-            .args([
-                "-X",
-                "-h",
-                host,
-                "-p",
-                port,
-                "-U",
-                "someone",
-                "-d",
-                "clients",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                command,
-            ])
-            .output()
-            .unwrap();
+        let output = output_of(Command::new("psql").args([
+            "-X",
+            "-h",
+            host,
+            "-p",
+            port,
+            "-U",
+            "someone",
+            "-d",
+            "clients",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            command,
+        ]))
+        .unwrap();
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)

@@ -1,5 +1,6 @@
 //! The commands, as a person or a program uses them.
 
+use flowline_testkit::http_client;
 use serde_json::Value;
 
 use crate::project::{project, run, run_well, start};
@@ -93,7 +94,7 @@ async fn queries_answer_alike_with_and_without_a_node() {
     let path = folder.path().to_str().unwrap();
     let node = start(folder.path());
     let records = "{\"id\":1}\n{\"id\":2}\n{\"id\":\"three\"}\n";
-    let sent = reqwest::Client::new()
+    let sent = http_client()
         .post(format!("{}/v1/sources/small.things/records", node.http))
         .header("content-type", "application/x-ndjson")
         .body(records)

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
+use flowline_testkit::{http_client, output_of};
 use serde_json::Value;
 
 use crate::project::{project, run, run_well, start, write};
@@ -213,7 +214,7 @@ async fn an_exported_contract_passes_the_tools_of_its_standard_and_comes_back() 
             "tags": ["a"], "address": { "street": "x", "zip": "1" }, "ts": SystemClock.now(),
         }))
         .collect();
-    let request = reqwest::Client::new().post(format!("{}/v1/sources/shop.orders/records", node.http));
+    let request = http_client().post(format!("{}/v1/sources/shop.orders/records", node.http));
     let answer: Value = request.json(&orders).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["accepted"], 200, "{answer}");
     let landed = async || node.query("SELECT count(*) AS n FROM shop.orders").await.unwrap()[0]["n"] == 200;
@@ -253,7 +254,7 @@ async fn an_exported_contract_passes_the_tools_of_its_standard_and_comes_back() 
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/odcs.py");
     let rows = shop.join(".flowline/lake/clean/shop/orders/**/*.parquet");
-    let output = Command::new(python).arg(script).arg(&file).arg(rows).output().unwrap();
+    let output = output_of(Command::new(python).arg(script).arg(&file).arg(rows)).unwrap();
     assert!(
         output.status.success(),
         "{}\n{}",

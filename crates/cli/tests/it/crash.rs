@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use flowline_base::{Clock, Random, SystemClock};
-use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, http_client};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -303,7 +303,7 @@ async fn counted(process: &FlowlineProcess, sql: &str) -> HashMap<String, u64> {
 }
 
 async fn all_rows(process: &FlowlineProcess, sql: &str) -> Vec<Value> {
-    let client = reqwest::Client::new();
+    let client = http_client();
     let body = json!({ "sql": sql, "rows_max": 5_000_000 });
     let response = client.post(format!("{}/v1/query", process.http)).json(&body).send().await.unwrap();
     let answer: Value = response.json().await.unwrap();

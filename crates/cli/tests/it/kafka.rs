@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
-use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, http_client, output_of};
 use tempfile::TempDir;
 
 use crate::crash::{FLOWLINE, Trial, seed};
@@ -57,12 +57,10 @@ impl World {
     fn python(&self, topic: &str, arguments: &[&str]) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kafka_producer.py");
         let python = std::env::var_os("FLOWLINE_TEST_PYTHON").unwrap();
-        let output = Command::new(python)
-            .arg(script)
-            .args([self.broker.address.as_str(), topic])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = output_of(
+            Command::new(python).arg(script).args([self.broker.address.as_str(), topic]).args(arguments),
+        )
+        .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -263,7 +261,7 @@ fn logged(world: &World) -> FlowlineProcess {
 
 /// Posts one record; the status, `Retry-After` and what was said.
 async fn post(node: &FlowlineProcess, id: u64) -> (u16, Option<String>, String) {
-    let client = reqwest::Client::new();
+    let client = http_client();
     let request = client
         .post(format!("{}/v1/sources/shop.orders/records", node.http))
         .header("content-type", "application/json")

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
-use flowline_testkit::FlowlineProcess;
+use flowline_testkit::{FlowlineProcess, output_of};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ impl ObjectStore {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/object_stores.py");
         let options = self.storage_options.to_string();
         let output =
-            Command::new(python).arg(script).args([&self.url, &options]).args(arguments).output().unwrap();
+            output_of(Command::new(python).arg(script).args([&self.url, &options]).args(arguments)).unwrap();
         assert!(output.status.success(), "{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
         true
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use flowline_testkit::{FlowlineOptions, FlowlineProcess};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, output_of};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -32,7 +32,7 @@ pub fn start(folder: &Path) -> FlowlineProcess {
 
 /// Runs a command to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).env("NO_COLOR", "1").output().unwrap()
+    output_of(Command::new(BINARY).args(arguments).env("NO_COLOR", "1")).unwrap()
 }
 
 /// Standard output of a command that must succeed.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use flowline_testkit::{FlowlineProcess, real_data};
+use flowline_testkit::{FlowlineProcess, http_client, real_data};
 use serde_json::{Value, json};
 
 use crate::project::{project, run, run_well, start};
@@ -168,7 +168,7 @@ async fn earthquakes_pass_a_contract_and_lose_what_breaks_it() {
     });
     let body = features.collect::<Vec<_>>().join("\n");
     let node = start(folder.path());
-    let request = reqwest::Client::new()
+    let request = http_client()
         .post(format!("{}/v1/sources/air.features/records", node.http))
         .header("content-type", "application/x-ndjson")
         .body(body);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::StreamWriter;
-use flowline_testkit::{FlowlineProcess, real_data};
+use flowline_testkit::{FlowlineProcess, http_client, output_of, real_data};
 use serde_json::{Value, json};
 
 use crate::project::{project, start};
@@ -145,7 +145,7 @@ async fn real_files_give_the_answers_of_an_independent_tool() {
 }
 
 async fn upload(node: &FlowlineProcess, data: &Path) {
-    let client = reqwest::Client::new();
+    let client = http_client();
     let mut flights: Vec<Value> =
         serde_json::from_slice(&std::fs::read(data.join("flights-20k.json")).unwrap()).unwrap();
     flights.sort_by(|a, b| a["date"].as_str().cmp(&b["date"].as_str()));
@@ -218,7 +218,7 @@ fn compare(data: &Path, project: &Path, answers: &[(&str, Vec<Value>)]) {
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/answers.py");
     let output =
-        Command::new(python).arg(script).arg(data).arg(project.join(".flowline/lake")).output().unwrap();
+        output_of(Command::new(python).arg(script).arg(data).arg(project.join(".flowline/lake"))).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let independent: Value = serde_json::from_slice(&output.stdout).unwrap();
     for (name, rows) in answers {

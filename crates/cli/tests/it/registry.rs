@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, output_of};
 
 use crate::kafka::{number, until};
 use crate::project::{BINARY, write};
@@ -47,7 +47,7 @@ fn start(folder: &Path) -> FlowlineProcess {
 fn play(script: &str, arguments: &[&str]) {
     let python = std::env::var_os("FLOWLINE_TEST_PYTHON").unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
-    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let output = output_of(Command::new(python).arg(script).args(arguments)).unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
@@ -81,7 +81,10 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
     the_command_line_reads_it(&own);
     // Another project asks this one's registry, as it would ask Confluent's. With this one's group it would get a share.
     let other = folder.path().join("other");
-    let origin = format!("source: kafka, topic: avro, group: other, format: avro, registry: \"{}/registry\"", node.http);
+    let origin = format!(
+        "source: kafka, topic: avro, group: other, format: avro, registry: \"{}/registry\"",
+        node.http
+    );
     project(&other, &broker.address, &[("avro", &origin)]);
     let other = start(&other);
     until(&other, "SELECT count(*) AS n FROM shop.avro", 100).await;
@@ -91,7 +94,7 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
 fn the_command_line_reads_it(project: &Path) {
     let flowline = |arguments: &[&str]| {
         let output =
-            Command::new(BINARY).arg("registry").args(arguments).arg("--project").arg(project).output();
+            output_of(Command::new(BINARY).arg("registry").args(arguments).arg("--project").arg(project));
         let output = output.unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), text + &String::from_utf8_lossy(&output.stderr))

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
-use flowline_testkit::FlowlineProcess;
+use flowline_testkit::{FlowlineProcess, http_client, output_of};
 use serde_json::{Value, json};
 
 use crate::project::{project, run, run_well, start};
@@ -41,7 +41,7 @@ async fn post(node: &FlowlineProcess, rows: &[(&str, i64, &str)]) {
             json!({ "country": country, "amount": amount, "ts": format!("2026-01-05T{at}Z") }).to_string()
         })
         .collect();
-    let response = reqwest::Client::new()
+    let response = http_client()
         .post(format!("{}/v1/sources/shop.orders/records", node.http))
         .header("content-type", "application/x-ndjson")
         .body(lines.join("\n"))
@@ -87,27 +87,25 @@ async fn one(node: &FlowlineProcess, sql: &str) -> Value {
 /// What psql prints for a query, columns parted by `|`; none where there is no psql.
 fn psql(node: &FlowlineProcess, sql: &str) -> Option<String> {
     let (host, port) = node.postgres.split_once(':').unwrap();
-    let output = Command::new("psql")
-        .args([
-            "-X",
-            "-A",
-            "-t",
-            "-h",
-            host,
-            "-p",
-            port,
-            "-U",
-            "someone",
-            "-d",
-            "shop",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-c",
-            sql,
-        ])
-        .output()
-        .inspect_err(|_| println!("skipped: no psql"))
-        .ok()?;
+    let output = output_of(Command::new("psql").args([
+        "-X",
+        "-A",
+        "-t",
+        "-h",
+        host,
+        "-p",
+        port,
+        "-U",
+        "someone",
+        "-d",
+        "shop",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        sql,
+    ]))
+    .inspect_err(|_| println!("skipped: no psql"))
+    .ok()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(output.status.success(), "`{sql}`: {said} {}", String::from_utf8_lossy(&output.stderr));
     Some(said)
@@ -166,7 +164,7 @@ async fn replayed(node: &FlowlineProcess, folder: &std::path::Path, wanted: &[(&
     until(node, wanted).await;
     let after = one(node, version).await["version"].as_i64().unwrap();
     assert_eq!(after, before + 1, "a replay is one commit");
-    let replay = reqwest::Client::new()
+    let replay = http_client()
         .post(format!("{}/v1/streams/shop.revenue_by_minute/replay", node.http))
         .json(&json!({ "from": "2026-01-05T08:00:00Z" }))
         .send()

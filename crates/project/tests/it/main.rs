@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod any_bytes;
+mod checks;
 mod consumers;
 mod dataset;
 mod environment;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use flowline_base::{Clock, Random, SystemClock};
-use flowline_testkit::FlowlineProcess;
 use flowline_testkit::nexmark::{Event, Nexmark};
+use flowline_testkit::{FlowlineProcess, http_client, output_of};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -255,7 +255,9 @@ pub async fn verify(node: &FlowlineProcess, load: &Load, producers: Vec<Producer
     for mut producer in producers {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
         while let Some(request) = producer.pending.pop() {
+            let started = SystemClock.instant();
             while !matches!(producer.send(&client, &node.http, &request).await, Sent::Kept) {
+                assert!(started.elapsed() < Duration::from_secs(120), "{request:?} is not acknowledged");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -273,7 +275,7 @@ async fn close_windows(node: &FlowlineProcess, load: &Load) {
     let later = Nexmark { base_time_us: site(load.seed).base_time_us + DAY_US, ..site(load.seed) };
     let one = Load::new(load.seed);
     let producer = one.producers(1).remove(0);
-    let client = reqwest::Client::new();
+    let client = http_client();
     for request in requests(&later, 0..CHUNK, "last") {
         assert!(matches!(producer.send(&client, &node.http, &request).await, Sent::Kept));
     }
@@ -356,7 +358,7 @@ async fn until_right(node: &FlowlineProcess, load: &Load) {
 }
 
 async fn sorted(node: &FlowlineProcess, sql: &str) -> Vec<String> {
-    let client = reqwest::Client::new();
+    let client = http_client();
     let body = json!({ "sql": sql, "rows_max": 5_000_000 });
     let response = client.post(format!("{}/v1/query", node.http)).json(&body).send().await.unwrap();
     let answer: Value = response.json().await.unwrap();
@@ -388,7 +390,7 @@ fn as_duckdb_says(load: &Load, lake: &Path) {
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/auction/answers.py");
     let cutoff_us = (site(load.seed).base_time_us + DAY_US).to_string();
-    let output = Command::new(python).arg(script).arg(lake).arg(cutoff_us).output().unwrap();
+    let output = output_of(Command::new(python).arg(script).arg(lake).arg(cutoff_us)).unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     println!("{said}");

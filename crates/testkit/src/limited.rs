@@ -1,0 +1,91 @@
+//! Waits of tests that end: what hangs is a failure that is told, and never a run of the tests that does not end.
+
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use flowline_base::{Clock, SystemClock};
+
+/// A command of a test that has not ended by then hangs.
+const COMMAND_MAX: Duration = Duration::from_secs(180);
+/// How often one looks whether a process has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs a command to its end and returns what it wrote, as [`Command::output`] does, within three minutes.
+///
+/// # Errors
+/// When it cannot be started, or has not ended by then; it is killed, and what it wrote is told.
+pub fn output_of(command: &mut Command) -> anyhow::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {command:?}"))?;
+    let (stdout, stderr) = (Listener::of(child.stdout.take()), Listener::of(child.stderr.take()));
+    match ended_within(&mut child, COMMAND_MAX) {
+        Ok(status) => Ok(Output { status, stdout: stdout.to_the_end(), stderr: stderr.to_the_end() }),
+        Err(error) => {
+            child.kill()?;
+            child.wait()?;
+            // Children of its own may hold the pipes, so that nobody waits for their ends.
+            Err(error.context(format!("{command:?}: {}{}", stdout.so_far(), stderr.so_far())))
+        }
+    }
+}
+
+/// Waits for a process that ought to end.
+///
+/// # Errors
+/// When it still runs after so long; it goes on running.
+pub(crate) fn ended_within(child: &mut Child, limit: Duration) -> anyhow::Result<ExitStatus> {
+    let started = SystemClock.instant();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if started.elapsed() > limit {
+            bail!("process {} has not ended after {} s", child.id(), limit.as_secs());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// A client whose requests end, after a minute at the latest.
+pub fn http_client() -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build();
+    client.expect("a client with a time limit needs nothing that can be absent")
+}
+
+/// Reads a pipe, so that nobody waits for a full one.
+struct Listener {
+    heard: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Listener {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&heard);
+        let thread = std::thread::spawn(move || {
+            let (Some(mut pipe), mut part) = (pipe, vec![0; 64 * 1024]) else { return };
+            while let Ok(count @ 1..) = pipe.read(&mut part) {
+                keep.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..count]);
+            }
+        });
+        Self { heard, thread }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    fn to_the_end(self) -> Vec<u8> {
+        // One that panicked has kept what it heard before.
+        let _ = self.thread.join();
+        std::mem::take(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
