@@ -50,6 +50,14 @@ pub enum ProcessError {
         /// What it says.
         reason: String,
     },
+    /// A dataset holds no state that can be looked at.
+    #[error("`{dataset}` holds no state to look at: {reason}")]
+    NothingHeld {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Why not.
+        reason: String,
+    },
     /// There is no such stream.
     #[error("`{0}` is no stream; only a dataset with `mode: stream` can be replayed")]
     NoStream(DatasetName),
@@ -246,6 +254,7 @@ impl Classify for ProcessError {
             Self::Sql { .. }
             | Self::Project(_)
             | Self::AsOf(_)
+            | Self::NothingHeld { .. }
             | Self::Data(_)
             | Self::Blocked { .. }
             | Self::StateLimit { declared: true, .. } => ErrorKind::Input,

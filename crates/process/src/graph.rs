@@ -140,6 +140,13 @@ fn dataset_of(plan: &Plan, reference: &Reference) -> Result<DatasetName, Fault> 
             "tables about Flowline itself have no versions to follow; read them in a query or on a page instead",
         ));
     }
+    if matches!(reference.edition, Edition::State(_)) {
+        return Err(Fault::new(
+            reference.place,
+            "what a stream holds cannot be an input of a dataset".to_owned(),
+        )
+        .hint("read its table, or ask for its state in a query"));
+    }
     let dataset = DatasetName::new(domain, name).ok();
     let declared = dataset.as_ref().and_then(|name| plan.dataset(name));
     match declared {

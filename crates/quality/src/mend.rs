@@ -90,7 +90,8 @@ impl Mending {
 
     fn batch(&self, records: &[Record]) -> Result<RecordBatch, MendError> {
         let columns = self.names(records).into_iter().map(|name| {
-            let texts: StringArray = records.iter().map(|record| text(record.get(&name))).collect();
+            let texts: StringArray =
+                records.iter().map(|record| text(record.get(&name).map(AsRef::as_ref))).collect();
             (name, Arc::new(texts) as ArrayRef, true)
         });
         RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| self.refused(0, &error.into()))
@@ -125,7 +126,7 @@ impl fmt::Display for Mending {
 }
 
 /// A value as an expression sees it: texts without their quotes, everything else as it is written.
-fn text(value: Option<&Box<RawValue>>) -> Option<String> {
+fn text(value: Option<&RawValue>) -> Option<String> {
     match value?.get() {
         "null" => None,
         json => Some(serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
@@ -140,10 +141,9 @@ fn evaluate(expressions: &[Assignment], batch: &RecordBatch) -> Result<Vec<Recor
         columns.push((field, values, true));
     }
     let values = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let read = |row: &Box<RawValue>| {
-        serde_json::from_str(row.get()).map_err(|error| DataFusionError::External(Box::new(error)))
-    };
-    json_rows(&[values])?.iter().map(read).collect()
+    let rows = json_rows(&[values])?;
+    let read = rows.iter().map(|row| serde_json::from_str(row.get()));
+    read.map(|row| row.map_err(|error| DataFusionError::External(Box::new(error)))).collect()
 }
 
 #[cfg(test)]

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use flowline_base::{Clock, SystemClock};
+use anyhow::Context;
+use wait_timeout::ChildExt;
 
 /// A command of a test that has not ended by then hangs.
 const COMMAND_MAX: Duration = Duration::from_secs(180);
-/// How often one looks whether a process has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs a command to its end and returns what it wrote, as [`Command::output`] does, within three minutes.
 ///
@@ -27,7 +25,7 @@ pub fn output_of(command: &mut Command) -> anyhow::Result<Output> {
         .with_context(|| format!("starting {command:?}"))?;
     let (stdout, stderr) = (Listener::of(child.stdout.take()), Listener::of(child.stderr.take()));
     match ended_within(&mut child, COMMAND_MAX) {
-        Ok(status) => Ok(Output { status, stdout: stdout.to_the_end(), stderr: stderr.to_the_end() }),
+        Ok(status) => Ok(Output { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() }),
         Err(error) => {
             child.kill()?;
             child.wait()?;
@@ -42,16 +40,9 @@ pub fn output_of(command: &mut Command) -> anyhow::Result<Output> {
 /// # Errors
 /// When it still runs after so long; it goes on running.
 pub(crate) fn ended_within(child: &mut Child, limit: Duration) -> anyhow::Result<ExitStatus> {
-    let started = SystemClock.instant();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if started.elapsed() > limit {
-            bail!("process {} has not ended after {} s", child.id(), limit.as_secs());
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
+    child
+        .wait_timeout(limit)?
+        .with_context(|| format!("process {} has not ended after {} s", child.id(), limit.as_secs()))
 }
 
 /// A client whose requests end, after a minute at the latest.
@@ -83,7 +74,7 @@ impl Listener {
         String::from_utf8_lossy(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    fn to_the_end(self) -> Vec<u8> {
+    fn into_bytes(self) -> Vec<u8> {
         // One that panicked has kept what it heard before.
         let _ = self.thread.join();
         std::mem::take(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))

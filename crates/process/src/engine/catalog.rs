@@ -79,6 +79,7 @@ impl SchemaProvider for Domain {
         let table = match edition {
             Edition::Table | Edition::Now => self.resolver.table(&dataset).await,
             Edition::Versions => self.resolver.versions(&dataset).await,
+            Edition::State(number) => self.resolver.state(&dataset, number).await,
         };
         table.map(Some).map_err(|error| DataFusionError::External(Box::new(error)))
     }

@@ -23,6 +23,7 @@ use crate::ProcessError;
 use crate::infer::{as_declared, plan_statement, table_schema};
 use crate::problem::SqlProblem;
 use crate::sql::parse_query;
+use crate::stream::look;
 
 /// Which versions a session reads.
 #[derive(Debug, Clone)]
@@ -105,6 +106,19 @@ impl Resolver {
             }
             None => Ok(Arc::new(EmptyTable::new(schema))),
         }
+    }
+
+    /// What a stream holds of its open windows, as of its last run: that of its aggregate with this number, from 1 on.
+    pub async fn state(
+        self: &Arc<Self>,
+        name: &DatasetName,
+        number: u16,
+    ) -> Result<Arc<dyn TableProvider>, ProcessError> {
+        if !matches!(self.pins, Pins::Latest) {
+            let reason = "only what it holds now is known; leave out `as of`".to_owned();
+            return Err(ProcessError::NothingHeld { dataset: name.clone(), reason });
+        }
+        look(&self.engine, self, name, number).await
     }
 
     async fn resolve(self: &Arc<Self>, name: &DatasetName) -> Result<Arc<dyn TableProvider>, ProcessError> {

@@ -22,10 +22,13 @@ pub(crate) enum Edition {
     Now,
     /// Those of all versions up to it, with the time in which they were there.
     Versions,
+    /// What a stream holds of the windows that are open: that of its aggregate with this number, from 1 on.
+    State(u16),
 }
 
 const NOW: &str = "$now";
 const VERSIONS: &str = "$versions";
+const STATE: &str = "$state";
 
 impl Edition {
     /// The name of a table and the edition of it that a name in a plan stands for.
@@ -33,8 +36,13 @@ impl Edition {
         if let Some(table) = name.strip_suffix(NOW) {
             return (table, Self::Now);
         }
-        match name.strip_suffix(VERSIONS) {
-            Some(table) => (table, Self::Versions),
+        if let Some(table) = name.strip_suffix(VERSIONS) {
+            return (table, Self::Versions);
+        }
+        let numbered =
+            name.rsplit_once(STATE).and_then(|(table, number)| Some((table, number.parse().ok()?)));
+        match numbered {
+            Some((table, number)) => (table, Self::State(number)),
             None => (name, Self::Table),
         }
     }
@@ -45,6 +53,7 @@ impl Edition {
             Self::Table => table.to_owned(),
             Self::Now => format!("{table}{NOW}"),
             Self::Versions => format!("{table}{VERSIONS}"),
+            Self::State(number) => format!("{table}{STATE}{number}"),
         }
     }
 }
@@ -254,11 +263,11 @@ fn normal(token: &TokenWithSpan) -> String {
     }
 }
 
-fn quoted(name: &str) -> Token {
+pub(super) fn quoted(name: &str) -> Token {
     Token::Word(Word { value: name.to_owned(), quote_style: Some('"'), keyword: Keyword::NoKeyword })
 }
 
-fn place(token: &TokenWithSpan) -> Place {
+pub(super) fn place(token: &TokenWithSpan) -> Place {
     place_of(token.span).unwrap_or(Place::START)
 }
 

@@ -9,6 +9,7 @@ mod depth;
 mod nearest;
 mod parse;
 mod references;
+mod state;
 mod windows;
 
 pub(crate) use as_of::Edition;

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan, Tokenizer};
 
 use super::as_of;
 use super::depth::{bounded_depth, few_words, with_large_stack};
+use super::state;
 use super::windows::expand;
 use crate::ProcessError;
 use crate::error::lower_first;
@@ -68,12 +69,17 @@ pub fn bounded_tree(statement: &Statement) -> Result<(), ProcessError> {
     bounded_depth(statement).map_err(ProcessError::from)
 }
 
-/// The words of a text, when there are not too many, with window table functions written out.
+/// The words of a text, when there are not too many, with window table functions and what is like them written out.
 pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
+    written_out(tokens)
+}
+
+/// The words with everything written out that the parser does not know, when there are not too many.
+fn written_out(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Fault> {
     few_words(&tokens)?;
-    as_of::expand(expand(tokens)?)
+    state::expand(as_of::expand(expand(tokens)?)?)
 }
 
 /// The words of a text in another dialect, for protocols that parse by themselves: bounded, and with the window table
@@ -81,8 +87,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
 pub fn words_of(dialect: &dyn Dialect, text: &str) -> Result<Vec<TokenWithSpan>, ProcessError> {
     let tokens = Tokenizer::new(dialect, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_fault(&ParserError::from(error)))?;
-    few_words(&tokens)?;
-    Ok(as_of::expand(expand(tokens)?)?)
+    Ok(written_out(tokens)?)
 }
 
 /// The parser's error as a fault. The parser writes the place at the end of its message.

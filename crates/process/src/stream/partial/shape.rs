@@ -30,6 +30,8 @@ pub(in crate::stream) struct Kept {
     pub spec: WindowSpec,
     /// The expressions that it groups by which tell the window, by their place among them.
     pub roles: Vec<(usize, Role)>,
+    /// What its columns are called where the query says so right above it, else as the engine calls them.
+    pub names: Vec<String>,
 }
 
 impl Kept {
@@ -43,17 +45,38 @@ impl Kept {
 
 /// The aggregates of a query that are kept, in the order in which [`with_results`] takes their results.
 pub(in crate::stream) fn kept(query: &StreamQuery) -> Result<Vec<Kept>> {
-    let mut found = Vec::new();
+    let (mut found, mut above) = (Vec::new(), None);
     query.plan.apply(|node| {
-        if let LogicalPlan::Aggregate(aggregate) = node
-            && let Some(kept) = of_aggregate(query, aggregate)?
-        {
-            found.push(kept);
-            return Ok(TreeNodeRecursion::Jump);
+        match node {
+            LogicalPlan::Projection(projection) => above = Some(projection.expr.clone()),
+            LogicalPlan::Filter(_) => {}
+            LogicalPlan::Aggregate(aggregate) => {
+                if let Some(kept) = of_aggregate(query, aggregate)? {
+                    let names = names_of(aggregate, above.take().unwrap_or_default());
+                    found.push(Kept { names, ..kept });
+                    return Ok(TreeNodeRecursion::Jump);
+                }
+                above = None;
+            }
+            _ => above = None,
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// The names of an aggregate's columns, as the projection right above it has them.
+fn names_of(aggregate: &Aggregate, above: Vec<Expr>) -> Vec<String> {
+    let mut names: Vec<String> = aggregate.schema.fields().iter().map(|field| field.name().clone()).collect();
+    for expr in &above {
+        if let Some(index) = column_index(expr, &aggregate.schema) {
+            names[index] = match expr {
+                Expr::Alias(alias) => alias.name.clone(),
+                expr => expr.qualified_name().1,
+            };
+        }
+    }
+    names
 }
 
 /// The query with the results of its kept aggregates in their place; none of an aggregate mean no rows.
@@ -133,7 +156,8 @@ fn of_aggregate(query: &StreamQuery, aggregate: &Aggregate) -> Result<Option<Kep
     }
     let plan =
         Aggregate::try_new(Arc::new(input), aggregate.group_expr.clone(), aggregate.aggr_expr.clone())?;
-    Ok(Some(Kept { plan: LogicalPlan::Aggregate(plan), scan, spec: table.spec, roles }))
+    let names = Vec::new();
+    Ok(Some(Kept { plan: LogicalPlan::Aggregate(plan), scan, spec: table.spec, roles, names }))
 }
 
 type Binned = (LogicalPlan, Vec<(usize, Role)>, WindowTable, usize);

@@ -72,6 +72,59 @@ async fn state_that_is_larger_than_its_limit_goes_to_disk() {
     assert!(closed.state_rows <= 1, "{} are kept of what is closed", closed.state_rows);
 }
 
+/// How many rows of one answer the other one lacks, and the other way round.
+async fn differences(world: &World, one: &str, other: &str) -> String {
+    let sql = format!(
+        "select (select count(*) from (select * from ({one}) a except select * from ({other}) b)) as x, (select count(*) from (select * from ({other}) b except select * from ({one}) a)) as y"
+    );
+    world.rows(&sql).await
+}
+
+#[tokio::test]
+async fn what_is_open_can_be_looked_at() {
+    const COLUMNS: &str = "customer, window_end, n, total, least, most";
+    let mut world = World::new(datasets(SQL, 4 << 20)).await;
+    let looked = format!("select {COLUMNS} from system.state('shop.out') as s");
+    assert_eq!(
+        world.rows(&format!("select count(*) as n from ({looked})")).await,
+        "0",
+        "before its first run"
+    );
+    land_many(&world, 60_000, 0).await;
+    world.run("shop.out").await;
+    land_many(&world, 60_000, 3).await;
+    world.run("shop.out").await;
+    world = world.restarted(None).await;
+    let batch = format!("select {COLUMNS} from ({SQL})");
+    assert_eq!(differences(&world, &looked, &batch).await, "0 0", "all of it is open");
+    // The watermark is an hour behind the newest row.
+    world.land("shop.sales", "('last', 1, timestamp '2025-01-01T11:06:30Z')").await;
+    world.run("shop.out").await;
+    let open = format!("{batch} where window_end > timestamp '2025-01-01T10:06:30Z'");
+    assert_eq!(differences(&world, &looked, &open).await, "0 0", "what is closed is in the table");
+    let one = "select n, total from system.state('shop.out') where customer = 'last' order by window_end";
+    assert_eq!(world.rows(one).await, "1 1\n1 1\n1 1");
+}
+
+#[tokio::test]
+async fn what_holds_no_state_says_why() {
+    let mut datasets = datasets(SQL, 4 << 20);
+    let plain = "select customer, amount, ts from shop.sales";
+    let row_by_row = stream("shop.plain", Duration::from_secs(1), LatePolicy::Drop, plain);
+    datasets.push(row_by_row);
+    let world = World::new(datasets).await;
+    land_many(&world, 10, 0).await;
+    for (call, why) in [
+        ("'shop.sales'", "`shop.sales` holds no state to look at: it is no stream"),
+        ("'shop.plain'", "its rows are written as they come"),
+        ("'shop.out', 2", "it has 1 aggregates of windows, and no number 2"),
+        ("'shop.outt'", "there is no dataset `shop.outt`"),
+    ] {
+        let said = world.query(&format!("select * from system.state({call})")).await.unwrap_err().to_string();
+        assert!(said.contains(why), "{call}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_run_leaves_bins_alone_that_it_does_not_touch() {
     let world = World::new(datasets(SQL, 64 << 20)).await;
