@@ -46,7 +46,7 @@ pub enum ChangeKind {
     Required,
     /// Whether values of a column may repeat.
     Unique,
-    /// The condition that values of a column meet.
+    /// The condition that values of a column meet, or a check of the dataset.
     Check,
     /// The class of personal data of a column.
     Pii,

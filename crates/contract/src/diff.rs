@@ -3,6 +3,7 @@
 use flowline_model::{Column, ColumnType, Contract, Slo};
 
 use crate::change::{Change, ChangeKind};
+use crate::checks;
 use crate::types::relation;
 
 /// Every difference between two contracts of one dataset, in the order of the columns; columns are known by their names.
@@ -26,6 +27,7 @@ pub fn diff(old: &Contract, new: &Contract) -> Vec<Change> {
         changes.push(Change::new(ChangeKind::Compatibility, message).values(before, after));
     }
     slo(&old.slo, &new.slo, &mut changes);
+    changes.extend(checks::changes(old, new));
     changes
 }
 

@@ -8,6 +8,7 @@
 //! (`flowline-process`), how YAML is read and written (`flowline-project`).
 
 mod change;
+mod checks;
 mod diff;
 mod flow;
 mod judge;

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Dataset, DatasetName, Slo};
+use crate::{Check, Column, Dataset, DatasetName, Slo};
 
 /// What a dataset promises to those who read it and asks of those who write it. Personal data (`pii`) and the rules of
 /// single columns stand with the columns.
@@ -23,6 +23,9 @@ pub struct Contract {
     /// What readers may rely on over time.
     #[serde(default)]
     pub slo: Slo,
+    /// The rules about its data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 impl Contract {
@@ -33,6 +36,7 @@ impl Contract {
             key: dataset.key.clone(),
             compatibility: dataset.compatibility.clone(),
             slo: dataset.slo.clone(),
+            checks: dataset.checks.clone(),
         }
     }
 

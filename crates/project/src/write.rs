@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::yaml;
 
+mod checks;
+
 /// A value as YAML, two spaces a level; keys stay in their order.
 pub fn to_yaml(value: &Value) -> String {
     let mut text = String::new();
@@ -179,6 +181,10 @@ pub fn dataset_yaml(dataset: &Dataset) -> String {
     }
     if dataset.on_drift != OnDrift::default() {
         set("on_drift", dataset.on_drift.as_str().into());
+    }
+    if !dataset.checks.is_empty() {
+        let all = dataset.checks.iter().map(|check| checks::check(check, &dataset.owner));
+        set("checks", all.collect());
     }
     if let Some(slo) = slo(dataset) {
         set("slo", slo);

@@ -85,6 +85,10 @@ fn object(exported: Exported<'_>) -> Value {
         }
         object["customProperties"] = json!([own("eventTime", value)]);
     }
+    let checks = &exported.contract.checks;
+    if !checks.is_empty() {
+        object["quality"] = checks.iter().map(quality::of_dataset_check).collect();
+    }
     let columns = exported.contract.columns.iter();
     object["properties"] = columns.map(|column| property(exported, column)).collect();
     object

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flowline_model::{
-    Column, ColumnType, Contract, DatasetName, EventTime, LatePolicy, PartitionField, PartitionTransform,
-    Slo, Zone,
+    Check, Column, ColumnType, Contract, DatasetName, EventTime, LatePolicy, PartitionField,
+    PartitionTransform, Slo, Zone,
 };
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ impl Reader<'_> {
         }
         key.sort_by_key(|(position, _)| *position);
         partitions.sort_by_key(|(position, _)| *position);
-        self.object_quality();
+        let checks = self.object_quality();
         let compatibility = own(self.document, "compatibility").and_then(Value::as_str).map(str::to_owned);
         let compatibility =
             compatibility.filter(|rule| ["none", "backward", "forward", "full"].contains(&rule.as_str()));
@@ -137,6 +137,7 @@ impl Reader<'_> {
             key: key.into_iter().map(|(_, name)| name).collect(),
             compatibility,
             slo: self.slo(),
+            checks,
         };
         let event_time = self.event_time(&contract);
         Imported {
@@ -266,11 +267,18 @@ impl Reader<'_> {
         };
     }
 
-    fn object_quality(&mut self) {
-        for index in 0..self.object["quality"].as_array().map_or(0, Vec::len) {
-            let pointer = format!("{}/quality/{index}", self.pointer);
-            self.lose(&pointer, "write it under `checks`");
+    fn object_quality(&mut self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for (index, rule) in self.object["quality"].as_array().into_iter().flatten().enumerate() {
+            match quality::dataset_check(rule) {
+                Some(check) => checks.push(check),
+                None => {
+                    let pointer = format!("{}/quality/{index}", self.pointer);
+                    self.lose(&pointer, "write it under `checks`");
+                }
+            }
         }
+        checks
     }
 
     fn partition(&mut self, pointer: &str, property: &Value, column: &Column) -> Vec<(i64, PartitionField)> {

@@ -1,6 +1,10 @@
-//! Rules of columns as rules of the standard, and back.
+//! Rules of columns, and checks, as rules of the standard, and back.
 
+use flowline_model::{Check, CheckSeverity};
 use serde_json::{Value, json};
+
+/// The engine of checks that no other one can evaluate.
+const ENGINE: &str = "flowline";
 
 const BEFORE: &str = "SELECT COUNT(*) FROM {object} WHERE NOT (";
 const AFTER: &str = ")";
@@ -22,6 +26,44 @@ pub(super) fn check_of(rule: &Value) -> Option<&str> {
     let zero = rule["mustBe"].as_f64() == Some(0.0);
     let query = rule["query"].as_str().filter(|_| rule["type"] == "sql" && zero)?;
     query.trim().trim_end_matches(';').strip_prefix(BEFORE)?.strip_suffix(AFTER)
+}
+
+/// A check as a rule of an engine of its own, with all that it says.
+pub(super) fn of_dataset_check(check: &Check) -> Value {
+    let severity = match check.severity {
+        CheckSeverity::Warn => "warning",
+        CheckSeverity::QuarantineRows | CheckSeverity::Block => "error",
+    };
+    let mut rule = json!({
+        "name": check.name,
+        "type": "custom",
+        "engine": ENGINE,
+        "dimension": dimension(check),
+        "severity": severity,
+        "implementation": check,
+    });
+    if let Some(description) = &check.description {
+        rule["description"] = description.clone().into();
+    }
+    rule
+}
+
+/// The check of such a rule.
+pub(super) fn dataset_check(rule: &Value) -> Option<Check> {
+    let ours = rule["type"] == "custom" && rule["engine"] == ENGINE;
+    serde_json::from_value(rule["implementation"].clone()).ok().filter(|_| ours)
+}
+
+/// The standard's word for what a check looks after.
+fn dimension(check: &Check) -> &'static str {
+    match check.rule.kind() {
+        "required" | "row_count" | "completeness" => "completeness",
+        "unique" | "duplicates" => "uniqueness",
+        "freshness" => "timeliness",
+        "referential" | "reconcile" => "consistency",
+        "distribution" | "anomaly" | "sql" => "accuracy",
+        _ => "conformity",
+    }
 }
 
 /// What a library rule of a property says in our words.

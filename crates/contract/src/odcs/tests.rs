@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use flowline_model::{
-    Column, ColumnType, Contract, Dataset, EventTime, HttpOrigin, LatePolicy, Origin, PartitionField,
-    PartitionTransform, Slo, Validation, Zone,
+    Anomaly, AnomalyMetric, Check, CheckRule, CheckSeverity, Column, ColumnType, Contract, Dataset,
+    EventTime, HttpOrigin, LatePolicy, Origin, PartitionField, PartitionTransform, Season, Slo, Validation,
+    Zone,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -91,15 +92,55 @@ fn share() -> impl Strategy<Value = Option<f64>> {
     prop::option::of((0u32..=1_000_000).prop_map(|millionths| f64::from(millionths) / 1e6))
 }
 
+fn checks() -> impl Strategy<Value = Check> {
+    let rules = prop_oneof![
+        Just(CheckRule::Required { column: "a".into() }),
+        (prop::option::of("[0-9]{1,4}"), text()).prop_map(|(min, max)| CheckRule::Range {
+            column: "a".into(),
+            min,
+            max
+        }),
+        prop::collection::vec("[ -~üß\\n'\"]{0,8}", 1..4)
+            .prop_map(|values| CheckRule::AcceptedValues { column: "a".into(), values }),
+        types().prop_map(|data_type| CheckRule::Type { column: "a".into(), data_type }),
+        (0u64..9_000_000)
+            .prop_map(|millis| CheckRule::Freshness { column: None, within: Duration::from_millis(millis) }),
+        "[ -~]{1,40}".prop_map(|query| CheckRule::Sql { query }),
+        Just(CheckRule::Anomaly(Anomaly {
+            metric: AnomalyMetric::NullShare,
+            column: Some("a".into()),
+            by: None,
+            every: Duration::from_secs(86_400),
+            season: Season::HourOfDay,
+            sensitivity: 3.5,
+            history_min: 7,
+            floor: 0.01,
+        })),
+    ];
+    let severities = [CheckSeverity::Warn, CheckSeverity::QuarantineRows, CheckSeverity::Block];
+    let severities = prop::sample::select(severities.to_vec());
+    ("[a-z][a-z_]{0,9}", text(), severities, share(), rules).prop_map(
+        |(name, description, severity, tolerance, rule)| Check {
+            name,
+            description,
+            owner: "team-shop".to_owned(),
+            severity,
+            tolerance: tolerance.unwrap_or(0.0),
+            rule,
+        },
+    )
+}
+
 prop_compose! {
     fn contracts()(columns in columns())
         (key in prop::sample::subsequence(columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>(), 0..=columns.len()).prop_shuffle(),
          columns in Just(columns),
          rule in prop::option::of(prop::sample::select(vec!["none", "backward", "forward", "full"])),
          within in prop::option::of((0u64..10_000_000_000).prop_map(Duration::from_millis)),
-         freshness_target in share(), completeness_target in share()) -> Contract {
+         freshness_target in share(), completeness_target in share(),
+         checks in prop::collection::vec(checks(), 0..4)) -> Contract {
         let slo = Slo { freshness_within: within, freshness_target, completeness_target };
-        Contract { columns, key, compatibility: rule.map(str::to_owned), slo }
+        Contract { columns, key, compatibility: rule.map(str::to_owned), slo, checks }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use flowline_contract::diff;
-use flowline_model::{Column, Contract, Slo};
+use flowline_model::{Check, CheckRule, CheckSeverity, Column, Contract, Slo};
 use proptest::prelude::*;
 
 use crate::support::contract;
@@ -121,6 +121,73 @@ fn rules_of_a_column_tighten_and_loosen() {
     );
     let described = with(|column| column.description = Some("when".to_owned()));
     check(&plain, &described, expect!["full: `a` is described in other words"]);
+}
+
+#[test]
+fn checks_change() {
+    let with = |checks: &[Check]| Contract { checks: checks.to_vec(), ..contract("a int64; b string") };
+    let range = |min: &str, max: &str| CheckRule::Range {
+        column: "a".to_owned(),
+        min: Some(min.to_owned()),
+        max: Some(max.to_owned()),
+    };
+    let check_of = |severity, rule| Check {
+        name: "bounds".to_owned(),
+        description: None,
+        owner: "team-shop".to_owned(),
+        severity,
+        tolerance: 0.0,
+        rule,
+    };
+    let kept = |min, max| with(&[check_of(CheckSeverity::QuarantineRows, range(min, max))]);
+    let warned = |min, max| with(&[check_of(CheckSeverity::Warn, range(min, max))]);
+    check(
+        &with(&[]),
+        &kept("0", "9"),
+        expect!["forward, producers break: the check `bounds` (range, quarantine_rows) is added"],
+    );
+    check(
+        &kept("0", "9"),
+        &with(&[]),
+        expect!["backward: the check `bounds` (range, quarantine_rows) is gone"],
+    );
+    check(&with(&[]), &warned("0", "9"), expect!["full: the check `bounds` (range, warn) is added"]);
+    check(&kept("0", "9"), &kept("0", "10"), expect!["backward: the check `bounds` asks for something else"]);
+    check(
+        &kept("0", "10"),
+        &kept("1", "10"),
+        expect!["forward, producers break: the check `bounds` asks for something else"],
+    );
+    check(
+        &kept("0", "10"),
+        &kept("1", "11"),
+        expect!["breaking, producers break: the check `bounds` asks for something else"],
+    );
+    check(
+        &warned("0", "10"),
+        &warned("1", "11"),
+        expect!["full: the check `bounds` asks for something else"],
+    );
+    check(
+        &warned("0", "9"),
+        &kept("0", "9"),
+        expect!["forward, producers break: the check `bounds` was warn and is quarantine_rows"],
+    );
+    let mut renamed = kept("0", "9");
+    renamed.checks[0].name = "range_a".to_owned();
+    check(&kept("0", "9"), &renamed, expect!["full: the check `range_a` was called `bounds`"]);
+    let mut tolerant = kept("0", "9");
+    tolerant.checks[0].tolerance = 0.01;
+    check(&kept("0", "9"), &tolerant, expect!["backward: the check `bounds` tolerated 0% and tolerates 1%"]);
+    let accepted = |values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        with(&[check_of(CheckSeverity::Block, CheckRule::AcceptedValues { column: "b".to_owned(), values })])
+    };
+    check(
+        &accepted(&["new", "paid"]),
+        &accepted(&["paid", "new", "sent"]),
+        expect!["backward: the check `bounds` asks for something else"],
+    );
 }
 
 #[test]

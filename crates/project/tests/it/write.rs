@@ -62,3 +62,45 @@ fn datasets_come_back() {
     let of = |plan: flowline_model::Plan| plan.datasets.into_iter().map(comparable).collect::<Vec<_>>();
     assert_eq!(of(after), of(before));
 }
+
+const CHECKED: &str = r#"owner: team-shop
+zone: clean
+from: { source: http }
+columns:
+  - { name: id, type: string }
+  - { name: amount, type: "decimal(12,2)" }
+  - { name: ts, type: timestamp }
+partition_by: [day(ts)]
+checks:
+  - { kind: required, column: id, tolerance: 0.5%, description: Each has one. }
+  - { kind: range, column: amount, min: 0, max: 99.5, severity: quarantine_rows }
+  - { kind: length, column: id, min: 3, max: 36, severity: block }
+  - { kind: pattern, column: id, pattern: "^[a-z]+: '\"$" }
+  - { kind: accepted_values, column: id, values: ["no", "7", a b] }
+  - { kind: type, column: id, is: int64, name: numbers }
+  - { kind: condition, expression: "amount > 0 or id is null" }
+  - { kind: unique, columns: [id, ts] }
+  - { kind: duplicates, tolerance: 3% }
+  - { kind: duplicates, columns: [amount], name: twice }
+  - { kind: row_count, min: 1 }
+  - { kind: freshness, within: 90m }
+  - { kind: freshness, within: 36h, column: ts, name: newest }
+  - { kind: completeness, partition: ts_day, after: 2h, periods: 14 }
+  - { kind: completeness, expected_rows: "select 7 as n", name: counted }
+  - { kind: referential, columns: [id], to: shop.customers, to_columns: [customer] }
+  - { kind: distribution, column: amount, method: jensen_shannon, window: 5 }
+  - { kind: anomaly, metric: rows, by: ts_day, season: hour_of_day, every: 1h }
+  - { kind: anomaly, metric: mean, column: amount, floor: 0.25, sensitivity: 5.5 }
+  - { kind: sql, query: "select * from shop.orders where amount < 0" }
+  - { kind: reconcile, with: shop.customers, column: amount, with_column: total, tolerance: 0.01% }
+"#;
+
+#[test]
+fn checks_come_back() {
+    let checked = dataset(CHECKED);
+    let kinds: std::collections::BTreeSet<&str> =
+        checked.checks.iter().map(|check| check.rule.kind()).collect();
+    assert_eq!(kinds.len(), 17, "every kind is written: {kinds:?}");
+    let text = dataset_yaml(&checked);
+    assert_eq!(dataset(&text), checked, "{text}");
+}

@@ -87,7 +87,7 @@ pub fn import(
 
 /// What a document leaves open is what a new dataset begins with.
 fn dataset(imported: Imported) -> Dataset {
-    let Contract { columns, key, compatibility, slo } = imported.contract;
+    let Contract { columns, key, compatibility, slo, checks } = imported.contract;
     Dataset {
         name: imported.name,
         description: imported.description,
@@ -100,7 +100,7 @@ fn dataset(imported: Imported) -> Dataset {
         event_time: imported.event_time,
         partition_by: imported.partition_by,
         compatibility,
-        checks: Vec::new(),
+        checks,
         slo,
         runbook: None,
         on_drift: Default::default(),
