@@ -1,11 +1,11 @@
 //! One partition of a log on its way to the table.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flowline_base::RunId;
 use flowline_log::PartitionId;
-use flowline_model::InputRange;
+use flowline_model::{InputRange, LandingSettings};
 use tokio::task::JoinHandle;
 
 use crate::Contract;
@@ -22,6 +22,11 @@ use crate::{LandContext, LandError};
 /// Payload bytes that are read and decoded at once. Larger reads cost memory (about four times as much while two of
 /// them are under way), smaller ones more overhead for each.
 const READ_BYTES: usize = 8 << 20;
+
+/// So many bytes are committed when nothing has come for a moment: their commit costs little beside what they did, and
+/// who is behind by so much does not come a record at a time.
+const WORTH_A_COMMIT: u64 = 8 << 20;
+const SILENCE: Duration = Duration::from_millis(50);
 
 /// What the lanes of a dataset read with.
 pub(crate) struct Means<'a> {
@@ -46,6 +51,8 @@ pub(crate) struct Lane {
     pub(crate) next: u64,
     /// Bytes read since the last flush.
     pub(crate) bytes_read: u64,
+    /// When records were read last.
+    read_at: Option<Instant>,
     pub(crate) staging: Option<Staging>,
     /// Records that are being decoded while the ones before them are written.
     pending: Option<JoinHandle<Examined>>,
@@ -76,6 +83,7 @@ impl Lane {
             committed,
             next: committed,
             bytes_read: 0,
+            read_at: None,
             staging: None,
             pending: None,
             sealed: None,
@@ -88,6 +96,19 @@ impl Lane {
     pub(crate) fn run(&self) -> Option<RunId> {
         let sealed = self.sealed.as_ref().map(|sealed| sealed.flush.run.id);
         sealed.or_else(|| self.staging.as_ref().map(|staging| staging.run))
+    }
+
+    /// How long what is staged may still wait for more; none when nothing is staged.
+    pub(crate) fn flush_in(&self, settings: LandingSettings, now: Instant) -> Option<Duration> {
+        let left =
+            |since: Instant, limit: Duration| limit.saturating_sub(now.saturating_duration_since(since));
+        let staging = self.staging.as_ref()?;
+        if self.bytes_read >= settings.flush_bytes {
+            return Some(Duration::ZERO);
+        }
+        let by_age = left(staging.since, settings.flush_after);
+        let by_silence = self.read_at.filter(|_| self.bytes_read >= WORTH_A_COMMIT);
+        Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, SILENCE))))
     }
 
     /// What a flush of this lane has read.
@@ -146,6 +167,7 @@ impl Lane {
         };
         self.next = next;
         self.bytes_read += parcel.bytes();
+        self.read_at = Some(context.clock.instant());
         self.staging.get_or_insert_with(|| Staging::start(context, run));
         let contract = contract.clone();
         let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));

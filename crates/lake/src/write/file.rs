@@ -15,6 +15,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use tokio::task::JoinHandle;
 
 use super::upload::Upload;
 use crate::delta::stats;
@@ -31,10 +32,14 @@ const TEXT_BYTES: usize = 32;
 /// Rows that are looked at to decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 512;
 
-/// One file; `encoder` is absent only after a failure.
+/// One file. The last batch that it got may still be encoded while the caller makes the next one.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
+    /// Absent while a batch is encoded, and after a failure.
     encoder: Option<Encoder>,
+    encoding: Option<JoinHandle<Encoded>>,
+    /// What it will hold when that is done, about.
+    expected: Held,
     upload: Upload,
     path: String,
     partition: PartitionValues,
@@ -48,6 +53,18 @@ struct Encoder {
     writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
     unordered: Vec<String>,
+}
+
+/// An encoder that comes back from its thread, and the bytes that are ready.
+type Encoded = (Encoder, Result<Vec<u8>, ParquetError>);
+
+/// What an encoder holds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    /// Bytes of the file.
+    file: usize,
+    /// Bytes of memory.
+    memory: usize,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -74,6 +91,8 @@ impl OpenFile {
             .map_err(|error| from_parquet("writing", store.shown(&location), &error))?;
         Ok(Self {
             encoder: Some(Encoder { writer, schema, unordered: Vec::new() }),
+            encoding: None,
+            expected: Held::default(),
             upload: Upload::new(store.clone(), location),
             path,
             partition,
@@ -84,29 +103,56 @@ impl OpenFile {
 
     /// Bytes so far, what waits in memory included.
     pub(crate) fn bytes(&self) -> u64 {
-        self.upload.total()
-            + self.encoder.as_ref().map_or(0, |encoder| encoder.writer.in_progress_size() as u64)
+        self.upload.total() + self.held().file as u64
     }
 
     /// Bytes of memory that it holds.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.upload.waiting_bytes() + self.encoder.as_ref().map_or(0, |encoder| encoder.writer.memory_size())
+        self.upload.waiting_bytes() + self.held().memory
     }
 
-    /// Writes rows.
+    fn held(&self) -> Held {
+        self.encoder.as_ref().map_or(self.expected, Encoder::held)
+    }
+
+    /// Writes rows; returns while they are encoded, once those before them are. An error of theirs comes with whatever is
+    /// done next.
     pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
+        self.encoded().await?;
         self.rows += batch.num_rows() as u64;
-        let small = batch.get_array_memory_size() < ON_THE_SPOT_BYTES;
-        self.encode(small, move |encoder| encoder.write(&batch)).await
+        let memory = batch.get_array_memory_size();
+        if memory < ON_THE_SPOT_BYTES {
+            return self.encode(true, move |encoder| encoder.write(&batch)).await;
+        }
+        let held = self.held();
+        let mut encoder = self.encoder.take().ok_or_else(|| self.broken("an earlier batch failed"))?;
+        self.expected = Held { file: held.file, memory: held.memory + memory };
+        self.encoding = Some(tokio::task::spawn_blocking(move || {
+            let written = encoder.write(&batch);
+            let bytes = written.map(|()| mem::take(encoder.writer.inner_mut()));
+            (encoder, bytes)
+        }));
+        Ok(())
+    }
+
+    /// Waits until everything that was written is encoded.
+    async fn encoded(&mut self) -> Result<(), LakeError> {
+        let Some(encoding) = self.encoding.take() else { return Ok(()) };
+        let (encoder, bytes) = encoding.await.map_err(|error| self.broken(error))?;
+        self.encoder = Some(encoder);
+        let bytes = bytes.map_err(|error| self.broken(flowline_base::chain(&error)))?;
+        if bytes.is_empty() { Ok(()) } else { self.upload.push(bytes.into()).await }
     }
 
     /// Turns what is held into a row group, which leaves memory.
     pub(crate) async fn flush(&mut self) -> Result<(), LakeError> {
+        self.encoded().await?;
         self.encode(false, |encoder| encoder.writer.flush()).await
     }
 
     /// Closes the file.
     pub(crate) async fn finish(mut self, clock: &SharedClock) -> Result<FileRef, LakeError> {
+        self.encoded().await?;
         let (stats, rest) = self.with_encoder(false, Encoder::finish).await?;
         self.upload.push(rest.into()).await?;
         let bytes = self.upload.total();
@@ -140,9 +186,7 @@ impl OpenFile {
         small: bool,
         work: impl FnOnce(&mut Encoder) -> Result<T, ParquetError> + Send + 'static,
     ) -> Result<T, LakeError> {
-        let shown = self.upload.shown();
-        let broken = |reason: String| LakeError::Internal { action: "writing", place: shown.clone(), reason };
-        let mut encoder = self.encoder.take().ok_or_else(|| broken("an earlier batch failed".into()))?;
+        let mut encoder = self.encoder.take().ok_or_else(|| self.broken("an earlier batch failed"))?;
         let (encoder, result) = if small {
             let result = work(&mut encoder);
             (encoder, result)
@@ -151,14 +195,22 @@ impl OpenFile {
                 let result = work(&mut encoder);
                 (encoder, result)
             };
-            tokio::task::spawn_blocking(moved).await.map_err(|error| broken(error.to_string()))?
+            tokio::task::spawn_blocking(moved).await.map_err(|error| self.broken(error))?
         };
         self.encoder = Some(encoder);
-        result.map_err(|error| broken(flowline_base::chain(&error)))
+        result.map_err(|error| self.broken(flowline_base::chain(&error)))
+    }
+
+    fn broken(&self, reason: impl std::fmt::Display) -> LakeError {
+        LakeError::Internal { action: "writing", place: self.upload.shown(), reason: reason.to_string() }
     }
 }
 
 impl Encoder {
+    fn held(&self) -> Held {
+        Held { file: self.writer.in_progress_size(), memory: self.writer.memory_size() }
+    }
+
     fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
             if has_nan(column) && !self.unordered.contains(field.name()) {
