@@ -179,7 +179,12 @@ impl Keeper {
         let owner = async {
             let _ = given_back.wait_for(|times| *times > before).await;
         };
-        if tokio::time::timeout(self.options.rebalance / 2, owner).await.is_err() {
+        let mut left = self.left.clone();
+        let given_back = tokio::select! {
+            given_back = tokio::time::timeout(self.options.rebalance / 2, owner) => given_back.is_ok(),
+            _ = left.wait_for(|left| *left) => true,
+        };
+        if !given_back {
             tracing::warn!(
                 group = self.options.group,
                 "partitions were taken before what was held of them was committed"

@@ -38,9 +38,8 @@ impl Brake {
         self.held.borrow().contains_key(dataset)
     }
 
-    /// Waits until this dataset is held, or is not any more.
-    pub(crate) async fn turned(&self, dataset: &DatasetName) {
-        let before = self.holds(dataset);
+    /// Waits until this dataset is held where it was not, or is not any more where it was.
+    pub(crate) async fn turned(&self, dataset: &DatasetName, before: bool) {
         let mut held = self.held.subscribe();
         // The sender is ours as well, so that it is there for as long as we are.
         let _ = held.wait_for(|held| held.contains_key(dataset) != before).await;

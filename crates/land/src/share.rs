@@ -53,10 +53,12 @@ impl Share {
         }
     }
 
-    /// Whether what we land is to be given back.
+    /// Whether what we land is to be given back; also what was never taken.
     pub(crate) fn revoked(&self) -> bool {
-        let current = self.current.clone().map(Standing::Assigned);
-        current.is_some_and(|current| self.membership.standing() != current)
+        match self.current.clone().map(Standing::Assigned) {
+            Some(current) => self.membership.standing() != current,
+            None => matches!(self.membership.standing(), Standing::Revoked),
+        }
     }
 
     /// Everything that was read is committed or let go.

@@ -87,12 +87,15 @@ impl Keys {
             if found.is_empty() {
                 break;
             }
-            for batch in found.iter().filter(|batch| !batch.control()) {
-                let records =
-                    batch.records().map_err(|reason| partition.damaged(batch.first_offset, reason))?;
-                for (key, first, records) in frames::keys(&records) {
-                    self.insert(KeyHash::of(key), Known { first, records });
+            for batch in &found {
+                if !batch.control() {
+                    let records =
+                        batch.records().map_err(|reason| partition.damaged(batch.first_offset, reason))?;
+                    for (key, first, records) in frames::keys(&records) {
+                        self.insert(KeyHash::of(key), Known { first, records });
+                    }
                 }
+                // Behind the markers of somebody's transactions as well, which hold no records.
                 next = next.max(u64::try_from(batch.last_offset).unwrap_or(0) + 1);
             }
         }

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use flowline_base::{Classify, SharedClock};
 use flowline_kafka::{Cluster, ClusterOptions};
 use flowline_model::{DatasetName, KafkaLogSettings, LogSettings};
+use futures::future::join_all;
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
@@ -211,9 +212,8 @@ impl EventLog for KafkaLog {
 
     async fn close(&self) -> Result<(), LogError> {
         self.closed.store(true, Ordering::Release);
-        for partition in self.all() {
-            partition.close().await;
-        }
+        let all = self.all();
+        join_all(all.iter().map(|partition| partition.close())).await;
         watch::keep_keys(&self.partitions);
         self.watch.abort();
         Ok(())

@@ -285,17 +285,21 @@ impl Partition {
             }
             fetched => fetched?,
         };
-        let frames = self.frames(&fetched, from, bytes_max)?;
-        let next = frames.last().map_or(from, Frame::next_offset);
+        let (frames, next) = self.frames(&fetched, from, bytes_max)?;
         Ok(LogSlab { partition: self.id.clone(), frames, next })
     }
 
-    /// The frames from this offset on that follow each other without a gap and have not many more bytes than asked.
-    fn frames(&self, fetched: &Fetched, from: u64, bytes_max: usize) -> Result<Vec<Frame>, LogError> {
-        let mut taken: Vec<Frame> = Vec::new();
+    /// The frames from this offset on that follow each other without a gap and have not many more bytes than asked, and
+    /// where to read next: behind the markers of somebody's transactions as well.
+    fn frames(&self, fetched: &Fetched, from: u64, bytes_max: usize) -> Result<(Vec<Frame>, u64), LogError> {
+        let (mut taken, mut next) = (Vec::<Frame>::new(), from);
         let mut bytes = 0;
         let found = batches(&fetched.batches).map_err(|(at, reason)| self.damaged(at, reason))?;
-        for batch in found.iter().filter(|batch| !batch.control()) {
+        for batch in &found {
+            if batch.control() {
+                next = next.max(u64::try_from(batch.last_offset).unwrap_or(0) + 1);
+                continue;
+            }
             let records = batch.records().map_err(|reason| self.damaged(batch.first_offset, reason))?;
             let frames =
                 frames::frames(&records).map_err(|reason| self.damaged(batch.first_offset, reason))?;
@@ -303,12 +307,13 @@ impl Partition {
                 bytes += frame.batch.payload.len();
                 let gap = taken.last().is_some_and(|last| last.next_offset() != frame.first_offset);
                 if gap || (!taken.is_empty() && bytes > bytes_max) {
-                    return Ok(taken);
+                    return Ok((taken, next));
                 }
+                next = next.max(frame.next_offset());
                 taken.push(frame);
             }
         }
-        Ok(taken)
+        Ok((taken, next))
     }
 
     pub(crate) async fn offset_at(&self, received_at: i64) -> Result<u64, LogError> {
@@ -324,7 +329,7 @@ impl Partition {
             let reached = slab.frames.iter().find(|frame| frame.batch.received_at >= received_at);
             match reached {
                 Some(frame) => return Ok(frame.first_offset),
-                None if slab.frames.is_empty() => return Ok(next),
+                None if slab.next == next => return Ok(next),
                 None => next = slab.next,
             }
         }

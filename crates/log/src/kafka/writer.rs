@@ -39,6 +39,7 @@ pub(crate) struct Writer {
 
 /// Empties the queue.
 pub(crate) async fn drain(partition: Arc<Partition>) {
+    let _draining = Draining(Arc::clone(&partition));
     let mut writer = partition.writer.lock().await;
     loop {
         let group = next_group(&partition);
@@ -49,6 +50,30 @@ pub(crate) async fn drain(partition: Arc<Partition>) {
     }
     drop(writer);
     partition.idle.notify_waiters();
+}
+
+/// Lets nobody wait for ever should sending panic: what is queued is refused, and whoever comes next begins anew.
+struct Draining(Arc<Partition>);
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let Ok(mut writer) = self.0.writer.try_lock() {
+            // How far its numbers were used is not known.
+            writer.producer = None;
+        }
+        let queued = {
+            let mut state = self.0.state.lock();
+            (state.draining, state.queued_bytes) = (false, 0);
+            std::mem::take(&mut state.queue)
+        };
+        for pending in queued {
+            answer(pending, Err(LogError::Closed));
+        }
+        self.0.idle.notify_waiters();
+    }
 }
 
 /// The batches that are sent next; when there are none, whoever queues one must start again.
@@ -194,7 +219,14 @@ impl Writer {
             }
             if error.code() == Some(code::UNKNOWN_TOPIC_OR_PARTITION) && failures == FAILURES_BEFORE_A_TOPIC {
                 // It was deleted, for all that is known; producers need not wait for somebody to make it again.
-                shared.ensure_topic(&partition.id.source, partition.id.partition + 1).await?;
+                let ensured = shared.ensure_topic(&partition.id.source, partition.id.partition + 1).await;
+                if let Err(error) = ensured {
+                    // What is sent next must not be taken for a second try of this batch.
+                    self.producer = if uncertain { producer.next_epoch() } else { self.producer };
+                    let unknown =
+                        || LogError::Unknown { partition: partition.id.clone(), reason: error.to_string() };
+                    return Err(if uncertain { unknown() } else { error });
+                }
             }
             tracing::debug!(partition = %partition.id, %error, failures, "records are sent again");
             tokio::time::sleep(BACKOFF.delay(failures, &mut random)).await;
