@@ -4,6 +4,7 @@
 //! Owns: the order of these three, what each carries, and completing the third from the second after a crash. Does
 //! not own: which rows there are.
 
+use chrono::TimeDelta;
 use flowline_base::RunId;
 use flowline_lake::{HistoryEntry, StagedFiles, Table, TableCommit};
 use flowline_ledger::LandedFile;
@@ -18,6 +19,9 @@ use crate::{LandContext, LandError};
 /// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave, and
 /// enough to rebuild a ledger that was lost for a table that is weeks old.
 const RECOVERED_MAX: usize = 500_000;
+/// Where several land, so many commits before the newest that is known are looked at, if they are this young.
+const SHARED_BACK: i64 = 64;
+const SHARED_WITHIN: TimeDelta = TimeDelta::hours(1);
 
 /// A position as Delta keeps it: an application id and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,17 +161,37 @@ pub(crate) fn table_commit(staged: StagedFiles, position: &Transaction, info: Va
     }
 }
 
-/// Records the runs of commits that the ledger lacks: those after the newest commit it knows. Returns how many.
-/// Called when a lander opens; costs one look at the newest commits.
-pub async fn complete_ledger(context: &LandContext, data: &Table) -> Result<u64, LandError> {
+/// Whose commits a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Landers {
+    /// Those of one lander: its next commit is recorded after the one before.
+    One,
+    /// Those of several, which share its partitions: one may have gone on where another was cut off.
+    Several,
+}
+
+/// Records the runs of commits that the ledger lacks: those after the newest commit it knows; of several landers also the
+/// last before it ([`SHARED_BACK`]). Returns how many. Called when a lander opens; costs one look at the newest commits.
+pub(crate) async fn complete_ledger(
+    context: &LandContext,
+    data: &Table,
+    landers: Landers,
+) -> Result<u64, LandError> {
     let dataset = &data.id().dataset;
     // The newest commit of a landing, not of any run: a compaction may have been recorded since.
     let standings = context.ledger.standings().await?;
     let landings =
         standings.into_iter().filter(|standing| standing.hop == *dataset && standing.kind == RunKind::Land);
     let known = landings.filter_map(|standing| standing.committed?.commit).map(|commit| commit.version).max();
+    let after = match landers {
+        Landers::One => known,
+        Landers::Several => known.map(|known| known - SHARED_BACK).filter(|after| *after >= 0),
+    };
     let mut completed = 0;
-    let mut entries = data.history(known, RECOVERED_MAX).await?;
+    let mut entries = data.history(after, RECOVERED_MAX).await?;
+    // What is older may be known no longer because it was pruned.
+    let oldest = context.clock.now() - SHARED_WITHIN;
+    entries.retain(|entry| known.is_none_or(|known| entry.version > known) || entry.committed_at > oldest);
     entries.sort_by_key(|entry| entry.version);
     for entry in entries {
         completed += u64::from(record_found(context, dataset, entry).await?);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::landed::Landed;
 pub use self::progress::{FileProgress, ProgressFn};
 use self::stage::{FileFlush, Staged};
-use crate::commit::{self, complete_ledger};
+use crate::commit::{self, Landers, complete_ledger};
 use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::findings::Findings;
@@ -174,7 +174,7 @@ impl FileLander {
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
         finish_interrupted(&self.context, &self.tables).await?;
-        complete_ledger(&self.context, &self.tables.data).await?;
+        complete_ledger(&self.context, &self.tables.data, Landers::One).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
         let mut place = self.tables.place(format!("{}/files", dataset.name)).await?;

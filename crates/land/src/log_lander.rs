@@ -16,7 +16,7 @@ use flowline_model::{Dataset, DatasetName, FindingKind, KafkaCluster, KafkaLogSe
 use flowline_source::kafka::TopicSource;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{self, complete_ledger};
+use crate::commit::{self, Landers, complete_ledger};
 use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::feed::{Feed, LogFeed, log_input};
@@ -237,7 +237,8 @@ impl LogLander {
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
         finish_interrupted(&self.context, &self.tables).await?;
-        complete_ledger(&self.context, &self.tables.data).await?;
+        let landers = if self.share.is_some() { Landers::Several } else { Landers::One };
+        complete_ledger(&self.context, &self.tables.data, landers).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
         keys.rebuild(&dataset, &self.tables.data, self.context.clock.now()).await?;
         self.watch().await?;
@@ -356,11 +357,8 @@ impl LogLander {
         let settings = self.tables.dataset.landing;
         let mut runs = Vec::new();
         for lane in self.lanes.iter_mut().flatten() {
-            let waited = |since| self.context.clock.instant().saturating_duration_since(since);
-            let due = lane.staging.as_ref().is_some_and(|staging| {
-                all || lane.bytes_read >= settings.flush_bytes
-                    || waited(staging.since) >= settings.flush_after
-            });
+            let left = lane.flush_in(settings, self.context.clock.instant());
+            let due = left.is_some_and(|left| all || left.is_zero());
             if due && lane.sealed.is_none() {
                 lane.seal(&self.context, &self.tables, &mut self.keys, self.failures.attempt()).await?;
             }
@@ -384,11 +382,8 @@ impl LogLander {
     /// Waits for records, or until a flush is due.
     async fn wait(&self, shutdown: &CancellationToken) -> Result<(), LandError> {
         let lanes = self.lanes.as_deref().unwrap_or_default();
-        let flush_after = self.tables.dataset.landing.flush_after;
-        let now = self.context.clock.instant();
-        let due = lanes.iter().filter_map(|lane| lane.staging.as_ref());
-        let due =
-            due.map(|staging| flush_after.saturating_sub(now.saturating_duration_since(staging.since))).min();
+        let (settings, now) = (self.tables.dataset.landing, self.context.clock.instant());
+        let due = lanes.iter().filter_map(|lane| lane.flush_in(settings, now)).min();
         let positions = self.waited_for();
         let shared = async {
             match &self.share {
@@ -402,7 +397,7 @@ impl LogLander {
             () = shutdown.cancelled() => Ok(()),
             () = tokio::time::sleep(due.unwrap_or(idle)) => Ok(()),
             () = shared => Ok(()),
-            () = self.context.brake.turned(&self.tables.dataset.name) => Ok(()),
+            () = self.context.brake.turned(&self.tables.dataset.name, held) => Ok(()),
             found = self.feed.wait_beyond(&positions), if !held => found,
         }
     }

@@ -70,11 +70,9 @@ pub async fn replay_quarantine(
     let mut reservation = Reservation::default();
     let reserved = tokio::time::timeout(RESERVED_WITHIN, reservation.take(&tables, &context.clock)).await;
     reserved.map_err(|_| LandError::Busy { dataset: dataset.name.clone() })?;
-    finish_interrupted(context, &tables).await?;
-    commit::complete_ledger(context, &tables.data).await?;
-    let audit = Audit::default();
     let schemas = RecordSchemas::of_dataset(context, &dataset)?;
-    let mut replay = Replay { context, contract, schemas, mending, tables, keys: None, last: None, audit };
+    let (keys, last, audit) = (None, None, Audit::default());
+    let mut replay = Replay { context, contract, schemas, mending, tables, keys, last, audit };
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
@@ -95,6 +93,8 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     async fn run(&mut self, condition: Option<datafusion::logical_expr::Expr>) -> Result<Run, LandError> {
+        finish_interrupted(self.context, &self.tables).await?;
+        commit::complete_ledger(self.context, &self.tables.data, commit::Landers::One).await?;
         let dataset = Arc::clone(&self.tables.dataset);
         if self.tables.quarantine.exists().await? {
             let mut keys = Keys::new(&dataset, KEYS_MAX);

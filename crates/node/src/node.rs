@@ -80,7 +80,6 @@ impl Node {
         let log = storage::open_log(&plan, &clock).await?;
         let storage = Storage::open(plan, clock.clone()).await?;
         let owner = claim_lake(&storage, &roles, log.as_ref()).await?;
-        storage.ledger.close_abandoned_runs(started_at).await?;
         storage.record_deployment().await?;
         let brake = Brake::default();
         let live = NodeStatus {
@@ -106,6 +105,7 @@ impl Node {
         let context = ServeContext {
             plan: Arc::clone(&storage.plan),
             log: Arc::clone(&log),
+            takes_records: roles.contains(&Role::Gateway),
             engine: storage.engine.clone(),
             registry: Registry::new(Arc::clone(&storage.ledger), clock.clone()),
             replay: Arc::new(NodeReplay::new(storage.clone(), land.clone(), transformer.clone())),

@@ -31,7 +31,8 @@ impl std::fmt::Debug for Offline {
 }
 
 impl Offline {
-    /// Opens what the plan's environment names. Writes nothing but an empty ledger where there is none.
+    /// Opens what the plan's environment names. Writes nothing but a ledger where there is none,
+    /// with the project as it stands as its first deployment.
     pub async fn open(plan: Plan, clock: SharedClock) -> anyhow::Result<Self> {
         let storage = Storage::open(plan, clock).await?;
         let live = NodeStatus {

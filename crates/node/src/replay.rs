@@ -34,9 +34,8 @@ impl Replay for NodeReplay {
             let message = format!("`{dataset}` is no dataset of this project that records are landed into");
             return Err(ReplayError { kind: ErrorKind::NotFound, message });
         };
-        flowline_land::replay_quarantine(&self.context, known, selection)
-            .await
-            .map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
+        let (context, known, selection) = (self.context.clone(), known.clone(), selection.clone());
+        to_the_end(async move { flowline_land::replay_quarantine(&context, &known, &selection).await }).await
     }
 
     async fn discard(&self, dataset: &DatasetName, discard: &Discard) -> Result<Run, ReplayError> {
@@ -46,18 +45,29 @@ impl Replay for NodeReplay {
             let message = format!("`{dataset}` is no dataset of this project that has a quarantine");
             return Err(ReplayError { kind: ErrorKind::NotFound, message });
         };
-        flowline_land::discard_quarantine(&self.context, known, discard)
-            .await
-            .map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
+        let (context, known, discard) = (self.context.clone(), known.clone(), discard.clone());
+        to_the_end(async move { flowline_land::discard_quarantine(&context, &known, &discard).await }).await
     }
 
     async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> Result<Run, ReplayError> {
-        let run = self.transformer.replay(dataset, from, &CancellationToken::new()).await;
-        let run =
-            run.map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })?;
+        let (transformer, dataset) = (self.transformer.clone(), dataset.clone());
+        let replay = async move { transformer.replay(&dataset, from, &CancellationToken::new()).await };
+        let run = to_the_end(replay).await?;
         match run.error {
             Some(error) => Err(ReplayError { kind: error.kind, message: error.message }),
             None => Ok(run),
         }
     }
+}
+
+/// Does work that is not to be cut off half-way when whoever asked for it goes away.
+async fn to_the_end<E>(
+    work: impl Future<Output = Result<Run, E>> + Send + 'static,
+) -> Result<Run, ReplayError>
+where
+    E: Classify + std::error::Error + Send + 'static,
+{
+    let done = tokio::spawn(work).await;
+    let done = done.map_err(|error| ReplayError { kind: ErrorKind::Internal, message: error.to_string() })?;
+    done.map_err(|error| ReplayError { kind: error.kind(), message: flowline_base::chain(&error) })
 }

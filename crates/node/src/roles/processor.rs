@@ -92,22 +92,33 @@ impl Processor {
         self.transformer.forget();
         self.transformer.recover().await?;
         let mut runs = JoinSet::new();
+        let deciding = shutdown.child_token();
+        let decided = self.decide_on(&mut runs, &deciding).await;
+        // Runs hear the same token and stop before their commit or finish it, also when nothing can be decided any more.
+        deciding.cancel();
+        while runs.join_next().await.is_some() {}
+        *self.activity.pending.lock() = false;
+        decided
+    }
+
+    /// Launches what is due until told to stop.
+    async fn decide_on(
+        &mut self,
+        runs: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
         loop {
             for due in self.decide().await? {
-                self.launch(&mut runs, due, &shutdown);
+                self.launch(runs, due, shutdown);
             }
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => return Ok(()),
                 () = self.activity.changed.notified() => {}
                 Ok(()) = self.commits.changed() => tokio::time::sleep(GATHER).await,
                 Some(_) = runs.join_next(), if !runs.is_empty() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        // Runs hear the same token and stop before their commit or finish it.
-        while runs.join_next().await.is_some() {}
-        *self.activity.pending.lock() = false;
-        Ok(())
     }
 
     async fn decide(&mut self) -> anyhow::Result<Vec<Due>> {

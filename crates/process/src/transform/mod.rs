@@ -157,11 +157,13 @@ impl Transformer {
         Ok(standing(&table, self.inner.ledger.as_ref(), hop).await?.consumed)
     }
 
-    /// Completes the ledger from the tables' histories after a crash between a commit and its record. Called once
-    /// before the first run. Returns the runs that were missing. A table that cannot be read is passed over: its own
-    /// runs will fail and tell why.
+    /// Completes the ledger after a crash: runs that were under way are failed, and those that a table has and the ledger
+    /// lacks are recorded. Called before the first run by the one node that runs transforms, so that whatever is under way
+    /// is nobody's. Returns the runs that were missing. A table that cannot be read is passed over: its own runs will fail
+    /// and tell why.
     pub async fn recover(&self) -> Result<Vec<Run>, ProcessError> {
         let mut found = Vec::new();
+        self.inner.ledger.close_abandoned_runs(self.engine().clock().now()).await?;
         for name in self.hops() {
             match self.recover_hop(name).await {
                 Ok(runs) => found.extend(runs),
