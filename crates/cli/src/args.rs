@@ -114,7 +114,7 @@ pub enum Command {
     Quality(Quality),
     /// What the rows of a version look like, column by column.
     Profile(Profile),
-    /// Rejected records: list, show, replay.
+    /// Rejected records: list, show, replay, discard.
     Quarantine(Quarantine),
     /// Registered schemas: list, show, check.
     Registry(RegistryArguments),
@@ -172,8 +172,8 @@ pub struct Up {
     /// Where the Postgres wire listens, instead of what the environment says.
     #[arg(long)]
     pub postgres: Option<std::net::SocketAddr>,
-    /// Which roles this node has; all of them unless some are named. Tables have one writer: run each of lander,
-    /// processor and janitor in one node only.
+    /// Which roles this node has; all of them unless some are named. Nodes that share a lake have their log in Kafka:
+    /// landers then share its partitions, and one processor is elected.
     #[arg(long, value_delimiter = ',')]
     pub roles: Vec<Role>,
 }

@@ -22,6 +22,8 @@ pub struct ServeContext {
     pub plan: Arc<Plan>,
     /// Where posted records go.
     pub log: Arc<dyn EventLog>,
+    /// Whether records may be posted here; else another node takes them in.
+    pub takes_records: bool,
     /// What answers SQL, the schemas `system` and `quarantine` included.
     pub engine: QueryEngine,
     /// The schemas of records.

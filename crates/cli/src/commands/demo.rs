@@ -29,14 +29,15 @@ pub async fn run(demo: &Demo, printer: &Printer) -> anyhow::Result<ExitCode> {
     if !is_project {
         init::write("shop", &folder)?;
     }
+    let mut told = up::Told::listen()?;
     let node = start(demo, &folder, &clock, printer).await?;
     let traffic = Traffic::new(format!("http://{}", node.http_address()), demo.seed, clock.clone())?;
-    let sent = keep_busy(demo, &node, traffic, printer).await?;
-    let settled = settle(&node, &clock, printer).await;
+    let sent = keep_busy(demo, &node, &mut told, traffic, printer).await?;
+    let settled = settle(&node, printer).await;
     let balance = ledger::read(&node.rows("SELECT * FROM system.counts ORDER BY dataset").await?, None)?;
     report(&sent, &balance, settled, printer)?;
     let complete = balance.balanced() && settled;
-    up::end(node, printer).await?;
+    up::end(node, told, printer).await?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(super::FOUND_WRONG) })
 }
 
@@ -65,6 +66,7 @@ async fn start(demo: &Demo, folder: &Path, clock: &SharedClock, printer: &Printe
 async fn keep_busy(
     demo: &Demo,
     node: &Node,
+    told: &mut up::Told,
     traffic: Traffic,
     printer: &Printer,
 ) -> anyhow::Result<TrafficCounts> {
@@ -78,18 +80,17 @@ async fn keep_busy(
         match demo.duration {
             Some(duration) => {
                 tokio::select! {
-                    () = tokio::time::sleep(duration) => Ok(()),
-                    told = up::until_told(node) => told,
+                    () = tokio::time::sleep(duration) => {}
+                    () = told.to_end(node) => {}
                 }
             }
-            None => up::until_told(node).await,
+            None => told.to_end(node).await,
         }
     };
     tokio::pin!(running, until);
     let sent = tokio::select! {
         sent = &mut running => sent?,
-        told = &mut until => {
-            told?;
+        () = &mut until => {
             stop.cancel();
             running.await?
         }
@@ -99,17 +100,15 @@ async fn keep_busy(
 }
 
 /// Waits until nothing is left to land or to transform.
-async fn settle(node: &Node, clock: &SharedClock, printer: &Printer) -> bool {
+async fn settle(node: &Node, printer: &Printer) -> bool {
     printer
         .remark(format!("{FAINT}the customers have left; what they sent is landed and transformed{FAINT:#}"));
-    let started = clock.instant();
-    while started.elapsed() < SETTLE {
-        if node.idle().await {
-            return true;
+    let idle = async {
+        while !node.idle().await {
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    false
+    };
+    tokio::time::timeout(SETTLE, idle).await.is_ok()
 }
 
 fn report(

@@ -43,7 +43,7 @@ pub fn read(batches: &[RecordBatch], dataset: Option<&str>) -> anyhow::Result<Le
 impl LedgerReport {
     /// Whether every record of every hop is accounted for.
     pub fn balanced(&self) -> bool {
-        self.rows.iter().all(|row| row.missing == 0 && row.gap.unwrap_or(0) == 0)
+        self.rows.iter().all(CountRow::accounted_for)
     }
 
     /// Prints it as a table with a sentence.

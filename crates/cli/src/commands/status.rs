@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use flowline_view::{CheckRow, HopRow, StreamRow, rows};
+use serde_json::json;
 
 use super::FOUND_WRONG;
 use super::quality::print_wrong;
@@ -10,7 +11,8 @@ use crate::args::Status;
 use crate::connection::Connection;
 use crate::output::{BAD, FAINT, GOOD, Printer, WARN, harmless, plain_table};
 
-/// Prints every hop as it stands; exit code 1 when one has failed or is stale.
+/// Prints every hop as it stands, the streams, and the checks that do not hold; exit code 1 when a hop has failed or is
+/// stale, records are unaccounted for, or a check that keeps rows or commits back fails or could not be evaluated.
 pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&status.project).await?;
     let hops: Vec<HopRow> =
@@ -20,14 +22,16 @@ pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode>
     let wrong_checks =
         "SELECT * FROM system.checks WHERE latest AND verdict <> 'passed' ORDER BY dataset, name";
     let checks: Vec<CheckRow> = rows(&connection.rows(wrong_checks).await?)?;
-    printer.json(&hops)?;
+    printer.json(&json!({ "hops": hops, "streams": streams, "checks": checks }))?;
     if !printer.json_wanted() {
         print(&hops, matches!(connection, Connection::Node(_)), printer);
         print_streams(&streams, printer);
         print_wrong(&checks, printer);
     }
-    let wrong = hops.iter().any(|hop| matches!(hop.state.as_str(), "failed" | "stale") || hop.missing != 0);
-    Ok(if wrong { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })
+    let wrong =
+        hops.iter().any(|hop| matches!(hop.state.as_str(), "failed" | "stale") || !hop.accounted_for());
+    let held = checks.iter().any(|check| check.severity != "warn");
+    Ok(if wrong || held { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })
 }
 
 fn print(hops: &[HopRow], running: bool, printer: &Printer) {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use flowline_base::system_clock;
 use flowline_node::{Node, NodeOptions, Role};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check;
 use crate::args::Up;
@@ -28,18 +29,23 @@ pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
     }
     let roles = if up.roles.is_empty() { Role::ALL.to_vec() } else { up.roles.clone() };
     let file_progress = Some(progress::of_files(printer));
+    let mut told = Told::listen()?;
     let node = Node::start(NodeOptions { plan, roles, clock: clock.clone(), file_progress }).await?;
     greet(&node, started.elapsed().as_millis(), printer)?;
-    until_told(&node).await?;
+    told.to_end(&node).await;
     printer.remark(format!(
         "{FAINT}ending: what was acknowledged is in the log and lands at the next start{FAINT:#}"
     ));
-    end(node, printer).await
+    end(node, told, printer).await
 }
 
-/// Ends the node; a failure that ended it is the exit code.
-pub async fn end(node: Node, printer: &Printer) -> anyhow::Result<ExitCode> {
-    match node.stop().await {
+/// Ends the node; a failure that ended it is the exit code. Told a second time, it ends at once, as if it were killed.
+pub async fn end(node: Node, mut told: Told, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let stopped = tokio::select! {
+        stopped = node.stop() => stopped,
+        () = told.again() => Err(anyhow::anyhow!("told to end at once; what was not committed is landed at the next start")),
+    };
+    match stopped {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             printer.error(&error);
@@ -81,14 +87,37 @@ fn greet(node: &Node, ready_ms: u128, printer: &Printer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns when the process is told to end, or the node ends by itself.
-pub async fn until_told(node: &Node) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.context("listening for ctrl-c")?,
-        _ = terminate.recv() => {}
-        () = node.ended() => {}
+/// What tells the process to end: SIGTERM and ctrl-c. Made before the node, so that none is missed.
+#[derive(Debug)]
+pub struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn listen() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("listening for ctrl-c")?;
+        Ok(Self { terminate, interrupt })
     }
-    Ok(())
+
+    /// Returns when the process is told to end, or the node ends by itself.
+    pub async fn to_end(&mut self, node: &Node) {
+        tokio::select! {
+            () = self.again() => {}
+            () = node.ended() => {}
+        }
+    }
+
+    /// Returns when the process is told to end once more.
+    pub async fn again(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

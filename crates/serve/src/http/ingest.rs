@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flowline_base::Classify;
+use flowline_base::{Classify, ErrorKind};
 use flowline_log::{Appended, Batch, LogError, PartitionId};
 use flowline_model::{Dataset, Validation};
 use flowline_source::http::{HttpBody, Limits as SplitLimits, ReceiveError, Received, receive};
@@ -99,6 +99,9 @@ pub(crate) async fn append(
     request: Request,
 ) -> Result<Response, Problem> {
     let context = &api.context;
+    if !context.takes_records {
+        return Err(elsewhere());
+    }
     let (dataset, origin) = http_source(&context.plan, source)?;
     let trace = request.extensions().get::<RequestTrace>().map(|trace| trace.0);
     let (parts, body) = request.into_parts();
@@ -133,6 +136,11 @@ pub(crate) async fn append(
     metrics::counter!("flowline_serve_received_records_total", &labels).increment(answer.accepted);
     metrics::counter!("flowline_serve_received_bytes_total", &labels).increment(bytes);
     Ok(Json(answer).into_response())
+}
+
+fn elsewhere() -> Problem {
+    Problem::of_kind(ErrorKind::Transient, "this node takes no records in")
+        .hint("post them to a node with the role `gateway` (`flowline up --roles gateway,…`)")
 }
 
 /// Says that it is JSON, and is nothing. (Of the other media types nothing is a list of no records.)

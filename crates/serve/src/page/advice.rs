@@ -47,6 +47,7 @@ fn stale(hop: &HopRow) -> String {
     match hop.kind.as_str() {
         _ if behind > 0 => waiting(hop),
         "http" => format!("Nothing new has been posted to {}: look at its producer.", hop.dataset),
+        "kafka" => format!("Nothing new has come to the topic of {}: look at its producer.", hop.dataset),
         "files" => {
             "No new file has been found: look at what writes the folder, and at the findings about it."
                 .to_owned()

@@ -63,10 +63,8 @@ impl Flow {
     /// The map of these hops.
     pub fn new(mut hops: Vec<HopRow>) -> Self {
         hops.sort_by(|left, right| left.dataset.cmp(&right.dataset));
-        let mut nodes: Vec<Node> = (0..hops.len())
-            .filter(|hop| matches!(hops[*hop].kind.as_str(), "http" | "files"))
-            .map(|hop| Node::Source { hop })
-            .collect();
+        let mut nodes: Vec<Node> =
+            (0..hops.len()).filter(|hop| hops[*hop].landed()).map(|hop| Node::Source { hop }).collect();
         nodes.extend((0..hops.len()).map(|hop| Node::Hop { hop }));
         let edges = edges(&hops, &nodes);
         let (columns, mut heads) = columns(&hops, &nodes);
@@ -127,7 +125,7 @@ impl Flow {
     /// What records came in from outside and where they went, over all hops that land.
     pub fn received(&self) -> Received {
         let mut received = Received::default();
-        for hop in self.hops.iter().filter(|hop| matches!(hop.kind.as_str(), "http" | "files")) {
+        for hop in self.hops.iter().filter(|hop| hop.landed()) {
             received.read += hop.read;
             received.written += hop.written;
             received.quarantined += hop.quarantined;
@@ -140,7 +138,7 @@ impl Flow {
 
     /// The hops whose records are not all accounted for.
     pub fn unbalanced(&self) -> Vec<&HopRow> {
-        self.hops.iter().filter(|hop| hop.balance == "unbalanced" || hop.gap.unwrap_or(0) != 0).collect()
+        self.hops.iter().filter(|hop| hop.balance == "unbalanced" || !hop.accounted_for()).collect()
     }
 }
 

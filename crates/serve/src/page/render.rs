@@ -193,6 +193,10 @@ fn verdict(flow: &Flow, project: &str) -> VerdictRegion<'static> {
     if unbalanced > 0 {
         parts.push(format!("{unbalanced} unbalanced"));
     }
+    let slow = flow.hops.iter().filter(|hop| hop.slow.is_some() && hop.state != "waiting").count();
+    if slow > 0 {
+        parts.push(format!("{slow} slow"));
+    }
     let never = number("never");
     let (state, words) = match () {
         () if total == 0 => ("never", "Nothing is deployed yet".to_owned()),
@@ -292,7 +296,7 @@ fn hop_card(hop: &HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<
         state: &hop.state,
         word: word(&hop.state),
         kind: match hop.kind.as_str() {
-            "http" | "files" => "landing",
+            "http" | "files" | "kafka" => "landing",
             "sql" => "SQL",
             other => other,
         },
@@ -345,22 +349,22 @@ fn missing(records: i64) -> String {
 }
 
 fn source(hop: &HopRow, node: usize) -> SourceRegion<'_> {
-    let http = hop.kind == "http";
+    let (kind, note) = match hop.kind.as_str() {
+        "http" => ("HTTP", format!("POST …/{}/records", hop.dataset)),
+        "kafka" => ("Kafka", "each record lands once".to_owned()),
+        _ => ("files", "each file lands once".to_owned()),
+    };
     SourceRegion {
         id: format!("source-{}", hop.dataset.replace('.', "-")),
         node,
         state: if hop.state == "waiting" { "waiting" } else { "ok" },
-        kind: if http { "HTTP" } else { "files" },
+        kind,
         dataset: &hop.dataset,
         domain: &hop.domain,
         name: short_name(hop),
         received: short_count(hop.read + hop.lag_records.unwrap_or(0)),
         waiting: hop.lag_records.map_or("–".to_owned(), short_count),
-        note: if http {
-            format!("POST …/{}/records", hop.dataset)
-        } else {
-            "each file lands once".to_owned()
-        },
+        note,
     }
 }
 
@@ -385,7 +389,7 @@ fn ledger(flow: &Flow) -> LedgerRegion<'_> {
     let received = flow.received();
     let parts =
         [received.written, received.quarantined, received.duplicate, received.late, received.filtered];
-    let landing = flow.hops.iter().filter(|hop| matches!(hop.kind.as_str(), "http" | "files"));
+    let landing = flow.hops.iter().filter(|hop| hop.landed());
     let missing_records: i64 = landing.map(|hop| hop.missing + hop.gap.unwrap_or(0)).sum();
     let (state, result) = match missing_records {
         0 => ("ok", "balanced".to_owned()),

@@ -36,6 +36,16 @@ async fn with_tokens_everything_but_the_probes_wants_one() {
 }
 
 #[tokio::test]
+async fn a_node_without_the_role_takes_no_records() {
+    let node = Node::start_with(Setup { takes_records: false, ..Setup::default() }).await;
+    let sent = node.send("shop.orders", "application/json", "{}").send().await.unwrap();
+    assert_eq!(sent.status(), 503);
+    let said = sent.text().await.unwrap();
+    assert!(said.contains("this node takes no records in") && said.contains("--roles gateway"), "{said}");
+    assert_eq!(answer(node.get("/v1/status")).await.0, 200, "everything else is answered");
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_is_not_listened_to() {
     let node = Node::start().await;
     let foreign = ("origin", "https://evil.example");

@@ -35,6 +35,7 @@ pub struct Setup {
     pub log: LogSettings,
     /// A log in place of the one on disk.
     pub other_log: Option<Arc<dyn EventLog>>,
+    pub takes_records: bool,
 }
 
 impl Default for Setup {
@@ -45,6 +46,7 @@ impl Default for Setup {
             body_bytes_max: 8 << 20,
             log: LogSettings::default(),
             other_log: None,
+            takes_records: true,
         }
     }
 }
@@ -98,6 +100,7 @@ impl Node {
             tokens: Tokens::new(&setup.tokens).unwrap(),
             plan,
             log: log.clone(),
+            takes_records: setup.takes_records,
             engine,
             registry: flowline_registry::Registry::new(ledger, clock.clone()),
             replay: Arc::new(NoReplay),

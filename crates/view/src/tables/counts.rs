@@ -49,6 +49,13 @@ system_row! {
     }
 }
 
+impl CountRow {
+    /// Whether every record that was read, and every one that should have been, is somewhere.
+    pub fn accounted_for(&self) -> bool {
+        self.missing == 0 && self.gap.unwrap_or(0) == 0
+    }
+}
+
 /// `system.counts`.
 #[derive(Debug)]
 pub(crate) struct Counts;

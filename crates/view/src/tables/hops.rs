@@ -86,6 +86,18 @@ system_row! {
     }
 }
 
+impl HopRow {
+    /// Whether records come in here from outside, and not from other datasets.
+    pub fn landed(&self) -> bool {
+        matches!(self.kind.as_str(), "http" | "files" | "kafka")
+    }
+
+    /// Whether every record that was read, and every one that should have been, is somewhere.
+    pub fn accounted_for(&self) -> bool {
+        self.missing == 0 && self.gap.unwrap_or(0) == 0
+    }
+}
+
 /// `system.hops`.
 #[derive(Debug)]
 pub(crate) struct Hops;
