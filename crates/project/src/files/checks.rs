@@ -205,8 +205,9 @@ check_kinds! {
         /// So many earlier periods that are like it must be known before it speaks; until then it is not evaluated.
         #[schemars(range(min = 3, max = 1_000), extend("default" = defaults::ANOMALY_HISTORY_MIN))]
         history_min: Option<u32>,
-        /// A smaller difference from the median is never an anomaly, so that small numbers do not alarm.
-        #[schemars(range(min = 0), extend("default" = defaults::ANOMALY_FLOOR))]
+        /// A smaller difference from the median is never an anomaly, so that small numbers do not alarm: 100 when absent,
+        /// 0.01 for `null_share`, 0 for `mean`.
+        #[schemars(range(min = 0))]
         floor: Option<f64>,
     }
     /// A query returns no rows: each row that it returns is a failure.

@@ -67,11 +67,12 @@ pub(crate) struct DatasetFile {
     /// more nulls, another unit, texts that no record had). Each is a finding in any case.
     #[schemars(extend("default" = "accept_new_fields"))]
     pub on_drift: Option<OnDriftWord>,
-    /// What its readers may rely on.
+    /// What its readers may rely on. Targets are part of the contract, for readers and for the judgement of changes; how
+    /// often they are kept is not measured yet.
     pub slo: Option<SloFile>,
     /// The file that says what to do when it breaks.
     pub runbook: Option<Written<FilePath>>,
-    /// For `source: http` and `files`: when landing flushes.
+    /// For what is landed: when landing flushes.
     pub landing: Option<LandingFile>,
 }
 
@@ -306,7 +307,7 @@ pub(crate) struct ColumnFile {
 pub(crate) struct EventTimeFile {
     /// The column that says when: a timestamp or a date. With `mode: stream`, a column of the inputs.
     pub column: Written<ColumnName>,
-    /// How much disorder is waited for.
+    /// For `mode: stream`: how much disorder is waited for. Of an input, only `column` counts.
     #[schemars(extend("default" = defaults::WATERMARK))]
     pub watermark: Option<Written<DurationText>>,
     /// For `mode: stream`: a partition of an input without new records for this long holds the watermark back no
@@ -376,9 +377,9 @@ pub(crate) struct LandingFile {
     /// Received bytes after which rows are committed.
     #[schemars(extend("default" = defaults::FLUSH_BYTES))]
     pub flush_bytes: Option<Written<SizeText>>,
-    /// The longest that a received record waits for its commit. Each flush is one commit and at least one file for
-    /// every table that gets rows: on S3, two PUTs, so `2s` is about 2.6 million PUTs ($13) a month for a dataset
-    /// that is never idle.
+    /// Not for `source: files`. The longest that a received record waits for its commit; 8 MiB or more do not wait when
+    /// nothing has come for 50 ms. Each flush is one commit and at least one file for every table that gets rows: on S3,
+    /// two PUTs, so `2s` is about 2.6 million PUTs ($13) a month for a dataset that is never idle.
     #[schemars(extend("default" = defaults::FLUSH_AFTER))]
     pub flush_after: Option<Written<DurationText>>,
     /// How long rejected records stay in quarantine. Older ones are deleted for good once an hour; for ever when absent.

@@ -7,7 +7,7 @@ use flowline_model::{Column, ColumnType, EventTime, LatePolicy, PartitionField, 
 use super::default_of;
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord};
+use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord, Origin};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::DurationText;
@@ -54,6 +54,9 @@ impl<'a> Columns<'a> {
                     column.name, column.data_type
                 );
                 report.at_key(file, &format!("{pointer}/format"), Problem::error(Code::Conflict, message));
+            }
+            if matches!(content.from, Some(Origin::Sql { .. })) {
+                for_landing_only(file, &pointer, written, report);
             }
             columns.push(column);
         }
@@ -172,6 +175,23 @@ impl<'a> Columns<'a> {
                 LateWord::Drop => LatePolicy::Drop,
             },
         })
+    }
+}
+
+/// Keys of a column that say something of received records mean nothing where a query makes the rows.
+fn for_landing_only(file: &SourceFile, pointer: &str, written: &ColumnFile, report: &mut Report) {
+    let keys = [
+        ("field", written.field.is_some()),
+        ("format", written.format.is_some()),
+        ("unique", written.unique == Some(true)),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, given)| *given) {
+        let message = format!("`{key}` is for received records, and these rows are made by a query");
+        let hint = match key {
+            "unique" => format!("write `checks: [{{ kind: unique, columns: [{}] }}]`", written.name.0),
+            _ => "remove it".to_owned(),
+        };
+        report.at_key(file, &format!("{pointer}/{key}"), Problem::error(Code::Conflict, message).hint(hint));
     }
 }
 

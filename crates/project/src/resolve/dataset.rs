@@ -64,6 +64,11 @@ pub(crate) fn resolve_dataset(
     if content.landing.is_some() {
         check_landing(file, "/landing", &landing, report);
     }
+    if content.dedupe_horizon.is_some() && matches!(content.from, Some(Origin::Sql { .. })) {
+        let message = "`dedupe_horizon` is for received records, and these rows are made by a query";
+        let problem = Problem::error(Code::Conflict, message).hint("remove it");
+        report.at_key(file, "/dedupe_horizon", problem);
+    }
     let horizon = content.dedupe_horizon.as_ref().map_or(scope.dedupe_horizon, |text| text.0);
     Some(Dataset {
         name: name.clone(),

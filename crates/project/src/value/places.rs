@@ -170,7 +170,7 @@ impl Lexical for AnyText {
     const FORMAT: &'static str = "flowline-option";
     const NOUN: &'static str = "an option";
     const HOW: &'static str = "a text, a number, or true or false";
-    const EXAMPLES: &'static [&'static str] = &["eu-central-1"];
+    const EXAMPLES: &'static [&'static str] = &["flowline"];
     const TYPES: &'static [&'static str] = &["string", "integer", "boolean"];
 
     fn read(text: &str) -> Result<String, Unreadable> {
