@@ -3,6 +3,7 @@
 use flowline_testkit::http_client;
 use serde_json::Value;
 
+use crate::kafka::until;
 use crate::project::{project, run, run_well, start};
 
 const FLOWLINE: &str = "name: small\nteams:\n  team-small: { contact: team-small@example.org }\n";
@@ -104,10 +105,7 @@ async fn queries_answer_alike_with_and_without_a_node() {
     assert!(sent.status().is_success());
     assert!(node.terminate().unwrap());
     let node = start(folder.path());
-    while node.query("SELECT * FROM system.counts").await.unwrap().first().is_none_or(|row| row["read"] != 3)
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    until(&node, "SELECT sum(read) AS n FROM system.counts", 3).await;
     let sql = "select sum(id) as total from small.things";
     let with = run_well(&["query", sql, "--project", path, "--output", "json"]);
     let quarantined = run_well(&["quarantine", "list", "--project", path, "--output", "json"]);

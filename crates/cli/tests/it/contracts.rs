@@ -66,7 +66,7 @@ fn shop() -> tempfile::TempDir {
 
 fn git(folder: &Path, arguments: &[&str]) {
     let identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"];
-    let output = Command::new("git").arg("-C").arg(folder).args(identity).args(arguments).output().unwrap();
+    let output = output_of(Command::new("git").arg("-C").arg(folder).args(identity).args(arguments)).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use flowline_base::{Clock, Random, SystemClock};
-use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, http_client};
 use tempfile::TempDir;
 
 use super::kills::site;
@@ -138,7 +138,8 @@ impl Cluster {
 
 /// Whether this node is the one that runs transforms.
 async fn elected(node: &FlowlineProcess) -> bool {
-    let metrics = reqwest::get(format!("{}/metrics", node.http)).await.unwrap().text().await.unwrap();
+    let metrics =
+        http_client().get(format!("{}/metrics", node.http)).send().await.unwrap().text().await.unwrap();
     metrics.lines().any(|line| line.starts_with("flowline_node_elected{what=\"processor\"} 1"))
 }
 

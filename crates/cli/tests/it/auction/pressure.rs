@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use flowline_base::{Clock, Random, SystemClock};
-use flowline_testkit::{FlowlineOptions, FlowlineProcess};
+use flowline_testkit::{FlowlineOptions, FlowlineProcess, http_client};
 use serde_json::Value;
 
 use super::kills::site;
@@ -58,7 +58,7 @@ async fn until_refused(load: &Load, times: u64) {
 /// What `flowline status` and the page say.
 async fn said(node: &FlowlineProcess, folder: &std::path::Path) -> (String, String) {
     let output = run(&["status", "--project", folder.to_str().unwrap()]);
-    let page = reqwest::get(format!("{}/", node.http)).await.unwrap().text().await.unwrap();
+    let page = http_client().get(format!("{}/", node.http)).send().await.unwrap().text().await.unwrap();
     (String::from_utf8_lossy(&output.stdout).into_owned(), page)
 }
 
