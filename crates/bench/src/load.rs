@@ -29,6 +29,9 @@ pub struct LoadOptions {
     /// Leave the peers out.
     #[arg(long)]
     pub without_peers: bool,
+    /// Row checks that the dataset has.
+    #[arg(long, default_value_t = 0)]
+    pub checks: usize,
 }
 
 /// Bytes of a record with its line end.

@@ -3,6 +3,7 @@
 //! Owns: load, clocks around it, peers in the same run, JSON of the results. Does not own: any bar; a measurement
 //! that falls short is printed like any other.
 
+mod checks;
 mod ingest;
 mod land;
 mod load;
@@ -37,6 +38,8 @@ enum Bench {
     Ingest(load::LoadOptions),
     /// Ingest and landing together, until everything is in the table.
     Land(load::LoadOptions),
+    /// Row checks over a landed table, and the same rules as one scan of DuckDB.
+    Checks(checks::CheckOptions),
     /// From exec to ready, and idle memory.
     Start {
         /// How often.
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         match arguments.bench {
             Bench::Ingest(options) => ingest::run(&folder, &options).await,
             Bench::Land(options) => land::run(&folder, &options).await,
+            Bench::Checks(options) => checks::run(&folder, &options).await,
             Bench::Start { times } => start::start(&folder, times).await,
             Bench::Recover { bytes } => start::recover(&folder, bytes).await,
             Bench::Nexmark(options) => nexmark::run(&folder, &options).await,

@@ -48,6 +48,11 @@ pub fn project(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
     Ok(project)
 }
 
+/// Adds keys to the file of the dataset; replaces what was added before.
+pub fn declare(project: &Path, keys: &str) -> anyhow::Result<()> {
+    Ok(std::fs::write(project.join("datasets/bench/events.yaml"), format!("{EVENTS}{keys}"))?)
+}
+
 const EVENTS: &str = "description: What the load generator sends.
 owner: team-bench
 zone: raw

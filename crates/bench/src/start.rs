@@ -36,7 +36,7 @@ pub async fn recover(folder: &Path, bytes: u64) -> anyhow::Result<Value> {
     let project = node::project(folder)?;
     let process = node::start_gateway(project.path())?;
     let records = bytes / RECORD_BYTES as u64 / 1_000 * 1_000;
-    let options = LoadOptions { records, batch: 1_000, connections: 8, without_peers: true };
+    let options = LoadOptions { records, batch: 1_000, connections: 8, without_peers: true, checks: 0 };
     let sent = load::send(&process.http, &options).await?;
     process.kill()?;
     let started = SystemClock.instant();
