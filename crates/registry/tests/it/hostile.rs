@@ -1,6 +1,6 @@
 //! What is made to take for ever, or more memory than there is, ends with a reason.
 
-use flowline_registry::{SchemaKind, VersionChoice, WriterSchema};
+use flowline_registry::{Framed, SchemaKind, VersionChoice, WriterSchema};
 
 use super::support::{register, registry, schema};
 
@@ -126,4 +126,76 @@ async fn large_avro_schemas_are_compared_to_the_end() {
     let two =
         r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"},{"name":"b","type":"string"}]}"#;
     assert!(in_the_way("AVRO", two, aliased).await.is_empty());
+}
+
+/// The record of the first message of a schema in these bytes as JSON, and how much memory was filled with it.
+fn json(proto: &str, message: &[u8]) -> (Result<(), String>, Vec<u8>) {
+    let writer = WriterSchema::parse(SchemaKind::Protobuf, proto, &[]).unwrap();
+    let record = [&[0, 0, 0, 0, 1, 0][..], message].concat();
+    let mut out = Vec::new();
+    (writer.write_json(&Framed::parse(&record).unwrap(), &mut out), out)
+}
+
+/// A field of bytes with a number up to 15.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut length = Vec::new();
+    prost::encoding::encode_varint(bytes.len() as u64, &mut length);
+    [&[number << 3 | 2], &length[..], bytes].concat()
+}
+
+#[test]
+fn the_text_of_a_record_stops_at_its_limit() {
+    const TEXT_BYTES_MAX: usize = 64 << 20;
+    // Two bytes of a record are a message of 100 KB: fields without presence are written whether they are set or not.
+    let long = "x".repeat(490);
+    let fields: String = (1..=200).map(|number| format!("int32 f{number}_{long} = {number}; ")).collect();
+    let proto =
+        format!("syntax = \"proto3\"; message A {{ repeated Wide list = 1; }} message Wide {{ {fields} }}");
+    let (written, out) = json(&proto, &[0x0a, 0].repeat(1_000));
+    assert_eq!(written.unwrap_err(), format!("it unpacks to more than {TEXT_BYTES_MAX} bytes"));
+    assert!(out.len() <= TEXT_BYTES_MAX, "{} bytes were written", out.len());
+    let (written, out) = json(&proto, &[0x0a, 0].repeat(500));
+    assert!(written.is_ok() && out.len() > TEXT_BYTES_MAX / 2, "{written:?}, {} bytes", out.len());
+}
+
+#[test]
+fn few_bytes_that_take_much_memory_are_refused() {
+    let too_much = "decoding it takes more than 268435456 bytes of memory: send it as smaller records";
+    let long = "x".repeat(100_000);
+    let default = format!(
+        "syntax = \"proto2\"; message A {{ repeated B list = 1; }} message B {{ optional string s = 1 [default = \"{long}\"]; }}"
+    );
+    let fields: String = (1..=2_000).map(|number| format!("optional int32 f{number} = {number}; ")).collect();
+    let silent =
+        format!("syntax = \"proto2\"; message A {{ repeated B list = 1; }} message B {{ {fields} }}");
+    let flags = "syntax = \"proto3\"; message A { repeated bool list = 1; }";
+    let (many_flags, some_flags) = (field(1, &vec![1; 2_000_000]), field(1, &vec![1; 1_000_000]));
+    for (what, proto, record) in [
+        ("a long default in each message", &default[..], [0x0a, 2, 0x0a, 0].repeat(5_000)),
+        ("fields that are declared, and not written", &silent, [0x0a, 0].repeat(20_000)),
+        ("a value for each byte", flags, many_flags),
+    ] {
+        let (written, out) = json(proto, &record);
+        assert_eq!((written.unwrap_err().as_str(), out.len()), (too_much, 0), "{what}");
+    }
+    assert!(json(flags, &some_flags).0.is_ok(), "a megabyte of values is a record");
+}
+
+#[test]
+fn records_that_hold_each_other_without_a_schema_are_refused() {
+    let proto = "syntax = \"proto3\"; import \"google/protobuf/any.proto\"; message A { google.protobuf.Any any = 1; int32 n = 2; }";
+    let any = |name: &str, inside: &[u8]| [field(1, name.as_bytes()), field(2, inside)].concat();
+    let nested = |levels: usize| {
+        let innermost = any("x/A", &[0x10, 7]);
+        field(1, &(0..levels).fold(innermost, |inside, _| any("x/google.protobuf.Any", &inside)))
+    };
+    let (written, out) = json(proto, &nested(1));
+    assert_eq!(written, Ok(()));
+    let expected = r#"{"any":{"@type":"x/google.protobuf.Any","value":{"@type":"x/A","n":7}},"n":0}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    // Each level is another one on the stack.
+    for levels in [100, 5_000] {
+        let (written, _) = json(proto, &nested(levels));
+        assert_eq!(written.unwrap_err(), "it is nested deeper than 100 levels", "{levels}");
+    }
 }
