@@ -1,6 +1,8 @@
 //! What is made to take for ever, or more memory than there is, ends with a reason.
 
-use flowline_registry::{Framed, SchemaKind, VersionChoice, WriterSchema};
+use flowline_registry::{
+    Framed, Reference, RegisterRequest, SchemaKind, SchemaRequest, VersionChoice, WriterSchema,
+};
 
 use super::support::{register, registry, schema};
 
@@ -126,6 +128,37 @@ async fn large_avro_schemas_are_compared_to_the_end() {
     let two =
         r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"},{"name":"b","type":"string"}]}"#;
     assert!(in_the_way("AVRO", two, aliased).await.is_empty());
+}
+
+#[tokio::test]
+async fn imports_that_are_compared_too_often_are_given_up() {
+    let registry = registry().await;
+    // Each message holds the next one twice: the last one is reached in two to the 20 ways.
+    let imported = |word: &str, kind: &str| {
+        let messages: String = (0..20)
+            .map(|number| {
+                let next = number + 1;
+                format!("message M{number} {{ M{next} {word} = 1; M{next} twice = 2; }} ")
+            })
+            .collect();
+        format!(
+            "syntax = \"proto3\"; package b; {messages} message M20 {{ int32 {word} = 1; }} message N {{ {kind} n = 1; }}"
+        )
+    };
+    let importing = |subject: &str| {
+        let reference = Reference { name: "b.proto".to_owned(), subject: subject.to_owned(), version: 1 };
+        let text = "syntax = \"proto3\"; import \"b.proto\"; message A { b.M0 m = 1; b.N n = 2; }";
+        SchemaRequest { references: vec![reference], ..schema("PROTOBUF", text) }
+    };
+    for (subject, text) in [("old", imported("a", "int32")), ("new", imported("c", "string"))] {
+        registry.register("", subject, register("PROTOBUF", &text)).await.unwrap();
+    }
+    let old = RegisterRequest { schema: importing("old"), ..RegisterRequest::default() };
+    registry.register("", "s", old).await.unwrap();
+    let answer = registry.check("s", Some(VersionChoice::Latest), importing("new"), None).await.unwrap();
+    // What was not looked at may be what is in the way, as `n` is here.
+    assert!(!answer.compatible);
+    assert_eq!(answer.messages[0], GIVEN_UP.replace("4000000", "100000"));
 }
 
 /// The record of the first message of a schema in these bytes as JSON, and how much memory was filled with it.
