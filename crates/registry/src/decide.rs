@@ -16,6 +16,9 @@ use crate::subject;
 
 /// The largest schema, bytes.
 const SCHEMA_BYTES_MAX: usize = 1 << 20;
+/// How deep objects and arrays may lie in each other in what clients say about a schema. A stored change has them a few
+/// levels deeper, and JSON is read back to level 127.
+const NESTING_MAX: usize = 32;
 
 /// A schema as a client sends it.
 #[derive(Debug, Clone, Default)]
@@ -127,6 +130,8 @@ pub(crate) fn prepare(
             format!("The schema has {} bytes, at most {SCHEMA_BYTES_MAX} are kept", request.text.len());
         return Err(RegistryError::refused(42209, message));
     }
+    check_nesting("metadata", request.metadata.as_ref())?;
+    check_nesting("ruleSet", request.rule_set.as_ref())?;
     let references = request.references.iter().map(|reference| settled(state, subject, reference));
     let references: Vec<Reference> = references.collect::<Result<_, String>>().map_err(invalid)?;
     let resolved = state.resolve(subject, &references).map_err(invalid)?;
@@ -140,6 +145,26 @@ pub(crate) fn prepare(
         rule_set: request.rule_set.clone(),
     };
     Ok((Arc::new(schema), stored))
+}
+
+/// Refuses what is nested so deep that it might be stored and never read again.
+fn check_nesting(member: &str, value: Option<&Value>) -> Result<(), RegistryError> {
+    if value.is_none_or(|value| is_nested_within(value, NESTING_MAX)) {
+        return Ok(());
+    }
+    let message = format!(
+        "Invalid {member}: objects and arrays lie in each other deeper than {NESTING_MAX} levels, flatten it"
+    );
+    Err(RegistryError::refused(42201, message))
+}
+
+/// Whether objects and arrays lie in each other at most so many levels deep. It looks no deeper than that.
+fn is_nested_within(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|one| is_nested_within(one, levels - 1)),
+        Value::Object(members) => levels > 0 && members.values().all(|one| is_nested_within(one, levels - 1)),
+        _ => true,
+    }
 }
 
 /// A reference to the latest version is one to the version that is the latest now.

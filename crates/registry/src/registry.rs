@@ -115,10 +115,13 @@ impl Registry {
             let state = self.fresh().await?;
             let revision = state.revision + 1;
             let decide = Arc::clone(&decide);
-            let (change, answer) = busy(move || decide(&state)).await?;
-            let Some(change) = change else { return Ok(answer) };
-            let document = serde_json::to_string(&change)
-                .map_err(|error| RegistryError::Damaged { revision, reason: error.to_string() })?;
+            let decided = busy(move || {
+                let (change, answer) = decide(&state)?;
+                let document = change.as_ref().map(Change::document).transpose()?;
+                Ok((change.zip(document), answer))
+            });
+            let (change, answer) = decided.await?;
+            let Some((change, document)) = change else { return Ok(answer) };
             let stored = RegistryChange {
                 revision,
                 id: ChangeId::generate(),

@@ -11,6 +11,35 @@ pub(crate) const DEPTH_MAX: usize = 100;
 /// How many bytes of JSON a record may become: a few bytes may stand for very many values.
 pub(crate) const TEXT_BYTES_MAX: usize = 64 << 20;
 
+pub(crate) fn too_long() -> String {
+    format!("it unpacks to more than {TEXT_BYTES_MAX} bytes")
+}
+
+/// Takes the JSON of a record, and no more than a record may become.
+pub(crate) struct BoundedText<'a> {
+    out: &'a mut Vec<u8>,
+    left: usize,
+}
+
+impl<'a> BoundedText<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, left: TEXT_BYTES_MAX }
+    }
+}
+
+impl std::io::Write for BoundedText<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len());
+        self.left = left.ok_or_else(|| std::io::Error::other(too_long()))?;
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The schema that a record was written with. Making one costs up to some milliseconds; keep it.
 #[derive(Debug)]
 pub struct WriterSchema {

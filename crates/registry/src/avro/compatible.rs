@@ -3,29 +3,38 @@
 //! `apache-avro` has such a check as well; it stops at the first thing that does not fit and does not say where, compares
 //! the names of records with their namespaces, and knows no defaults of enumerations. Registries tell all of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{AvroSchema, Field, Kind, Named, NodeId};
 use crate::difference::Difference;
 
 impl AvroSchema {
-    /// What keeps this schema from reading what `writer` has written.
+    /// What keeps this schema from reading what `writer` has written; one difference alone when that takes more than
+    /// `STEPS_MAX` steps.
     pub(crate) fn cannot_read(&self, writer: &AvroSchema) -> Vec<Difference> {
         let mut check = Check {
             reader: self,
             writer,
-            under_way: HashSet::new(),
+            looked_at: HashSet::new(),
+            order: Vec::new(),
             path: Vec::new(),
             found: Vec::new(),
+            trials: 0,
             steps: 0,
         };
         check.types(self.root, writer.root);
+        if check.given_up() {
+            return vec![Difference::given_up(STEPS_MAX)];
+        }
         check.found
     }
 }
 
-/// Pairs of types that are compared at most: unions of types that hold each other could take for ever.
-const STEPS_MAX: usize = 100_000;
+/// What a comparison costs at most; a pair of types, a field, a symbol and an alias are a step each: unions of types that
+/// hold each other could take for ever.
+const STEPS_MAX: usize = 4_000_000;
+/// Bytes of what is told that are a step: it is kept until the end.
+const BYTES_PER_STEP: usize = 8;
 /// Parts of a path: some two hundred records in each other.
 const PATH_MAX: usize = 600;
 
@@ -33,13 +42,31 @@ struct Check<'a> {
     reader: &'a AvroSchema,
     writer: &'a AvroSchema,
     /// Pairs that were looked at already: types that hold themselves end there.
-    under_way: HashSet<(NodeId, NodeId)>,
+    looked_at: HashSet<(NodeId, NodeId)>,
+    /// The same in their order, so that those of a trial can be taken back.
+    order: Vec<(NodeId, NodeId)>,
     path: Vec<String>,
     found: Vec<Difference>,
+    /// How many trials are under way, in each other.
+    trials: usize,
     steps: usize,
 }
 
 impl Check<'_> {
+    fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_add(steps);
+    }
+
+    /// Whether the comparison took too long: nothing more is compared then, and what was found is worth nothing.
+    fn given_up(&self) -> bool {
+        self.steps > STEPS_MAX
+    }
+
+    /// Whether what is still to be compared changes nothing.
+    fn is_decided(&self) -> bool {
+        self.given_up() || (self.trials > 0 && !self.found.is_empty())
+    }
+
     fn at(&mut self, part: impl Into<String>, look: impl FnOnce(&mut Self)) {
         self.path.push(part.into());
         look(self);
@@ -71,34 +98,49 @@ impl Check<'_> {
             ),
         };
         let text = format!("{{errorType:'{kind}', description:'{sentence}', additionalInfo:'{message}'}}");
+        self.spend(text.len() / BYTES_PER_STEP);
         self.found.push(Difference { kind, path, text });
     }
 
     /// Whether the pair fits, without telling anyone.
     fn fits(&mut self, reader: NodeId, writer: NodeId) -> bool {
-        let (under_way, found) = (self.under_way.clone(), std::mem::take(&mut self.found));
+        let (before, found) = (self.order.len(), std::mem::take(&mut self.found));
+        self.trials += 1;
         self.types(reader, writer);
-        let fits = self.found.is_empty();
-        (self.under_way, self.found) = (under_way, found);
-        fits
+        self.trials -= 1;
+        for pair in self.order.drain(before..) {
+            self.looked_at.remove(&pair);
+        }
+        std::mem::replace(&mut self.found, found).is_empty()
     }
 
     fn types(&mut self, reader: NodeId, writer: NodeId) {
-        if !self.under_way.insert((reader, writer)) {
+        self.spend(1);
+        if self.is_decided() || !self.looked_at.insert((reader, writer)) {
             return;
         }
-        self.steps += 1;
-        if self.steps > STEPS_MAX || self.path.len() > PATH_MAX {
-            return self.add("TYPE_MISMATCH", "the schemas are too entangled to be compared");
+        self.order.push((reader, writer));
+        if self.path.len() > PATH_MAX {
+            return self.add("TYPE_MISMATCH", "the types are nested too deep to be compared");
         }
         let (mine, theirs) = (&self.reader.node(reader).kind, &self.writer.node(writer).kind);
         match (mine, theirs) {
             (Kind::Union(_), Kind::Union(branches)) => {
                 for (index, branch) in branches.iter().enumerate() {
                     self.at(index.to_string(), |check| check.branch_of(reader, *branch));
+                    if self.is_decided() {
+                        return;
+                    }
                 }
             }
-            (_, Kind::Union(branches)) => branches.iter().for_each(|branch| self.types(reader, *branch)),
+            (_, Kind::Union(branches)) => {
+                for branch in branches {
+                    self.types(reader, *branch);
+                    if self.is_decided() {
+                        return;
+                    }
+                }
+            }
             (Kind::Union(_), _) => self.branch_of(reader, writer),
             (Kind::Array(mine), Kind::Array(theirs)) => self.at("items", |check| check.types(*mine, *theirs)),
             (Kind::Map(mine), Kind::Map(theirs)) => self.at("values", |check| check.types(*mine, *theirs)),
@@ -108,12 +150,8 @@ impl Check<'_> {
             }
             (Kind::Enum(name, symbols, has_default), Kind::Enum(other, others, _)) => {
                 self.names(name, other);
-                let missing: Vec<&str> =
-                    others.iter().filter(|symbol| !symbols.contains(symbol)).map(String::as_str).collect();
-                if !missing.is_empty() && !has_default {
-                    self.at("symbols", |check| {
-                        check.add("MISSING_ENUM_SYMBOLS", format_args!("[{}]", missing.join(", ")));
-                    });
+                if !has_default && !self.is_decided() {
+                    self.symbols(symbols, others);
                 }
             }
             (Kind::Fixed(name, size), Kind::Fixed(other, found)) => {
@@ -136,27 +174,51 @@ impl Check<'_> {
     /// The reader has a union: one of its branches must read it.
     fn branch_of(&mut self, reader: NodeId, writer: NodeId) {
         let Kind::Union(branches) = &self.reader.node(reader).kind else { return };
-        if !branches.iter().any(|branch| self.fits(*branch, writer)) {
-            let message =
-                format!("reader union lacking writer type: {}", word(&self.writer.node(writer).kind));
-            self.add("MISSING_UNION_BRANCH", message);
+        for branch in branches {
+            if self.fits(*branch, writer) || self.given_up() {
+                return;
+            }
+        }
+        let message = format!("reader union lacking writer type: {}", word(&self.writer.node(writer).kind));
+        self.add("MISSING_UNION_BRANCH", message);
+    }
+
+    fn symbols(&mut self, symbols: &[String], others: &[String]) {
+        self.spend(symbols.len() + others.len());
+        let known: HashSet<&String> = symbols.iter().collect();
+        let missing: Vec<&str> =
+            others.iter().filter(|symbol| !known.contains(symbol)).map(String::as_str).collect();
+        if !missing.is_empty() {
+            self.at("symbols", |check| {
+                check.add("MISSING_ENUM_SYMBOLS", format_args!("[{}]", missing.join(", ")));
+            });
         }
     }
 
     fn names(&mut self, reader: &Named, writer: &Named) {
+        self.spend(reader.aliases.len());
         if reader.simple() != writer.simple() && !reader.aliases.contains(&writer.full) {
             self.at("name", |check| check.add("NAME_MISMATCH", format_args!("expected: {}", writer.full)));
         }
     }
 
     fn fields(&mut self, fields: &[Field], others: &[Field]) {
+        if self.is_decided() {
+            return;
+        }
+        self.spend(others.len());
+        let by_name: HashMap<&str, usize> =
+            others.iter().enumerate().map(|(place, other)| (other.name.as_str(), place)).collect();
         for (index, field) in fields.iter().enumerate() {
-            let found = others
-                .iter()
-                .find(|other| other.name == field.name)
-                .or_else(|| others.iter().find(|other| field.aliases.contains(&other.name)));
+            self.spend(1 + field.aliases.len());
+            if self.is_decided() {
+                return;
+            }
+            let place = |name: &String| by_name.get(name.as_str()).copied();
+            // Of several fields that had one of these names, the first counts.
+            let found = place(&field.name).or_else(|| field.aliases.iter().filter_map(place).min());
             self.at("fields", |check| {
-                check.at(index.to_string(), |check| match found {
+                check.at(index.to_string(), |check| match found.map(|place| &others[place]) {
                     Some(other) => check.at("type", |check| check.types(field.node, other.node)),
                     None if field.default.is_some() => {}
                     None => check.add("READER_FIELD_MISSING_DEFAULT_VALUE", &field.name),

@@ -12,7 +12,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime};
 
 use super::{AvroSchema, Kind, Logical, NodeId};
 use crate::schema::push_json_text;
-use crate::writer::{DEPTH_MAX, TEXT_BYTES_MAX};
+use crate::writer::{DEPTH_MAX, TEXT_BYTES_MAX, too_long};
 
 impl AvroSchema {
     /// Appends the record in these bytes as JSON.
@@ -82,7 +82,7 @@ impl<'a> Decoder<'a> {
 
     fn value(&mut self, id: NodeId, out: &mut Vec<u8>) -> Result<(), String> {
         if out.len() > self.limit {
-            return Err(format!("it unpacks to more than {TEXT_BYTES_MAX} bytes"));
+            return Err(too_long());
         }
         let schema = self.schema;
         let node = schema.node(id);

@@ -10,7 +10,7 @@ mod compatible;
 mod decode;
 mod valid;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -215,13 +215,13 @@ impl Compiler {
         self.define(name.full.clone(), id)?;
         let inside = name.full.rsplit_once('.').map_or("", |(space, _)| space).to_owned();
         let fields = json.get("fields").and_then(Value::as_array);
-        let mut compiled = Vec::new();
+        let (mut compiled, mut known) = (Vec::new(), HashSet::new());
         for field in fields.ok_or_else(|| format!("the record `{}` has no `fields`", name.full))? {
             let text = |key: &str| field.get(key).and_then(Value::as_str);
             let field_name = text("name").ok_or("a field has no `name`")?.to_owned();
             let kind = field.get("type").ok_or_else(|| format!("the field `{field_name}` has no `type`"))?;
             valid::check_name(&field_name)?;
-            if compiled.iter().any(|other: &Field| other.name == field_name) {
+            if !known.insert(field_name.clone()) {
                 return Err(format!("the record `{}` has two fields `{field_name}`", name.full));
             }
             compiled.push(Field {

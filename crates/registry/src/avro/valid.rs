@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Kind, Node, NodeId};
+use super::{Field, Kind, Node, NodeId};
+use crate::writer::DEPTH_MAX;
 
 /// Whether a name is one of the types that everyone has.
 pub(super) fn is_primitive(name: &str) -> bool {
@@ -59,46 +60,108 @@ pub(super) fn check_union(nodes: &[Option<Node>], branches: &[NodeId]) -> Result
     Ok(())
 }
 
-/// Refuses defaults that are not of the type of their field.
+/// How often a value is held against a type at most, in all defaults of a schema: in a union every branch is tried, and
+/// each may go down into the same value.
+const STEPS_MAX: usize = 1_000_000;
+
+/// Refuses defaults that are not of the type of their field, and those of which that cannot be found out in
+/// `STEPS_MAX` steps.
 pub(super) fn check(nodes: &[Node]) -> Result<(), String> {
+    let mut defaults = Defaults { nodes, steps: 0 };
     for node in nodes {
         let Kind::Record(name, fields) = &node.kind else { continue };
         for field in fields {
-            if let Some(default) = &field.default
-                && !fits(nodes, field.node, default)
-            {
-                return Err(format!(
-                    "Invalid default for field {}: {default} is not of its type, in the record `{}`",
-                    field.name, name.full
-                ));
-            }
+            let Some(default) = &field.default else { continue };
+            let reason = match defaults.fits(field.node, default, 0) {
+                Ok(true) => continue,
+                Ok(false) => format!("{default} is not of its type"),
+                Err(reason) => reason,
+            };
+            return Err(format!(
+                "Invalid default for field {}: {reason}, in the record `{}`",
+                field.name, name.full
+            ));
         }
     }
     Ok(())
 }
 
-/// Whether a value in JSON is one of this type. It ends, because with each step the value is a smaller one, or the type is
-/// a branch of a union, in which no union stands.
-fn fits(nodes: &[Node], id: NodeId, value: &Value) -> bool {
-    match &nodes[id].kind {
-        Kind::Null => value.is_null(),
-        Kind::Boolean => value.is_boolean(),
-        Kind::Int => value.as_i64().is_some_and(|value| i32::try_from(value).is_ok()),
-        Kind::Long => value.is_i64(),
-        Kind::Float | Kind::Double => value.is_number(),
-        Kind::Bytes | Kind::String | Kind::Fixed(..) | Kind::Enum(..) => value.is_string(),
-        Kind::Array(items) => {
-            value.as_array().is_some_and(|all| all.iter().all(|one| fits(nodes, *items, one)))
+/// Holds the defaults of one schema against their types.
+struct Defaults<'a> {
+    nodes: &'a [Node],
+    steps: usize,
+}
+
+impl<'a> Defaults<'a> {
+    fn step(&mut self) -> Result<(), String> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(format!(
+                "checking the defaults takes more than {STEPS_MAX} steps, shorten them or their unions"
+            ));
         }
-        Kind::Map(values) => {
-            value.as_object().is_some_and(|all| all.values().all(|one| fits(nodes, *values, one)))
+        Ok(())
+    }
+
+    /// Whether a value in JSON is one of this type; `depth` values lie around it.
+    fn fits(&mut self, id: NodeId, value: &Value, depth: usize) -> Result<bool, String> {
+        self.step()?;
+        if depth > DEPTH_MAX {
+            return Err(format!("it is nested deeper than {DEPTH_MAX} levels, flatten it"));
         }
-        Kind::Union(branches) => branches.iter().any(|branch| fits(nodes, *branch, value)),
-        Kind::Record(_, fields) => value.as_object().is_some_and(|object| {
-            fields.iter().all(|field| match object.get(&field.name) {
-                Some(value) => fits(nodes, field.node, value),
+        let nodes = self.nodes;
+        Ok(match (&nodes[id].kind, value) {
+            (Kind::Null, value) => value.is_null(),
+            (Kind::Boolean, value) => value.is_boolean(),
+            (Kind::Int, value) => value.as_i64().is_some_and(|value| i32::try_from(value).is_ok()),
+            (Kind::Long, value) => value.is_i64(),
+            (Kind::Float | Kind::Double, value) => value.is_number(),
+            (Kind::Bytes | Kind::String | Kind::Fixed(..) | Kind::Enum(..), value) => value.is_string(),
+            (Kind::Array(items), Value::Array(all)) => self.all_fit(*items, all.iter(), depth)?,
+            (Kind::Map(values), Value::Object(all)) => self.all_fit(*values, all.values(), depth)?,
+            (Kind::Union(branches), value) => {
+                for branch in branches {
+                    if self.fits(*branch, value, depth)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            (Kind::Record(_, fields), Value::Object(object)) => self.record_fits(fields, object, depth)?,
+            (Kind::Array(_) | Kind::Map(_) | Kind::Record(..), _) => false,
+        })
+    }
+
+    fn all_fit<'v>(
+        &mut self,
+        id: NodeId,
+        values: impl Iterator<Item = &'v Value>,
+        depth: usize,
+    ) -> Result<bool, String> {
+        for value in values {
+            if !self.fits(id, value, depth + 1)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn record_fits(
+        &mut self,
+        fields: &'a [Field],
+        object: &Map<String, Value>,
+        depth: usize,
+    ) -> Result<bool, String> {
+        for field in fields {
+            self.step()?;
+            let fits = match object.get(&field.name) {
+                Some(value) => self.fits(field.node, value, depth + 1)?,
                 None => field.default.is_some(),
-            })
-        }),
+            };
+            if !fits {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

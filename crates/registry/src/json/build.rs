@@ -1,6 +1,6 @@
 //! From the text of a JSON schema to what it demands. Keywords of several kinds in one place are demanded together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fancy_regex::Regex;
 use serde_json::{Map, Value};
@@ -156,10 +156,10 @@ impl Builder {
         for criterion in [Criterion::All, Criterion::Any, Criterion::One] {
             if let Some(Value::Array(schemas)) = object.get(criterion.word()) {
                 // The same one twice demands no more than once.
-                let different =
-                    schemas.iter().enumerate().filter(|(place, one)| !schemas[..*place].contains(one));
+                let mut known = HashSet::new();
+                let different = schemas.iter().filter(|schema| known.insert(*schema));
                 let schemas: Result<Vec<NodeId>, String> =
-                    different.map(|(_, schema)| self.build(document, schema)).collect();
+                    different.map(|schema| self.build(document, schema)).collect();
                 parts.push(Shape::Combined(criterion, schemas?));
             }
         }

@@ -5,16 +5,22 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::rules::{harmless, sentence};
 use super::{Criterion, JsonSchema, Node, NodeId, NumberRules, Shape, TextRules};
 use crate::difference::Difference;
 
-/// Pairs of parts that are compared at most.
-const STEPS_MAX: usize = 100_000;
-/// How deep.
+/// What a comparison costs at most; a pair of parts, a place, a property and a value of an enumeration are a step each.
+const STEPS_MAX: usize = 4_000_000;
+/// How deep parts may lie in each other; what lies deeper is different.
 const DEPTH_MAX: usize = 200;
+/// Steps of a difference, which is kept until the end.
+const DIFFERENCE_STEPS: usize = 20;
+/// Bytes of a text that are kept or looked through for a step.
+pub(super) const BYTES_PER_STEP: usize = 8;
 
-/// What `update` demands that `original` does not.
+/// What `update` demands that `original` does not; one difference alone when that takes more than `STEPS_MAX` steps.
 pub(super) fn differences(original: &JsonSchema, update: &JsonSchema, lenient: bool) -> Vec<Difference> {
     let mut compare = Compare {
         schemas: [original, update],
@@ -27,6 +33,9 @@ pub(super) fn differences(original: &JsonSchema, update: &JsonSchema, lenient: b
     };
     let (from, to) = (Part { side: 0, id: original.root() }, Part { side: 1, id: update.root() });
     compare.parts(from, to);
+    if compare.given_up() {
+        return vec![Difference::given_up(STEPS_MAX)];
+    }
     let harmful = compare.found.into_iter().filter(|(kind, _)| !harmless(kind, lenient));
     harmful
         .map(|(kind, path)| {
@@ -72,15 +81,31 @@ impl<'a> Compare<'a> {
         &self.node(part).shape
     }
 
+    pub(super) fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_add(steps);
+    }
+
+    /// Whether the comparison took too long: nothing more is compared then, and what was found is worth nothing.
+    pub(super) fn given_up(&self) -> bool {
+        self.steps > STEPS_MAX
+    }
+
     pub(super) fn add(&mut self, kind: &'static str) {
-        self.found.push((kind, self.path.clone()));
+        self.spend(DIFFERENCE_STEPS + self.path.len() / BYTES_PER_STEP);
+        if !self.given_up() {
+            self.found.push((kind, self.path.clone()));
+        }
     }
 
     pub(super) fn add_at(&mut self, part: &str, kind: &'static str) {
-        self.found.push((kind, format!("{}/{part}", self.path)));
+        self.at(part, |compare| compare.add(kind));
     }
 
     pub(super) fn at(&mut self, part: &str, look: impl FnOnce(&mut Self)) {
+        self.spend(1);
+        if self.given_up() {
+            return;
+        }
         let length = self.path.len();
         self.path.push('/');
         self.path.push_str(part);
@@ -108,13 +133,13 @@ impl<'a> Compare<'a> {
     }
 
     pub(super) fn parts(&mut self, original: Part, update: Part) {
+        self.spend(1);
         // A pair that is being compared further up says there what it has to say.
-        if !self.under_way.insert((original, update)) {
+        if self.given_up() || !self.under_way.insert((original, update)) {
             return;
         }
-        self.steps += 1;
         self.depth += 1;
-        if self.steps > STEPS_MAX || self.depth > DEPTH_MAX {
+        if self.depth > DEPTH_MAX {
             self.add("TYPE_CHANGED");
         } else {
             self.shapes(original, update);
@@ -151,15 +176,7 @@ impl<'a> Compare<'a> {
             (Shape::Text(a), Shape::Text(b)) => self.texts(a, b),
             (Shape::Number(a), Shape::Number(b)) => self.numbers(a, b),
             (Shape::Const(a), Shape::Const(b)) if a != b => self.add_at("const", "ENUM_ARRAY_CHANGED"),
-            (Shape::Enum(a), Shape::Enum(b)) => {
-                let (extended, narrowed) = (a.iter().all(|v| b.contains(v)), b.iter().all(|v| a.contains(v)));
-                match (extended, narrowed) {
-                    (true, true) => {}
-                    (true, false) => self.add_at("enum", "ENUM_ARRAY_EXTENDED"),
-                    (false, true) => self.add_at("enum", "ENUM_ARRAY_NARROWED"),
-                    (false, false) => self.add_at("enum", "ENUM_ARRAY_CHANGED"),
-                }
-            }
+            (Shape::Enum(a), Shape::Enum(b)) => self.enumerations(a, b),
             (Shape::Combined(a, from), Shape::Combined(b, to)) => {
                 self.combined((*a, original, from), (*b, update, to));
             }
@@ -171,6 +188,18 @@ impl<'a> Compare<'a> {
             (Shape::Object(a), Shape::Object(b)) => self.objects((original, a), (update, b)),
             (Shape::Array(a), Shape::Array(b)) => self.arrays((original, a), (update, b)),
             _ => {}
+        }
+    }
+
+    fn enumerations(&mut self, from: &[Value], to: &[Value]) {
+        self.spend(from.len() + to.len());
+        let (before, after): (HashSet<&Value>, HashSet<&Value>) =
+            (from.iter().collect(), to.iter().collect());
+        match (before.is_subset(&after), after.is_subset(&before)) {
+            (true, true) => {}
+            (true, false) => self.add_at("enum", "ENUM_ARRAY_EXTENDED"),
+            (false, true) => self.add_at("enum", "ENUM_ARRAY_NARROWED"),
+            (false, false) => self.add_at("enum", "ENUM_ARRAY_CHANGED"),
         }
     }
 
@@ -186,6 +215,9 @@ impl<'a> Compare<'a> {
         }
         for part in parts {
             let (found, fits) = self.trial(original, update.other(*part));
+            if self.given_up() {
+                return true;
+            }
             if fits {
                 self.found.extend(found);
                 if !single {
@@ -209,6 +241,9 @@ impl<'a> Compare<'a> {
         }
         for part in parts {
             let (found, fits) = self.trial(original.other(*part), update);
+            if self.given_up() {
+                return true;
+            }
             if fits {
                 self.found.extend(found);
                 if !single {
@@ -243,27 +278,76 @@ impl<'a> Compare<'a> {
             std::cmp::Ordering::Greater => self.add("SUM_TYPE_NARROWED"),
             std::cmp::Ordering::Equal => {}
         }
-        let mut edges: Vec<Vec<(usize, Found)>> = Vec::new();
+        let mut edges = Vec::new();
         for (index, part) in from.iter().enumerate() {
             let mut fitting = Vec::new();
             self.at(&format!("{}/{index}", a.word()), |compare| {
-                for (place, candidate) in to.iter().enumerate() {
-                    let (found, fits) = compare.trial(original.other(*part), update.other(*candidate));
-                    if fits {
-                        fitting.push((place, found));
-                    }
-                }
+                fitting = compare.fitting(original.other(*part), update, to);
             });
+            if self.given_up() {
+                return;
+            }
             edges.push(fitting);
         }
-        let pairs = matching(&edges, to.len());
-        if pairs.len() < from.len().min(to.len()) {
+        if self.pairs(&edges, to.len()) < from.len().min(to.len()) {
             self.add("COMBINED_TYPE_SUBSCHEMAS_CHANGED");
         }
-        for (index, place) in pairs {
-            let found = edges[index].iter().find(|(candidate, _)| *candidate == place);
-            self.found.extend(found.map(|(_, found)| found.clone()).unwrap_or_default());
+    }
+
+    /// The places of those that a part fits. What differs there does no harm, and need not be told.
+    fn fitting(&mut self, original: Part, update: Part, to: &[NodeId]) -> Vec<usize> {
+        let mut places = Vec::new();
+        for (place, candidate) in to.iter().enumerate() {
+            let (_, fits) = self.trial(original, update.other(*candidate));
+            if self.given_up() {
+                break;
+            }
+            if fits {
+                places.push(place);
+            }
         }
+        places
+    }
+
+    /// How many pairs can be made at most, each of both sides in one at most.
+    fn pairs(&mut self, edges: &[Vec<usize>], places: usize) -> usize {
+        let mut taken: Vec<Option<usize>> = vec![None; places];
+        for index in 0..edges.len() {
+            self.spend(places);
+            if self.given_up() {
+                break;
+            }
+            self.augment(index, edges, &mut vec![false; places], &mut taken);
+        }
+        taken.iter().flatten().count()
+    }
+
+    /// Finds a place for one, moving others where they have another.
+    fn augment(
+        &mut self,
+        index: usize,
+        edges: &[Vec<usize>],
+        seen: &mut [bool],
+        taken: &mut [Option<usize>],
+    ) -> bool {
+        self.spend(edges[index].len());
+        if self.given_up() {
+            return false;
+        }
+        if let Some(free) = edges[index].iter().find(|place| taken[**place].is_none()) {
+            taken[*free] = Some(index);
+            return true;
+        }
+        for place in &edges[index] {
+            if std::mem::replace(&mut seen[*place], true) {
+                continue;
+            }
+            if taken[*place].is_none_or(|other| self.augment(other, edges, seen, taken)) {
+                taken[*place] = Some(index);
+                return true;
+            }
+        }
+        false
     }
 
     /// A limit that may be missing; `raised` when a larger one lets more through.
@@ -367,32 +451,4 @@ fn divides(part: f64, whole: f64) -> bool {
         && ratio.is_finite()
         && (ratio - ratio.round()).abs() < 1e-9 * ratio.abs().max(1.0)
         && ratio.round() != 0.0
-}
-
-/// As many pairs as can be made, each of both sides in one at most.
-fn matching(edges: &[Vec<(usize, Found)>], places: usize) -> Vec<(usize, usize)> {
-    let mut taken: Vec<Option<usize>> = vec![None; places];
-    for index in 0..edges.len() {
-        augment(index, edges, &mut vec![false; places], &mut taken);
-    }
-    taken.iter().enumerate().filter_map(|(place, index)| index.map(|index| (index, place))).collect()
-}
-
-/// Finds a place for one, moving others where they have another.
-fn augment(
-    index: usize,
-    edges: &[Vec<(usize, Found)>],
-    seen: &mut [bool],
-    taken: &mut [Option<usize>],
-) -> bool {
-    for (place, _) in &edges[index] {
-        if std::mem::replace(&mut seen[*place], true) {
-            continue;
-        }
-        if taken[*place].is_none_or(|other| augment(other, edges, seen, taken)) {
-            taken[*place] = Some(index);
-            return true;
-        }
-    }
-    false
 }

@@ -1,10 +1,15 @@
 //! Objects of two JSON schemas. What may be added or removed depends on whether values that are not named are let in:
 //! all of them (open), none (closed), or those that fit some schema (partially open).
 
-use super::compare::{Compare, Part};
+use std::collections::HashMap;
+
+use super::compare::{BYTES_PER_STEP, Compare, Part};
 use super::{ObjectRules, Others, Shape};
 
 type Side<'a> = (Part, &'a ObjectRules);
+
+/// Steps of holding a name against a pattern, and more for a long name.
+const PATTERN_STEPS: usize = 10;
 
 impl Compare<'_> {
     pub(super) fn objects(&mut self, from: Side<'_>, to: Side<'_>) {
@@ -60,8 +65,9 @@ impl Compare<'_> {
     }
 
     fn required(&mut self, (_, from): Side<'_>, (part, to): Side<'_>) {
+        let after = self.by_name(&to.properties);
         for (name, _) in &from.properties {
-            let Some(id) = property(to, name) else { continue };
+            let Some(&&id) = after.get(name.as_str()) else { continue };
             let kind = match (from.required.contains(name), to.required.contains(name)) {
                 (true, false) => "REQUIRED_ATTRIBUTE_REMOVED",
                 (false, true) if self.has_default(part.other(id)) => "REQUIRED_ATTRIBUTE_WITH_DEFAULT_ADDED",
@@ -77,15 +83,22 @@ impl Compare<'_> {
     }
 
     fn properties(&mut self, from: Side<'_>, to: Side<'_>) {
+        let (before, after) = (self.by_name(&from.1.properties), self.by_name(&to.1.properties));
         for (name, id) in &from.1.properties {
+            if self.given_up() {
+                return;
+            }
             let original = from.0.other(*id);
-            self.at(name, |compare| match property(to.1, name) {
-                Some(id) => compare.parts(original, to.0.other(id)),
+            self.at(name, |compare| match after.get(name.as_str()) {
+                Some(id) => compare.parts(original, to.0.other(**id)),
                 None => compare.property_removed(name, original, to),
             });
         }
         for (name, id) in &to.1.properties {
-            if property(from.1, name).is_none() {
+            if self.given_up() {
+                return;
+            }
+            if !before.contains_key(name.as_str()) {
                 self.at(name, |compare| compare.property_added(name, to.0.other(*id), from, to));
             }
         }
@@ -140,10 +153,43 @@ impl Compare<'_> {
         });
     }
 
+    /// The values by their names; the first where one stands twice.
+    fn by_name<'l, T>(&mut self, list: &'l [(String, T)]) -> HashMap<&'l str, &'l T> {
+        self.spend(list.len());
+        list.iter().rev().map(|(name, value)| (name.as_str(), value)).collect()
+    }
+
     fn dependencies(&mut self, from: Side<'_>, to: Side<'_>) {
-        for (name, names) in &from.1.dependent_names {
-            let others = to.1.dependent_names.iter().find(|(other, _)| other == name);
-            let kind = match others.map(|(_, others)| (names.is_subset(others), others.is_subset(names))) {
+        self.dependent_names(from, to);
+        let (before, after) =
+            (self.by_name(&from.1.dependent_schemas), self.by_name(&to.1.dependent_schemas));
+        for (name, id) in &from.1.dependent_schemas {
+            if self.given_up() {
+                return;
+            }
+            match after.get(name.as_str()) {
+                None => self.add_at(name, "DEPENDENCY_SCHEMA_REMOVED"),
+                Some(other) => {
+                    self.at(name, |compare| compare.parts(from.0.other(*id), to.0.other(**other)));
+                }
+            }
+        }
+        for (name, _) in &to.1.dependent_schemas {
+            if !before.contains_key(name.as_str()) {
+                self.add_at(name, "DEPENDENCY_SCHEMA_ADDED");
+            }
+        }
+    }
+
+    fn dependent_names(&mut self, (_, from): Side<'_>, (_, to): Side<'_>) {
+        let (before, after) = (self.by_name(&from.dependent_names), self.by_name(&to.dependent_names));
+        for (name, names) in &from.dependent_names {
+            let others = after.get(name.as_str());
+            self.spend(names.len() + others.map_or(0, |others| others.len()));
+            if self.given_up() {
+                return;
+            }
+            let kind = match others.map(|others| (names.is_subset(others), others.is_subset(names))) {
                 None => "DEPENDENCY_ARRAY_REMOVED",
                 Some((true, true)) => continue,
                 Some((true, false)) => "DEPENDENCY_ARRAY_EXTENDED",
@@ -152,22 +198,9 @@ impl Compare<'_> {
             };
             self.add_at(name, kind);
         }
-        for (name, _) in &to.1.dependent_names {
-            if !from.1.dependent_names.iter().any(|(other, _)| other == name) {
+        for (name, _) in &to.dependent_names {
+            if !before.contains_key(name.as_str()) {
                 self.add_at(name, "DEPENDENCY_ARRAY_ADDED");
-            }
-        }
-        for (name, id) in &from.1.dependent_schemas {
-            match to.1.dependent_schemas.iter().find(|(other, _)| other == name) {
-                None => self.add_at(name, "DEPENDENCY_SCHEMA_REMOVED"),
-                Some((_, other)) => {
-                    self.at(name, |compare| compare.parts(from.0.other(*id), to.0.other(*other)))
-                }
-            }
-        }
-        for (name, _) in &to.1.dependent_schemas {
-            if !from.1.dependent_schemas.iter().any(|(other, _)| other == name) {
-                self.add_at(name, "DEPENDENCY_SCHEMA_ADDED");
             }
         }
     }
@@ -221,7 +254,11 @@ impl Compare<'_> {
     }
 
     /// The schema that a property which is not named must fit, where there is one.
-    fn covering(&self, (part, rules): Side<'_>, name: &str) -> Option<Part> {
+    fn covering(&mut self, (part, rules): Side<'_>, name: &str) -> Option<Part> {
+        self.spend(rules.patterns.len() * (PATTERN_STEPS + name.len() / BYTES_PER_STEP));
+        if self.given_up() {
+            return None;
+        }
         let matches = |pattern: &fancy_regex::Regex| pattern.is_match(name).unwrap_or(false);
         let by_pattern = rules.patterns.iter().find(|(pattern, _)| pattern.as_ref().is_some_and(matches));
         let id = match (by_pattern, rules.additional) {
@@ -238,8 +275,4 @@ impl Compare<'_> {
         };
         Some(part.other(id))
     }
-}
-
-fn property(rules: &ObjectRules, name: &str) -> Option<usize> {
-    rules.properties.iter().find(|(other, _)| other == name).map(|(_, id)| *id)
 }

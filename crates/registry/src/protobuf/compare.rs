@@ -1,14 +1,14 @@
 //! What a Protobuf schema does to records written with another one. Fields are told apart by their numbers.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost_reflect::{FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use prost_types::field_descriptor_proto::Label;
 
 use crate::difference::Difference;
 
-/// Messages of other files that are compared at most.
-const STEPS_MAX: usize = 10_000;
+/// How often messages are compared at most: those of other files are compared wherever they are fields.
+const STEPS_MAX: usize = 100_000;
 
 /// Differences after which records of the old schema can be read.
 const HARMLESS: &[&str] = &[
@@ -29,7 +29,8 @@ const HARMLESS: &[&str] = &[
     "ONEOF_FIELD_MOVED_TO_TOP_LEVEL",
 ];
 
-/// What keeps `update` from reading what `original` has written.
+/// What keeps `update` from reading what `original` has written; one difference alone when that takes more than `STEPS_MAX`
+/// steps.
 pub(super) fn differences(original: &FileDescriptor, update: &FileDescriptor) -> Vec<Difference> {
     let mut compare =
         Compare { path: "#".to_owned(), found: Vec::new(), under_way: HashSet::new(), steps: 0 };
@@ -37,6 +38,9 @@ pub(super) fn differences(original: &FileDescriptor, update: &FileDescriptor) ->
         compare.add("PACKAGE_CHANGED");
     }
     compare.messages(original.messages().collect(), update.messages().collect());
+    if compare.given_up() {
+        return vec![Difference::given_up(STEPS_MAX)];
+    }
     let harmful = compare.found.into_iter().filter(|(kind, _)| !HARMLESS.contains(kind));
     harmful
         .map(|(kind, path)| {
@@ -54,6 +58,11 @@ struct Compare {
 }
 
 impl Compare {
+    /// Whether the comparison took too long: nothing more is compared then, and what was found is worth nothing.
+    fn given_up(&self) -> bool {
+        self.steps > STEPS_MAX
+    }
+
     fn add(&mut self, kind: &'static str) {
         self.found.push((kind, self.path.clone()));
     }
@@ -67,12 +76,12 @@ impl Compare {
     }
 
     fn messages(&mut self, original: Vec<MessageDescriptor>, update: Vec<MessageDescriptor>) {
+        let by_name: HashMap<&str, &MessageDescriptor> =
+            update.iter().map(|message| (message.name(), message)).collect();
         for before in original.iter().filter(|message| !message.is_map_entry()) {
-            self.at(before.name(), |compare| {
-                match update.iter().find(|after| after.name() == before.name()) {
-                    None => compare.add("MESSAGE_REMOVED"),
-                    Some(after) => compare.message(before, after),
-                }
+            self.at(before.name(), |compare| match by_name.get(before.name()) {
+                None => compare.add("MESSAGE_REMOVED"),
+                Some(after) => compare.message(before, after),
             });
         }
     }
@@ -80,13 +89,16 @@ impl Compare {
     fn message(&mut self, original: &MessageDescriptor, update: &MessageDescriptor) {
         let pair = (original.full_name().to_owned(), update.full_name().to_owned());
         self.steps += 1;
-        if self.steps > STEPS_MAX || !self.under_way.insert(pair.clone()) {
+        if self.given_up() || !self.under_way.insert(pair.clone()) {
             return;
         }
         let (before, after) = (by_number(original), by_number(update));
         self.oneofs(&before, update);
         let deleted = deleted_oneofs(original, update, &after);
         for number in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+            if self.given_up() {
+                return;
+            }
             match (before.get(number), after.get(number)) {
                 (Some(field), None) => self.removed(*number, field, &deleted),
                 (None, Some(field)) => {

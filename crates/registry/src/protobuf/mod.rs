@@ -4,13 +4,14 @@
 //! its comparison with another; records as JSON. Does not own: the compiler, which is `protox`.
 
 mod compare;
+mod cost;
 mod options;
 mod print;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FileDescriptor, MessageDescriptor, SerializeOptions};
+use prost_reflect::{FileDescriptor, MessageDescriptor, SerializeOptions};
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorProto};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
@@ -18,7 +19,7 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use crate::difference::Difference;
 use crate::schema::ResolvedReference;
 use crate::wire::MessagePath;
-use crate::writer::TEXT_BYTES_MAX;
+use crate::writer::BoundedText;
 
 /// What the schema itself is called among its imports.
 const MAIN: &str = "flowline/registered.proto";
@@ -32,6 +33,7 @@ pub(crate) struct ProtobufSchema {
     file: FileDescriptor,
     /// The text as it came, where it cannot be made from the descriptor.
     verbatim: Option<String>,
+    costs: cost::Costs,
 }
 
 impl ProtobufSchema {
@@ -50,7 +52,8 @@ impl ProtobufSchema {
         compiler.include_imports(true);
         compiler.open_file(MAIN).map_err(|error| error.to_string())?;
         let file = compiler.descriptor_pool().get_file_by_name(MAIN);
-        Ok(Self { file: file.ok_or("the schema was not compiled")?, verbatim })
+        let file = file.ok_or("the schema was not compiled")?;
+        Ok(Self { costs: cost::Costs::of(file.parent_pool()), file, verbatim })
     }
 
     /// The text that the schema is known by.
@@ -76,7 +79,7 @@ impl ProtobufSchema {
     }
 
     /// Appends the record in these bytes as JSON: field names as declared, values without presence always, the others
-    /// when they are set.
+    /// when they are set. What it takes stays within the bounds of `cost`, and the text within `TEXT_BYTES_MAX`.
     pub(crate) fn write_json(
         &self,
         path: &MessagePath,
@@ -84,18 +87,13 @@ impl ProtobufSchema {
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
         let message = self.message(path)?;
-        let record = DynamicMessage::decode(message, bytes).map_err(|error| error.to_string())?;
+        let record = self.costs.decode(message, bytes)?;
         let options = SerializeOptions::new()
             .use_proto_field_name(true)
             .skip_default_fields(false)
             .stringify_64_bit_integers(false);
-        let start = out.len();
-        let mut serializer = serde_json::Serializer::new(&mut *out);
-        record.serialize_with_options(&mut serializer, &options).map_err(|error| error.to_string())?;
-        if out.len() - start > TEXT_BYTES_MAX {
-            return Err(format!("it unpacks to more than {TEXT_BYTES_MAX} bytes"));
-        }
-        Ok(())
+        let mut serializer = serde_json::Serializer::new(BoundedText::new(out));
+        record.serialize_with_options(&mut serializer, &options).map_err(|error| error.to_string())
     }
 
     /// The message that the indexes in front of a record lead to.

@@ -274,6 +274,35 @@ async fn references_are_followed_and_held() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_schema_is_read_back_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = flowline_ledger::sqlite_url(&folder.path().join("ledger.db"));
+    let open = async || Registry::new(flowline_ledger::connect(&url).await.unwrap(), system_clock());
+    let registry = open().await;
+    let nested = |levels| (0..levels).fold(serde_json::json!(1), |inside, _| serde_json::json!([inside]));
+    let with = |metadata, rule_set| RegisterRequest {
+        schema: SchemaRequest { metadata, rule_set, ..schema("AVRO", "\"int\"") },
+        ..RegisterRequest::default()
+    };
+    // 126 levels are read as a request, and are too many for a stored change.
+    for levels in [33, 126] {
+        for (name, request) in
+            [("metadata", with(Some(nested(levels)), None)), ("ruleSet", with(None, Some(nested(levels))))]
+        {
+            let error = registry.register("", "s", request).await.unwrap_err();
+            assert_eq!(error.code(), 42201, "{name}, {levels}");
+            let message = format!(
+                "Invalid {name}: objects and arrays lie in each other deeper than 32 levels, flatten it"
+            );
+            assert_eq!(error.to_string(), message);
+        }
+    }
+    let kept = registry.register("", "s", with(Some(nested(32)), Some(nested(32)))).await.unwrap();
+    let read = open().await.version("s", VersionChoice::Latest, false).await.unwrap();
+    assert_eq!(read.schema, kept.schema);
+}
+
+#[tokio::test]
 async fn what_is_entangled_ends() {
     let registry = registry().await;
     // Types in which every one holds every other one, in unions: the number of ways through them has no end.
