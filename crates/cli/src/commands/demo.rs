@@ -81,10 +81,10 @@ async fn keep_busy(
             Some(duration) => {
                 tokio::select! {
                     () = tokio::time::sleep(duration) => {}
-                    () = told.to_end(node) => {}
+                    () = told.ends(node) => {}
                 }
             }
-            None => told.to_end(node).await,
+            None => told.ends(node).await,
         }
     };
     tokio::pin!(running, until);

@@ -32,7 +32,7 @@ pub async fn run(up: &Up, printer: &Printer) -> anyhow::Result<ExitCode> {
     let mut told = Told::listen()?;
     let node = Node::start(NodeOptions { plan, roles, clock: clock.clone(), file_progress }).await?;
     greet(&node, started.elapsed().as_millis(), printer)?;
-    told.to_end(&node).await;
+    told.ends(&node).await;
     printer.remark(format!(
         "{FAINT}ending: what was acknowledged is in the log and lands at the next start{FAINT:#}"
     ));
@@ -106,7 +106,7 @@ impl Told {
     }
 
     /// Returns when the process is told to end, or the node ends by itself.
-    pub async fn to_end(&mut self, node: &Node) {
+    pub async fn ends(&mut self, node: &Node) {
         tokio::select! {
             () = self.again() => {}
             () = node.ended() => {}
