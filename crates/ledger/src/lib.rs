@@ -17,6 +17,7 @@ mod contracts;
 mod files;
 mod findings;
 mod positions;
+mod profiles;
 mod record;
 mod registry;
 mod runs;
@@ -39,6 +40,6 @@ mod plans;
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;
 pub use facts::{
-    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, RecordedFinding,
-    RunFilter, Standing,
+    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, ProfilePlace,
+    RecordedFinding, RunFilter, Standing,
 };

@@ -64,6 +64,46 @@ pub async fn findings_open_and_close_with_their_check(ledger: Arc<dyn Ledger>) {
     assert_eq!(open().await, [FindingKind::FailedCheck]);
 }
 
+pub async fn profiles_are_paged_newest_first(ledger: Arc<dyn Ledger>) {
+    let recorded = |name: &str, version: i64, second: i64, partition: &str| RecordedProfile {
+        dataset: dataset(name),
+        version,
+        profiled_at: at(second),
+        profile: Profile { partition: partition.to_owned(), rows: 1, columns: Vec::new() },
+    };
+    // Newest first; several of one time, of one version, and of two datasets.
+    let all = [
+        recorded("orders", 9, 8, ""),
+        recorded("airports", 7, 5, "d=1"),
+        recorded("airports", 7, 5, "d=2"),
+        recorded("orders", 7, 5, ""),
+        recorded("airports", 6, 5, ""),
+        recorded("orders", 2, 3, "d=1"),
+        recorded("orders", 2, 3, "d=2"),
+        recorded("orders", 1, 2, ""),
+    ];
+    ledger.record_profiles(&all).await.expect(FINE);
+    for name in [None, Some(dataset("orders")), Some(dataset("airports"))] {
+        let wanted: Vec<_> =
+            all.iter().filter(|one| name.as_ref().is_none_or(|name| *name == one.dataset)).cloned().collect();
+        for limit in 1..4 {
+            let filter =
+                ProfileFilter { dataset: name.clone(), limit: Some(limit), ..ProfileFilter::default() };
+            assert_eq!(paged(&ledger, filter).await, wanted, "{name:?} by {limit}");
+        }
+    }
+}
+
+async fn paged(ledger: &Arc<dyn Ledger>, mut filter: ProfileFilter) -> Vec<RecordedProfile> {
+    let mut read = Vec::new();
+    loop {
+        let page = ledger.profiles(&filter).await.expect(FINE);
+        let Some(last) = page.last() else { return read };
+        filter.behind = Some(last.into());
+        read.extend(page);
+    }
+}
+
 pub async fn profiles_read_back_by_version(ledger: Arc<dyn Ledger>) {
     let recorded = |version: i64, partition: &str| RecordedProfile {
         dataset: dataset("orders"),
@@ -89,6 +129,24 @@ pub async fn profiles_read_back_by_version(ledger: Arc<dyn Ledger>) {
     let filter =
         ProfileFilter { dataset: Some(dataset("orders")), versions: Some(2), ..ProfileFilter::default() };
     assert_eq!(ledger.profiles(&filter).await.expect(FINE), all[..3]);
+    let orders = ProfileFilter { dataset: Some(dataset("orders")), ..ProfileFilter::default() };
+    let of =
+        |versions: Option<u32>, version: Option<i64>| ProfileFilter { versions, version, ..orders.clone() };
+    for (filter, expected) in [
+        (of(None, None), &all[..]),
+        (of(Some(9), None), &all[..]),
+        (of(Some(1), None), &all[..2]),
+        (of(Some(0), None), &[]),
+        (of(None, Some(2)), &all[2..3]),
+        (of(None, Some(3)), &all[..2]),
+        (of(None, Some(4)), &[]),
+        (of(Some(1), Some(2)), &[]),
+    ] {
+        assert_eq!(ledger.profiles(&filter).await.expect(FINE), expected, "{filter:?}");
+    }
+    let none =
+        ProfileFilter { dataset: Some(dataset("airports")), versions: Some(2), ..ProfileFilter::default() };
+    assert_eq!(ledger.profiles(&none).await.expect(FINE), []);
 }
 
 pub async fn pruning_keeps_the_newest_result_of_each_check(ledger: Arc<dyn Ledger>) {

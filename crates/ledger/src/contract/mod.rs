@@ -59,6 +59,7 @@ macro_rules! ledger_contract {
             check_results_read_back_newest_first,
             findings_open_and_close_with_their_check,
             profiles_read_back_by_version,
+            profiles_are_paged_newest_first,
             pruning_keeps_the_newest_result_of_each_check,
             changes_of_the_registry_come_back_in_order,
             a_revision_of_the_registry_is_given_once,

@@ -3,5 +3,6 @@
 
 mod history;
 mod live;
+mod profiles;
 mod support;
 mod tables;
