@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::row::{Fields, json, micros, stored, text};
-use crate::{CheckFilter, findings};
+use crate::{CheckFilter, declared, findings};
 
 /// At most so many are read when the filter does not say.
 const LIMIT_DEFAULT: u32 = 1_000;
@@ -121,14 +121,26 @@ async fn close(connection: &mut AnyConnection, result: &CheckResult, kind: Findi
 
 /// Results, newest first.
 pub(crate) async fn list(database: &Database, filter: &CheckFilter) -> Result<Vec<CheckResult>, Fault> {
+    let limit = filter.limit.unwrap_or(LIMIT_DEFAULT);
+    let mut snapshot = database.snapshot().await?;
+    // What is not declared any more is left out below, and must not count towards the limit.
     let rows = sqlx::query(LIST)
         .bind(filter.dataset.as_ref().map(ToString::to_string).unwrap_or_default())
         .bind(filter.check.clone().unwrap_or_default())
         .bind(i64::from(filter.latest))
-        .bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)))
-        .fetch_all(&database.readers)
+        .bind(if filter.latest { i64::MAX } else { i64::from(limit) })
+        .fetch_all(&mut *snapshot)
         .await?;
-    rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect()
+    let mut results =
+        rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect::<Result<Vec<_>, Fault>>()?;
+    if filter.latest {
+        if let Some(declared) = declared::now(&mut snapshot).await? {
+            results.retain(|result| declared.has(&result.dataset.to_string(), &text(&result.check)));
+        }
+        results.truncate(limit as usize);
+    }
+    snapshot.commit().await?;
+    Ok(results)
 }
 
 fn read(fields: &Fields<'_>) -> Result<CheckResult, Fault> {

@@ -59,7 +59,8 @@ pub struct CheckFilter {
     pub dataset: Option<DatasetName>,
     /// Only of checks of this name.
     pub check: Option<String>,
-    /// Only the newest of each check and dimension.
+    /// Only the newest of each check and dimension, of the checks that the deployment recorded last declares; of all
+    /// before the first one.
     pub latest: bool,
     /// At most so many; 1,000 when absent.
     pub limit: Option<u32>,
@@ -164,7 +165,8 @@ pub struct CatalogDataset {
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records that a version of the project runs now, with its datasets; datasets that are gone are marked retired,
-    /// their facts stay. A contract that is not that of its newest version becomes the next version.
+    /// their facts stay. A contract that is not that of its newest version becomes the next version. Open findings of
+    /// checks that are not declared any more are closed.
     async fn record_deployment(
         &self,
         deployment: &Deployment,

@@ -14,6 +14,7 @@ mod attempts;
 mod catalog;
 mod checks;
 mod contracts;
+mod declared;
 mod files;
 mod findings;
 mod positions;
