@@ -1,10 +1,12 @@
 //! Deployments and the datasets they declared.
 
 use flowline_model::Deployment;
+use sqlx::AnyConnection;
 
 use crate::CatalogDataset;
 use crate::contracts;
 use crate::database::Database;
+use crate::declared::{self, DeclaredChecks};
 use crate::fault::Fault;
 use crate::row::{Fields, json, micros, text};
 
@@ -18,7 +20,7 @@ const DECLARE: &str = "INSERT INTO datasets (name, declaration, deployed_at, ret
      ON CONFLICT (name) DO UPDATE SET declaration = excluded.declaration, deployed_at = excluded.deployed_at, \
      retired_at = NULL";
 
-/// Stores a deployment with its datasets.
+/// Stores a deployment with its datasets, and closes the findings of checks that it does not declare.
 pub(crate) async fn record(
     database: &Database,
     deployment: &Deployment,
@@ -42,6 +44,8 @@ pub(crate) async fn record(
             .await?;
         contracts::record(&mut transaction, deployment, dataset).await?;
     }
+    let declared = DeclaredChecks::of(datasets);
+    declared::close_others(&mut transaction, &declared, deployment.deployed_at).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -63,8 +67,13 @@ pub(crate) async fn deployment(database: &Database) -> Result<Option<Deployment>
 
 /// The datasets that are not retired, by name.
 pub(crate) async fn list(database: &Database) -> Result<Vec<CatalogDataset>, Fault> {
+    current(&mut *database.readers.acquire().await?).await
+}
+
+/// The same as a transaction sees them.
+pub(crate) async fn current(connection: &mut AnyConnection) -> Result<Vec<CatalogDataset>, Fault> {
     let rows = sqlx::query("SELECT declaration FROM datasets WHERE retired_at IS NULL ORDER BY name")
-        .fetch_all(&database.readers)
+        .fetch_all(connection)
         .await?;
     rows.iter().map(|row| Fields::new(row, "dataset").json("declaration")).collect()
 }

@@ -1,13 +1,13 @@
-//! What checks said, and profiles. A result opens or closes the finding of its check in the same transaction.
+//! What checks said. A result opens or closes the finding of its check in the same transaction.
 
 use chrono::{DateTime, Utc};
-use flowline_model::{CheckResult, CheckSeverity, Finding, FindingKind, RecordedProfile, Severity, Verdict};
+use flowline_model::{CheckResult, CheckSeverity, Finding, FindingKind, Severity, Verdict};
 use sqlx::AnyConnection;
 
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::row::{Fields, json, micros, stored, text};
-use crate::{CheckFilter, ProfileFilter, findings};
+use crate::{CheckFilter, declared, findings};
 
 /// At most so many are read when the filter does not say.
 const LIMIT_DEFAULT: u32 = 1_000;
@@ -17,21 +17,12 @@ const INSERT: &str = "INSERT INTO check_results (dataset, check_name, dimension,
      run_id, duration_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
      ON CONFLICT (dataset, check_name, dimension, evaluated_at) DO NOTHING";
 
-const INSERT_PROFILE: &str = "INSERT INTO profiles (dataset, version, partition_values, profiled_at, document) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (dataset, version, partition_values) DO NOTHING";
-
 /// Newest first; an empty dataset or check means any.
 const LIST: &str = "SELECT * FROM check_results AS r WHERE ($1 = '' OR r.dataset = $1) \
      AND ($2 = '' OR r.check_name = $2) AND ($3 = 0 OR (r.dataset, r.check_name, r.dimension, r.evaluated_at) IN \
      (SELECT dataset, check_name, dimension, MAX(evaluated_at) FROM check_results \
      GROUP BY dataset, check_name, dimension)) \
      ORDER BY r.evaluated_at DESC, r.dataset, r.check_name, r.dimension LIMIT $4";
-
-/// Newest first; an empty dataset means any, and less than no versions all of them.
-const LIST_PROFILES: &str = "SELECT * FROM profiles AS p WHERE ($1 = '' OR p.dataset = $1) \
-     AND ($2 < 0 OR (SELECT COUNT(DISTINCT newer.version) FROM profiles AS newer \
-     WHERE newer.dataset = p.dataset AND newer.version > p.version) < $2) \
-     ORDER BY p.profiled_at DESC, p.version DESC, p.dataset, p.partition_values LIMIT $3";
 
 /// Stores results with the findings that they open and close.
 pub(crate) async fn record(database: &Database, results: &[CheckResult]) -> Result<(), Fault> {
@@ -130,14 +121,26 @@ async fn close(connection: &mut AnyConnection, result: &CheckResult, kind: Findi
 
 /// Results, newest first.
 pub(crate) async fn list(database: &Database, filter: &CheckFilter) -> Result<Vec<CheckResult>, Fault> {
+    let limit = filter.limit.unwrap_or(LIMIT_DEFAULT);
+    let mut snapshot = database.snapshot().await?;
+    // What is not declared any more is left out below, and must not count towards the limit.
     let rows = sqlx::query(LIST)
         .bind(filter.dataset.as_ref().map(ToString::to_string).unwrap_or_default())
         .bind(filter.check.clone().unwrap_or_default())
         .bind(i64::from(filter.latest))
-        .bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)))
-        .fetch_all(&database.readers)
+        .bind(if filter.latest { i64::MAX } else { i64::from(limit) })
+        .fetch_all(&mut *snapshot)
         .await?;
-    rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect()
+    let mut results =
+        rows.iter().map(|row| read(&Fields::new(row, "check result"))).collect::<Result<Vec<_>, Fault>>()?;
+    if filter.latest {
+        if let Some(declared) = declared::now(&mut snapshot).await? {
+            results.retain(|result| declared.has(&result.dataset.to_string(), &text(&result.check)));
+        }
+        results.truncate(limit as usize);
+    }
+    snapshot.commit().await?;
+    Ok(results)
 }
 
 fn read(fields: &Fields<'_>) -> Result<CheckResult, Fault> {
@@ -161,46 +164,6 @@ fn read(fields: &Fields<'_>) -> Result<CheckResult, Fault> {
         evaluated_at: fields.time("evaluated_at")?,
         duration_us: fields.count("duration_us")?,
     })
-}
-
-/// Stores profiles.
-pub(crate) async fn record_profiles(database: &Database, profiles: &[RecordedProfile]) -> Result<(), Fault> {
-    let mut transaction = database.begin().await?;
-    for recorded in profiles {
-        sqlx::query(INSERT_PROFILE)
-            .bind(recorded.dataset.to_string())
-            .bind(recorded.version)
-            .bind(text(&recorded.profile.partition))
-            .bind(micros(recorded.profiled_at))
-            .bind(text(&json("profile", &recorded.profile)?))
-            .execute(&mut *transaction)
-            .await?;
-    }
-    Ok(transaction.commit().await?)
-}
-
-/// Profiles of the newest versions, newest first.
-pub(crate) async fn profiles(
-    database: &Database,
-    filter: &ProfileFilter,
-) -> Result<Vec<RecordedProfile>, Fault> {
-    let versions = filter.versions.filter(|_| filter.dataset.is_some());
-    let rows = sqlx::query(LIST_PROFILES)
-        .bind(filter.dataset.as_ref().map(ToString::to_string).unwrap_or_default())
-        .bind(versions.map_or(-1, i64::from))
-        .bind(i64::from(filter.limit.unwrap_or(LIMIT_DEFAULT)))
-        .fetch_all(&database.readers)
-        .await?;
-    let read = |row| {
-        let fields = Fields::new(row, "profile");
-        Ok(RecordedProfile {
-            dataset: fields.parsed("dataset")?,
-            version: fields.int("version")?,
-            profiled_at: fields.time("profiled_at")?,
-            profile: fields.json("document")?,
-        })
-    };
-    rows.iter().map(read).collect()
 }
 
 /// Deletes results and profiles from before a time, but the newest result of each check; one portion.

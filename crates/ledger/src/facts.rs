@@ -59,7 +59,8 @@ pub struct CheckFilter {
     pub dataset: Option<DatasetName>,
     /// Only of checks of this name.
     pub check: Option<String>,
-    /// Only the newest of each check and dimension.
+    /// Only the newest of each check and dimension, of the checks that the deployment recorded last declares; of all
+    /// before the first one.
     pub latest: bool,
     /// At most so many; 1,000 when absent.
     pub limit: Option<u32>,
@@ -70,10 +71,38 @@ pub struct CheckFilter {
 pub struct ProfileFilter {
     /// Only of this dataset.
     pub dataset: Option<DatasetName>,
+    /// Of a dataset, only this version.
+    pub version: Option<i64>,
     /// Of a dataset, only so many newest versions.
     pub versions: Option<u32>,
+    /// Only those behind this one (for paging).
+    pub behind: Option<ProfilePlace>,
     /// At most so many; 1,000 when absent.
     pub limit: Option<u32>,
+}
+
+/// Where a profile stands among all: they come by the time of their commits, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfilePlace {
+    /// When the rows were committed.
+    pub profiled_at: DateTime<Utc>,
+    /// The version.
+    pub version: i64,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The partition.
+    pub partition: String,
+}
+
+impl From<&RecordedProfile> for ProfilePlace {
+    fn from(recorded: &RecordedProfile) -> Self {
+        Self {
+            profiled_at: recorded.profiled_at,
+            version: recorded.version,
+            dataset: recorded.dataset.clone(),
+            partition: recorded.profile.partition.clone(),
+        }
+    }
 }
 
 /// How a hop stands with one kind of run, without reading its history.
@@ -136,7 +165,8 @@ pub struct CatalogDataset {
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records that a version of the project runs now, with its datasets; datasets that are gone are marked retired,
-    /// their facts stay. A contract that is not that of its newest version becomes the next version.
+    /// their facts stay. A contract that is not that of its newest version becomes the next version. Open findings of
+    /// checks that are not declared any more are closed.
     async fn record_deployment(
         &self,
         deployment: &Deployment,
@@ -187,7 +217,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records what the rows of commits look like.
     async fn record_profiles(&self, profiles: &[RecordedProfile]) -> Result<(), LedgerError>;
 
-    /// Profiles, newest first.
+    /// Profiles, newest first. Those of some versions are found by their key, however many there are.
     async fn profiles(&self, filter: &ProfileFilter) -> Result<Vec<RecordedProfile>, LedgerError>;
 
     /// Runs, newest first.

@@ -14,9 +14,11 @@ mod attempts;
 mod catalog;
 mod checks;
 mod contracts;
+mod declared;
 mod files;
 mod findings;
 mod positions;
+mod profiles;
 mod record;
 mod registry;
 mod runs;
@@ -39,6 +41,6 @@ mod plans;
 pub use connect::{connect, sqlite_url};
 pub use error::LedgerError;
 pub use facts::{
-    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, RecordedFinding,
-    RunFilter, Standing,
+    CatalogDataset, CheckFilter, FindingFilter, LandedFile, Ledger, ProfileFilter, ProfilePlace,
+    RecordedFinding, RunFilter, Standing,
 };

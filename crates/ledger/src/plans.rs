@@ -6,7 +6,7 @@ use flowline_model::{DatasetName, Outcome, RunKind};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use crate::dialect::Dialect;
-use crate::{RunFilter, migrations, runs, standings, upkeep};
+use crate::{RunFilter, migrations, profiles, runs, standings, upkeep};
 
 /// How SQLite goes about a statement; parameters count as unknown.
 async fn plan(statement: &str) -> String {
@@ -65,4 +65,19 @@ async fn pruning_finds_the_old_runs_by_their_time() {
     let plan = plan(upkeep::PRUNE_RUNS).await;
     assert!(plan.contains("SEARCH runs USING INDEX runs_newest (started_at<?)"), "{plan}");
     assert!(!plan.contains("SCAN runs"), "{plan}");
+}
+
+#[tokio::test]
+async fn profiles_of_versions_are_found_by_their_key() {
+    let of_versions = plan(profiles::OF_VERSIONS).await;
+    let key =
+        "SEARCH profiles USING INDEX sqlite_autoindex_profiles_1 (dataset=? AND version>? AND version<?)";
+    assert!(of_versions.starts_with(key), "{of_versions}");
+    // One walk down the key, which ends after so many versions.
+    let from = plan(profiles::FROM_VERSION).await;
+    assert!(
+        from.contains("SEARCH profiles USING COVERING INDEX sqlite_autoindex_profiles_1 (dataset=?)"),
+        "{from}"
+    );
+    assert!(!from.contains("TEMP B-TREE") && !from.contains("SCAN profiles"), "{from}");
 }

@@ -16,8 +16,8 @@ use crate::{
     RecordedFinding, RunFilter, Standing,
 };
 use crate::{
-    attempts, catalog, checks, contracts, files, findings, positions, record, registry, runs, standings,
-    totals, upkeep,
+    attempts, catalog, checks, contracts, files, findings, positions, profiles, record, registry, runs,
+    standings, totals, upkeep,
 };
 
 /// The ledger over SQLite or PostgreSQL.
@@ -107,12 +107,12 @@ impl Ledger for SqlLedger {
 
     async fn record_profiles(&self, profiles: &[RecordedProfile]) -> Result<(), LedgerError> {
         let db = &self.database;
-        db.run("recording profiles", || checks::record_profiles(db, profiles)).await
+        db.run("recording profiles", || profiles::record(db, profiles)).await
     }
 
     async fn profiles(&self, filter: &ProfileFilter) -> Result<Vec<RecordedProfile>, LedgerError> {
         let db = &self.database;
-        db.run("reading profiles", || checks::profiles(db, filter)).await
+        db.run("reading profiles", || profiles::list(db, filter)).await
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, LedgerError> {

@@ -74,6 +74,11 @@ impl Bounds {
         })
     }
 
+    /// Whether they are of texts, in whichever way those are stored.
+    pub fn of_texts(&self) -> bool {
+        matches!(self, Self::Text(..))
+    }
+
     /// The rows whose value is out of bounds; rows without a value have any answer. None when the column is of another
     /// type than the bounds.
     pub fn failing(&self, column: &ArrayRef) -> Option<BooleanBuffer> {

@@ -33,7 +33,8 @@ pub(crate) fn compile(dataset: &Dataset, columns: &[Column], which: Which) -> (R
     if expressions {
         compiler.compile(which);
     }
-    let rules = RowRules { columns: columns.len(), rules: Arc::new(compiler.rules) };
+    let types = columns.iter().map(|column| arrow_types::data_type(&column.data_type)).collect();
+    let rules = RowRules { types, rules: Arc::new(compiler.rules) };
     (rules, compiler.problems)
 }
 

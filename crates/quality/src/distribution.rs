@@ -55,8 +55,7 @@ pub fn compare(
             let found = match method {
                 DistributionMethod::Psi => population_stability(&before, &now, SHARE_MIN),
                 DistributionMethod::JensenShannon => jensen_shannon(&before, &now),
-                // One value, and the same: nothing differs.
-                _ => Some(chi_square(&before, &now).map_or(1.0, |test| test.p)),
+                _ => homogeneity(&before, &now),
             };
             found.ok_or_else(no_values)
         }
@@ -139,12 +138,24 @@ fn bins(reference: Window<'_>, current: Window<'_>) -> Result<(Vec<f64>, Vec<f64
     Ok((counts(&before), counts(&now)))
 }
 
-/// The inner edges of bins that hold as many values each.
+/// The inner edges of bins that hold as many values each. A value that comes so often that it is several edges has a
+/// bin of its own: what is less than it, it, and what is greater are then three bins, and a column that was nearly
+/// always 5 and is now always 3 has moved to another one.
 fn edges(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let mut edges: Vec<f64> =
-        (1..BINS).filter_map(|bin| quantile(&sorted, bin as f64 / BINS as f64)).collect();
+    let quantiles: Vec<f64> = (1..BINS)
+        .filter_map(|bin| quantile(&sorted, bin as f64 / BINS as f64))
+        // Between two infinite numbers there is no value.
+        .filter(|edge| !edge.is_nan())
+        .collect();
+    let mut edges: Vec<f64> = quantiles
+        .chunk_by(|one, other| one == other)
+        .flat_map(|same| match same {
+            [edge] => vec![*edge],
+            repeated => vec![repeated[0].next_down(), repeated[0]],
+        })
+        .collect();
     edges.dedup();
     edges
 }
@@ -155,4 +166,15 @@ fn counted(values: &[f64], edges: &[f64]) -> Vec<f64> {
         counts[edges.partition_point(|edge| edge < value)] += 1.0;
     }
     counts
+}
+
+/// The chance that both are of one distribution. Where all values lie in one bin there is nothing to test: it is the bin
+/// of a single value (see [`edges`]), which both windows hold and nothing else.
+fn homogeneity(before: &[f64], now: &[f64]) -> Option<f64> {
+    if let Some(test) = chi_square(before, now) {
+        return Some(test.p);
+    }
+    let occupied = |counts: &[f64]| counts.iter().position(|count| *count > 0.0);
+    let alone = |counts: &[f64]| counts.iter().filter(|count| **count > 0.0).count() == 1;
+    (alone(before) && alone(now) && occupied(before) == occupied(now)).then_some(1.0)
 }

@@ -7,7 +7,8 @@ use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use flowline_model::CheckSeverity;
 
-use crate::rules::{RowRules, RowVerdicts, Test, examples};
+use crate::rules::{RowRule, RowRules, RowVerdicts, Test, examples};
+use crate::typed::{TypedColumns, either};
 
 pub(crate) fn evaluate(rules: &RowRules, batch: &RecordBatch) -> RowVerdicts {
     let mut verdicts = RowVerdicts {
@@ -15,32 +16,18 @@ pub(crate) fn evaluate(rules: &RowRules, batch: &RecordBatch) -> RowVerdicts {
         rows: batch.num_rows(),
         failing: Vec::with_capacity(rules.rules.len()),
         broken: Default::default(),
+        unevaluated: Default::default(),
         rejected: None,
         examples: Vec::with_capacity(rules.rules.len()),
     };
-    // Expressions know their columns by place; what stands behind the contract's is not theirs.
-    let own = (batch.num_columns() > rules.columns).then(|| {
-        let columns: Vec<usize> = (0..rules.columns).collect();
-        batch.project(&columns).ok()
-    });
-    let contract = own.as_ref().and_then(Option::as_ref).unwrap_or(batch);
+    let columns = TypedColumns::new(batch, &rules.types);
     for (number, rule) in rules.rules.iter().enumerate() {
-        let failing = match &rule.test {
-            Test::Expression(expression, text) => {
-                let mut run = Run { expression, text, number, verdicts: &mut verdicts };
-                run.failing(contract)
-            }
-            test => vectorized(test, batch),
-        };
+        let found = failing_rows(rule, number, &columns, &mut verdicts);
+        let failing = found.unwrap_or_else(|reason| unevaluated(rule, number, reason, &mut verdicts));
         let failing = failing.filter(|failing| failing.count_set_bits() > 0);
         let shown = failing.as_ref().map(|failing| examples(rule, batch, failing)).unwrap_or_default();
-        if rule.severity == CheckSeverity::QuarantineRows
-            && let Some(failing) = &failing
-        {
-            verdicts.rejected = Some(match verdicts.rejected.take() {
-                Some(rejected) => &rejected | failing,
-                None => failing.clone(),
-            });
+        if rule.severity == CheckSeverity::QuarantineRows {
+            verdicts.rejected = either(verdicts.rejected.take(), failing.clone());
         }
         verdicts.failing.push(failing);
         verdicts.examples.push(shown);
@@ -48,36 +35,69 @@ pub(crate) fn evaluate(rules: &RowRules, batch: &RecordBatch) -> RowVerdicts {
     verdicts
 }
 
-/// The rows that fail a test which cannot go wrong.
-fn vectorized(test: &Test, batch: &RecordBatch) -> Option<BooleanBuffer> {
-    match test {
-        Test::Required(index) => batch
-            .columns()
-            .get(*index)?
-            .logical_nulls()
-            .and_then(|nulls| (nulls.null_count() > 0).then(|| !nulls.inner())),
-        Test::Bounds(index, bounds) => {
-            let column = batch.columns().get(*index)?;
-            valid(bounds.failing(column)?, column)
+/// The rows that fail a rule, none where no row does.
+fn failing_rows(
+    rule: &RowRule,
+    number: usize,
+    columns: &TypedColumns<'_>,
+    verdicts: &mut RowVerdicts,
+) -> Result<Option<BooleanBuffer>, String> {
+    match &rule.test {
+        Test::Expression(expression, text) => {
+            let (batch, unlike) = columns.of(expression)?;
+            let failing = Run { expression, text, number, verdicts }.failing(&batch);
+            Ok(either(failing, unlike))
         }
-        Test::Length(index, min, max) => {
-            let column = batch.columns().get(*index)?;
-            valid(texts(column, &|text| !(*min..=*max).contains(&characters(text)))?, column)
-        }
-        Test::Pattern(index, pattern) => {
-            let column = batch.columns().get(*index)?;
-            valid(texts(column, &|text| !pattern.is_match(text))?, column)
-        }
-        Test::Expression(..) => None,
+        test => vectorized(test, columns),
     }
 }
 
+/// What is said of rows that a rule cannot be held against. Those that it would have taken out do not go on.
+fn unevaluated(
+    rule: &RowRule,
+    number: usize,
+    reason: String,
+    verdicts: &mut RowVerdicts,
+) -> Option<BooleanBuffer> {
+    verdicts.unevaluated.insert(number, reason);
+    (rule.severity == CheckSeverity::QuarantineRows).then(|| BooleanBuffer::new_set(verdicts.rows))
+}
+
+/// The rows that fail a test which is no expression.
+fn vectorized(test: &Test, columns: &TypedColumns<'_>) -> Result<Option<BooleanBuffer>, String> {
+    let (column, failing) = match test {
+        Test::Required(index) => {
+            let nulls = columns.as_it_is(*index)?.logical_nulls();
+            return Ok(nulls.and_then(|nulls| (nulls.null_count() > 0).then(|| !nulls.inner())));
+        }
+        Test::Bounds(index, bounds) => {
+            let column = if bounds.of_texts() { columns.texts(*index)? } else { columns.column(*index)? };
+            let failing = bounds.failing(&column.values);
+            (column, failing)
+        }
+        Test::Length(index, min, max) => {
+            let column = columns.texts(*index)?;
+            let failing = texts(&column.values, &|text| !(*min..=*max).contains(&characters(text)));
+            (column, failing)
+        }
+        Test::Pattern(index, pattern) => {
+            let column = columns.texts(*index)?;
+            let failing = texts(&column.values, &|text| !pattern.is_match(text));
+            (column, failing)
+        }
+        Test::Expression(_, text) => return Err(format!("`{text}` is an expression")),
+    };
+    let other = || format!("its column is of type {}, which it is not for", column.values.data_type());
+    let failing = valid(failing.ok_or_else(other)?, &column.values);
+    Ok(either(Some(failing), column.unlike))
+}
+
 /// Only rows with a value can fail.
-fn valid(failing: BooleanBuffer, column: &ArrayRef) -> Option<BooleanBuffer> {
-    Some(match column.nulls() {
+fn valid(failing: BooleanBuffer, column: &ArrayRef) -> BooleanBuffer {
+    match column.nulls() {
         Some(nulls) => &failing & nulls.inner(),
         None => failing,
-    })
+    }
 }
 
 fn characters(text: &str) -> u64 {

@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod mend;
 mod rules;
+mod typed;
 
 // Numbers of a table, and what is made of them.
 pub mod anomaly;

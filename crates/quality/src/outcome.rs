@@ -106,10 +106,12 @@ pub fn of_rows(rules: &RowRules, tally: &RowTally) -> Vec<(Check, Outcome)> {
     let counted = rules.rules().iter().enumerate();
     let outcome = counted.filter_map(|(number, rule)| {
         let check = rule.check.clone()?;
-        let (failed, examples) =
-            tally.rules.get(number).map_or((0, Vec::new()), |rule| (rule.failed, rule.examples.clone()));
-        let outcome = failing_rows(&check, tally.rows, failed).with_examples(examples);
-        Some((check, outcome))
+        let counts = tally.rules.get(number).cloned().unwrap_or_default();
+        let outcome = match counts.unevaluated {
+            Some(reason) => Outcome::not_evaluated(reason),
+            None => failing_rows(&check, tally.rows, counts.failed),
+        };
+        Some((check, outcome.with_examples(counts.examples)))
     });
     outcome.collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
@@ -18,8 +19,8 @@ use crate::{RuleError, compile, evaluate};
 /// ready to be held against batches. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RowRules {
-    /// How many columns of a batch the rules may look at.
-    pub(crate) columns: usize,
+    /// The types of the columns of a batch that the rules may look at.
+    pub(crate) types: Arc<[DataType]>,
     pub(crate) rules: Arc<Vec<RowRule>>,
 }
 
@@ -62,6 +63,18 @@ pub enum Which {
     BeyondSchema,
     /// Those of the checks alone.
     Checks,
+}
+
+impl RowRule {
+    /// What a sentence about it begins with.
+    fn subject(&self) -> String {
+        match (&self.check, &self.column) {
+            (Some(check), _) => format!("whether check `{}` holds", check.name),
+            (None, column) => {
+                format!("whether the rule of `{}` holds", column.as_deref().unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl RowRules {
@@ -121,7 +134,11 @@ impl RowRules {
     }
 
     /// Holds every row against every rule. The batch begins with the columns that the rules were compiled over, in
-    /// their order and types; more may follow. Cost: one vectorized pass for each rule, and nothing for rows that pass.
+    /// their order; more may follow. Cost: one vectorized pass for each rule, and nothing for rows that pass; a column
+    /// of another type than it was compiled for is cast as well, for each rule that reads it.
+    ///
+    /// A value that the type does not have fails the rule. Where no value of the column can be read as the type, the
+    /// rule is not evaluated: its tally says why, and rows that it would have taken out are taken out.
     ///
     /// A rule that is null for a row passes, as in SQL. A row for which a rule cannot be evaluated (a division by zero)
     /// fails it.
@@ -139,6 +156,8 @@ pub struct RowVerdicts {
     pub(crate) failing: Vec<Option<BooleanBuffer>>,
     /// What is said of rows for which a rule cannot be evaluated, by rule and row.
     pub(crate) broken: BTreeMap<(usize, usize), String>,
+    /// Why a rule could not be held against the rows, by rule.
+    pub(crate) unevaluated: BTreeMap<usize, String>,
     /// Rows that go to quarantine; none where no row does.
     pub(crate) rejected: Option<BooleanBuffer>,
     /// Some values that fail, by rule.
@@ -174,7 +193,11 @@ impl RowVerdicts {
         let rejects = |index: &usize| self.rules.rules[*index].severity == CheckSeverity::QuarantineRows;
         let index = (0..self.failing.len()).filter(rejects).find(fails)?;
         let rule = &self.rules.rules[index];
-        let message = self.broken.get(&(index, row)).unwrap_or(&rule.message).clone();
+        let message = match (self.unevaluated.get(&index), self.broken.get(&(index, row))) {
+            (Some(reason), _) => format!("{} cannot be told: {reason}", rule.subject()),
+            (None, Some(broken)) => broken.clone(),
+            (None, None) => rule.message.clone(),
+        };
         Some(RowFailure { reason: rule.reason, column: rule.column.clone(), message })
     }
 
@@ -193,9 +216,11 @@ impl RowVerdicts {
 
     /// The counts of this batch.
     pub fn tally(&self) -> RowTally {
-        let rules = self.failing.iter().zip(&self.examples).map(|(failing, examples)| RuleTally {
+        let counted = self.failing.iter().zip(&self.examples).enumerate();
+        let rules = counted.map(|(number, (failing, examples))| RuleTally {
             failed: failing.as_ref().map_or(0, |failing| failing.count_set_bits() as u64),
             examples: examples.clone(),
+            unevaluated: self.unevaluated.get(&number).cloned(),
         });
         RowTally { rows: self.rows as u64, rules: rules.collect() }
     }
@@ -217,6 +242,9 @@ pub struct RuleTally {
     pub failed: u64,
     /// Some of their values; `***` for those of personal data.
     pub examples: Vec<String>,
+    /// Why some of the rows could not be held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unevaluated: Option<String>,
 }
 
 /// So many failing values are kept of each rule.
@@ -233,6 +261,7 @@ impl RowTally {
         }
         for (own, other) in self.rules.iter_mut().zip(&other.rules) {
             own.failed += other.failed;
+            own.unevaluated = own.unevaluated.take().or_else(|| other.unevaluated.clone());
             let free = EXAMPLES_MAX.saturating_sub(own.examples.len());
             own.examples.extend(other.examples.iter().take(free).cloned());
         }
@@ -241,7 +270,7 @@ impl RowTally {
 
 /// Some of the values that fail a rule, for people.
 pub(crate) fn examples(rule: &RowRule, batch: &RecordBatch, failing: &BooleanBuffer) -> Vec<String> {
-    let Some(column) = rule.index.map(|index| batch.column(index)) else { return Vec::new() };
+    let Some(column) = rule.index.and_then(|index| batch.columns().get(index)) else { return Vec::new() };
     let rows = failing.set_indices().take(EXAMPLES_MAX);
     let shown = |row: usize| match (rule.personal, column.is_null(row)) {
         (_, true) => "null".to_owned(),

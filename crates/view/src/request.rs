@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) kind: Option<RunKind>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) run: Option<RunId>,
+    /// A version of a table.
+    pub(crate) version: Option<i64>,
     pub(crate) started_from: Option<DateTime<Utc>>,
     /// Only what nothing newer is known of.
     pub(crate) latest: bool,
@@ -61,6 +63,13 @@ impl Request {
                 self.text(value, |request, text| request.dataset = parse(text, request))
             }
             ("run_id", Operator::Eq) => self.text(value, |request, text| request.run = parse(text, request)),
+            ("version", Operator::Eq) => match value {
+                ScalarValue::Int64(Some(version)) => {
+                    self.version = Some(*version);
+                    true
+                }
+                _ => false,
+            },
             ("kind", Operator::Eq) => self.text(value, |request, text| request.kind = word(text)),
             ("outcome", Operator::Eq) => self.text(value, |request, text| request.outcome = word(text)),
             ("started_at", Operator::Gt | Operator::GtEq) => match time(value) {
@@ -124,6 +133,7 @@ mod tests {
             lit("failed").eq(col("outcome")),
             col("kind").eq(lit("land")),
             col("run_id").eq(lit(run.to_string())),
+            col("version").eq(lit(7_i64)),
             lit(ScalarValue::TimestampMicrosecond(Some(5), Some("UTC".into()))).lt(col("started_at")),
         ];
         assert!(filters.iter().all(Request::understands));
@@ -132,6 +142,7 @@ mod tests {
             kind: Some(RunKind::Land),
             outcome: Some(Outcome::Failed),
             run: Some(run),
+            version: Some(7),
             started_from: DateTime::from_timestamp_micros(5),
             latest: false,
             nothing: false,
@@ -148,6 +159,7 @@ mod tests {
             col("dataset").not_eq(lit("shop.orders")),
             col("owner").eq(lit("team-shop")),
             col("dataset").eq(col("owner")),
+            col("version").eq(lit("7")),
             col("dataset").eq(lit(ScalarValue::Utf8(None))),
             col("started_at").lt(lit(ScalarValue::TimestampMicrosecond(Some(5), None))),
         ];

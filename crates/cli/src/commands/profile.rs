@@ -15,12 +15,19 @@ pub async fn run(profile: &Profile, printer: &Printer) -> anyhow::Result<ExitCod
     let dataset = &profile.dataset;
     let name: DatasetName = dataset.parse().with_context(|| format!("`{dataset}` is no dataset"))?;
     let connection = Connection::open(&profile.project).await?;
+    let of_dataset = format!("SELECT * FROM system.profiles WHERE dataset = '{name}'");
     let version = match profile.at {
-        Some(version) => version.to_string(),
-        None => format!("(SELECT max(version) FROM system.profiles WHERE dataset = '{name}')"),
+        Some(version) => Some(version.to_string()),
+        // The newest comes first: it is found without reading the others.
+        None => {
+            let newest = connection.rows(format!("{of_dataset} ORDER BY profiled_at DESC LIMIT 1")).await?;
+            rows::<ProfileRow>(&newest)?.first().map(|row| row.version.to_string())
+        }
     };
-    let sql = format!("SELECT * FROM system.profiles WHERE dataset = '{name}' AND version = {version}");
-    let found: Vec<ProfileRow> = rows(&connection.rows(sql).await?)?;
+    let found: Vec<ProfileRow> = match version {
+        Some(version) => rows(&connection.rows(format!("{of_dataset} AND version = {version}")).await?)?,
+        None => Vec::new(),
+    };
     ensure!(!found.is_empty(), "there is no profile of `{name}`; one is made whenever rows are committed");
     printer.json(&found)?;
     if !printer.json_wanted() {

@@ -1,4 +1,5 @@
-//! Evaluates the checks that look at more than one row: after commits, and as time goes by.
+//! Evaluates the checks that look at more than one row: after commits, and as time goes by. Those of views all: a view
+//! is never written, so that nobody else holds its rows against them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,13 +21,17 @@ const PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// Starts the auditor, where there is anything to audit.
 pub fn start(tasks: &Tasks, storage: Storage) {
-    if storage.plan.datasets.iter().any(due_at_all) {
+    if storage.plan.datasets.iter().any(|dataset| scope(dataset).is_some()) {
         tasks.start(TaskKind::Auditor, "", move |shutdown| audit(storage.clone(), shutdown));
     }
 }
 
-fn due_at_all(dataset: &Dataset) -> bool {
-    dataset.checks.iter().any(|check| !check.rule.by_row())
+/// Which checks of a dataset are evaluated here; none where all are when its rows are written.
+fn scope(dataset: &Dataset) -> Option<Scope> {
+    match dataset.materialized() {
+        true => dataset.checks.iter().any(|check| !check.rule.by_row()).then_some(Scope::BeyondRows),
+        false => (!dataset.checks.is_empty()).then_some(Scope::All),
+    }
 }
 
 /// Whether time alone can change what the checks say.
@@ -44,7 +49,8 @@ async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
-        for dataset in storage.plan.datasets.iter().filter(|dataset| due_at_all(dataset)) {
+        for dataset in &storage.plan.datasets {
+            let Some(scope) = scope(dataset) else { continue };
             let version = storage.lake.table(TableId::of(dataset)).version();
             let now = storage.clock.now();
             let due = done.get(&dataset.name).is_none_or(|(at, audited)| {
@@ -54,11 +60,64 @@ async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<
                 continue;
             }
             // What could not be evaluated is a result; an error is one of the ledger, and it is tried again.
-            if let Err(error) = auditor.run(&dataset.name, Scope::BeyondRows).await {
+            if let Err(error) = auditor.run(&dataset.name, scope).await {
                 tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(&error), "not audited");
                 continue;
             }
             done.insert(dataset.name.clone(), (now, version));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowline_model::{Check, CheckSeverity, Emit, Materialization, Origin, SqlOrigin};
+    use flowline_testkit::http_dataset;
+
+    use super::*;
+
+    fn with_check(dataset: Dataset, rule: CheckRule) -> Dataset {
+        let check = Check {
+            name: "checked".to_owned(),
+            description: None,
+            owner: "team".to_owned(),
+            severity: CheckSeverity::Warn,
+            tolerance: 0.0,
+            rule,
+        };
+        Dataset { checks: vec![check], ..dataset }
+    }
+
+    fn view() -> Dataset {
+        let origin = SqlOrigin {
+            text: "select 1 as n".to_owned(),
+            file: "datasets/shop/ones.sql".to_owned(),
+            line: 1,
+            indent: 0,
+            materialization: Materialization::View,
+            emit: Emit::OnClose,
+            state_limit: None,
+            timeout: Duration::from_secs(60),
+            attempts_max: 1,
+            lag_rows_max: None,
+        };
+        Dataset { origin: Origin::Sql(origin), ..http_dataset("shop.ones", &[("n", "int64")]) }
+    }
+
+    #[test]
+    fn rows_of_views_are_looked_at_here_and_those_of_tables_when_they_are_written() {
+        let table = || http_dataset("shop.orders", &[("n", "int64")]);
+        let by_row = || CheckRule::Required { column: "n".to_owned() };
+        let beyond = || CheckRule::RowCount { min: Some(1), max: None };
+        for (dataset, expected) in [
+            (with_check(view(), by_row()), Some(Scope::All)),
+            (with_check(view(), beyond()), Some(Scope::All)),
+            (view(), None),
+            (with_check(table(), by_row()), None),
+            (with_check(table(), beyond()), Some(Scope::BeyondRows)),
+            (table(), None),
+        ] {
+            assert_eq!(scope(&dataset), expected, "{}: {:?}", dataset.name, dataset.checks);
         }
     }
 }

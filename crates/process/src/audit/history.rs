@@ -206,6 +206,7 @@ async fn versions(
         dataset: Some(dataset.name.clone()),
         versions: Some(versions),
         limit: Some(u32::MAX),
+        ..ProfileFilter::default()
     };
     let mut by_version = BTreeMap::<i64, Vec<RecordedProfile>>::new();
     for recorded in auditor.ledger.profiles(&filter).await? {

@@ -166,6 +166,31 @@ async fn every_kind_says_what_it_should() {
     assert_eq!(open.len(), wrong, "what is not passed is a finding");
 }
 
+/// The columns of a view are those of its query: their types may be none that a table has.
+#[tokio::test]
+async fn the_rows_of_a_view_are_looked_at_whatever_their_types() {
+    let query = "select arrow_cast(ts, 'Timestamp(Nanosecond, Some(\"UTC\"))') as ts, \
+                 arrow_cast(amount + 5, 'UInt64') as amount, arrow_cast(id, 'LargeUtf8') as id from shop.sales";
+    let mut view = sql("shop.seen", Materialization::View, query);
+    let before = |time: &str| CheckRule::Range { column: text("ts"), min: None, max: Some(text(time)) };
+    view.checks = vec![
+        check("late", before("2025-10-09T08:30:00Z")),
+        check("soon", before("2025-10-10T00:00:00Z")),
+        check("amount", range("amount", "6")),
+        check("length", CheckRule::Length { column: text("id"), min: Some(2), max: None }),
+        check("same", CheckRule::Condition { expression: text("amount < 100") }),
+    ];
+    let world = World::new([sales(Vec::new()), view]).await;
+    world.land("shop.sales", ROWS).await;
+    expect_test::expect![[r#"
+        late failed: 1 of 3 rows fail
+        soon passed: none of 3 rows fail
+        amount failed: 1 of 3 rows fail
+        length failed: 3 of 3 rows fail
+        same passed: none of 3 rows fail"#]]
+    .assert_eq(&told(&audited(&world, "shop.seen").await).join("\n"));
+}
+
 #[tokio::test]
 async fn an_empty_table_and_one_of_nulls() {
     let customers = landed("shop.customers", "id string!, spent int64");

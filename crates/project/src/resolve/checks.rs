@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use flowline_model::{
     Anomaly, AnomalyMetric, Check, CheckRule, CheckSeverity, ColumnType, Completeness, DistributionMethod,
-    Season,
+    Materialization, Season,
 };
 
 use super::columns::Columns;
 use super::default_of;
+use super::origin::materialization;
 use super::project::check_owner;
 use crate::defaults;
 use crate::diagnostic::Code;
@@ -80,7 +81,14 @@ impl ChecksScope<'_, '_> {
             report.at_value(self.file, &pointer, Problem::error(Code::Conflict, message).hint(hint));
         };
         let computed = matches!(content.from, Some(Origin::Sql { .. }));
-        match word.unwrap_or(SeverityWord::Warn) {
+        let word = word.unwrap_or(SeverityWord::Warn);
+        if computed && word != SeverityWord::Warn && materialization(content) == Materialization::View {
+            let message = "nothing is written of a view, so that a check of it can keep nothing back";
+            let hint = "write `warn`, or `materialize: full` (or another way) to write its rows to a table";
+            refuse(message.to_owned(), hint, report);
+            return CheckSeverity::Warn;
+        }
+        match word {
             SeverityWord::Warn => CheckSeverity::Warn,
             SeverityWord::QuarantineRows => {
                 if !rule.by_row() {

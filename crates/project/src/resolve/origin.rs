@@ -367,7 +367,7 @@ fn inline_place(file: &SourceFile, text: &str, source: &str) -> (u32, u32) {
 
 /// How the table follows the query. What lacks its key or partition was reported; it counts as `full`, so that whoever
 /// looks at the SQL does not find it again.
-fn materialization(content: &DatasetFile) -> Materialization {
+pub(super) fn materialization(content: &DatasetFile) -> Materialization {
     if content.mode == Some(ModeWord::Stream) {
         return Materialization::Stream;
     }

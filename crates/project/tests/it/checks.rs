@@ -1,8 +1,8 @@
 //! The checks of a dataset.
 
+use crate::support::{PROJECT, check_dataset, dataset, project};
 use expect_test::expect;
-
-use crate::support::{check_dataset, dataset};
+use flowline_project::{read, render};
 
 #[test]
 fn checks_are_read_with_their_defaults() {
@@ -116,4 +116,24 @@ fn checks_that_cannot_be_are_refused() {
             10 errors
         "#]],
     );
+}
+
+#[test]
+fn a_view_keeps_nothing_back() {
+    let view = |more: &str| {
+        format!(
+            "owner: team-shop\nzone: clean\nfrom: {{ source: sql }}\n{more}sql: select 1 as n\ncolumns:\n  - {{ name: n, type: int64 }}\nchecks:\n  - {{ kind: range, column: n, max: 1, severity: quarantine_rows }}\n  - {{ kind: row_count, min: 1, severity: block }}\n  - {{ kind: required, column: n }}\n"
+        )
+    };
+    for written in ["", "materialize: view\n"] {
+        let dir = project(&[("flowline.yaml", PROJECT), ("datasets/shop/orders.yaml", &view(written))]);
+        let problems = read(dir.path(), None).diagnostics;
+        let text = render(&problems, false);
+        assert_eq!(text.matches("nothing is written of a view").count(), 2, "{text}");
+        assert!(text.contains("help: write `warn`, or `materialize: full`"), "{text}");
+        assert!(text.contains("2 errors"), "{text}");
+    }
+    let kept = dataset(&view("materialize: full\n"));
+    let severities: Vec<_> = kept.checks.iter().map(|check| check.severity.as_str()).collect();
+    assert_eq!(severities, ["quarantine_rows", "block", "warn"]);
 }

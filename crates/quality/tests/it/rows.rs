@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::Schema;
+use arrow::array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, LargeStringArray, RecordBatch, StructArray,
+    TimestampNanosecondArray, UInt8Array, UInt64Array, new_null_array,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use datafusion::common::ScalarValue;
 use flowline_lake::arrow_types;
 use flowline_model::{Check, CheckRule, CheckSeverity, Column, ColumnType, Dataset, Verdict};
@@ -118,7 +121,7 @@ fn batch(dataset: &Dataset, values: &[Option<&str>]) -> RecordBatch {
             .map(|column| arrow_types::field(column).with_nullable(true))
             .collect::<Vec<_>>(),
     );
-    let before = new_null_array(&arrow::datatypes::DataType::Boolean, values.len());
+    let before = new_null_array(&DataType::Boolean, values.len());
     RecordBatch::try_new(Arc::new(schema), vec![before, column]).unwrap()
 }
 
@@ -139,6 +142,101 @@ fn every_kind_passes_and_fails_where_it_should() {
         assert_eq!(all_null.rules[0].failed, if nulls_fail { 5 } else { 0 }, "{rule:?}");
         let (_, empty) = outcome::of_rows(&rules, &rules.evaluate(&batch(&dataset, &[])).tally()).remove(0);
         assert_eq!((empty.verdict, empty.message.as_str()), (Verdict::Passed, "there are no rows"));
+    }
+}
+
+/// A batch whose column `x` has a type of its own, as that of a view.
+fn viewed(column: ArrayRef) -> RecordBatch {
+    let x = Field::new("x", column.data_type().clone(), true);
+    let before = new_null_array(&DataType::Boolean, column.len());
+    let schema = Schema::new(vec![Field::new("before", DataType::Boolean, true), x]);
+    RecordBatch::try_new(Arc::new(schema), vec![before, column]).unwrap()
+}
+
+/// A rule over a column of the contract's type, a column of another one, and the rows that fail.
+type OtherType = (&'static str, CheckRule, ArrayRef, &'static [usize]);
+
+fn other_types() -> Vec<OtherType> {
+    let x = || "x".to_owned();
+    let range = |min: &str, max: &str| CheckRule::Range {
+        column: x(),
+        min: (!min.is_empty()).then(|| min.to_owned()),
+        max: (!max.is_empty()).then(|| max.to_owned()),
+    };
+    const SECOND: i64 = 1_000_000_000;
+    let times = || -> ArrayRef {
+        Arc::new(TimestampNanosecondArray::from(vec![Some(0), Some(60 * SECOND), None, Some(-SECOND)]))
+    };
+    let texts = DictionaryArray::<Int32Type>::from_iter([Some("ab"), Some("abcd"), None, Some("")]);
+    let before_1970 = "x < timestamp '1970-01-01T00:00:30Z'".to_owned();
+    vec![
+        ("timestamp", range("", "1970-01-01T00:00:30Z"), times(), &[1]),
+        ("timestamp", range("1970-01-01T00:00:00Z", ""), times(), &[3]),
+        ("timestamp", CheckRule::Condition { expression: before_1970 }, times(), &[1]),
+        ("decimal(20,0)", range("1", "10"), Arc::new(UInt64Array::from(vec![1, u64::MAX, 10, 0])), &[1, 3]),
+        ("int16", range("", "10"), Arc::new(UInt8Array::from(vec![Some(3), None, Some(255)])), &[2]),
+        // What the contract's type cannot hold fails, whatever is asked of it.
+        ("int32", range("", "5"), Arc::new(Int64Array::from(vec![Some(5), Some(i64::MIN), None])), &[1]),
+        (
+            "int32",
+            CheckRule::Condition { expression: "x < 5".to_owned() },
+            Arc::new(Int64Array::from(vec![Some(4), Some(5), Some(i64::MIN), None])),
+            &[1, 2],
+        ),
+        (
+            "int32",
+            CheckRule::AcceptedValues { column: x(), values: vec!["1".into()] },
+            Arc::new(Int64Array::from(vec![1, 2])),
+            &[1],
+        ),
+        ("string", CheckRule::Length { column: x(), min: Some(1), max: Some(3) }, Arc::new(texts), &[1, 3]),
+        (
+            "string",
+            CheckRule::Pattern { column: x(), pattern: "^a".into() },
+            Arc::new(LargeStringArray::from(vec!["ab", "ba"])),
+            &[1],
+        ),
+        ("float64", range("0", "1"), Arc::new(Int64Array::from(vec![1, 2])), &[1]),
+        ("decimal(12,2)", range("0", "1"), Arc::new(Int64Array::from(vec![1, 2])), &[1]),
+    ]
+}
+
+#[test]
+fn a_column_of_another_type_is_looked_at_in_that_of_the_contract() {
+    for (kind, rule, column, expected) in other_types() {
+        let (_, rules) = compiled(kind, rule.clone(), CheckSeverity::QuarantineRows, false);
+        let verdicts = rules.evaluate(&viewed(Arc::clone(&column)));
+        let failing: Vec<usize> = verdicts.failures().map(|(row, _)| row).collect();
+        assert_eq!(failing, expected, "{kind} {rule:?} of {column:?}");
+        let (_, outcome) = outcome::of_rows(&rules, &verdicts.tally()).remove(0);
+        assert_eq!(outcome.verdict, Verdict::Failed, "{kind} {rule:?}");
+    }
+}
+
+#[test]
+fn a_column_that_cannot_be_read_as_the_contract_says_is_not_passed() {
+    let x = || "x".to_owned();
+    let range = CheckRule::Range { column: x(), min: Some("0".into()), max: Some("2".into()) };
+    let fields = vec![Field::new("a", DataType::Int64, true)];
+    let nested: ArrayRef = Arc::new(StructArray::new_null(fields.into(), 2));
+    let fractions: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 1.5]));
+    for (kind, rule, column) in [
+        ("int64", range.clone(), Arc::clone(&fractions)),
+        ("decimal(12,2)", range, Arc::clone(&fractions)),
+        ("int64", CheckRule::Condition { expression: "x < 3".to_owned() }, fractions),
+        ("string", CheckRule::Length { column: x(), min: Some(1), max: None }, Arc::clone(&nested)),
+        ("string", CheckRule::Pattern { column: x(), pattern: "a".into() }, nested),
+    ] {
+        for (severity, taken) in [(CheckSeverity::Warn, 0), (CheckSeverity::QuarantineRows, 2)] {
+            let (_, rules) = compiled(kind, rule.clone(), severity, false);
+            let verdicts = rules.evaluate(&viewed(Arc::clone(&column)));
+            assert_eq!(verdicts.failures().count(), taken, "{rule:?}");
+            let mut tally = rules.evaluate(&viewed(column.slice(0, 1))).tally();
+            tally.add(&verdicts.tally());
+            let (_, outcome) = outcome::of_rows(&rules, &tally).remove(0);
+            assert_eq!(outcome.verdict, Verdict::NotEvaluated, "{rule:?}");
+            assert!(outcome.message.contains("cannot be read as"), "{}", outcome.message);
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! `system.checks`: what checks said.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use flowline_ledger::CheckFilter;
-use flowline_model::CheckResult;
+use flowline_model::{CheckResult, DatasetName};
 use futures::FutureExt;
 
+use crate::ViewError;
 use crate::request::Request;
 use crate::row::system_row;
 use crate::schema::Sources;
@@ -49,7 +52,7 @@ system_row! {
         evaluated_at: DateTime<Utc>,
         /// How long it took, microseconds; checks of one scan share its time.
         duration_us: u64,
-        /// Whether nothing newer is known of this check.
+        /// Whether nothing newer is known of this check, and it is still declared.
         latest: bool,
     }
 }
@@ -71,16 +74,35 @@ impl SystemTable for Checks {
                 limit: Some(limit),
                 ..CheckFilter::default()
             };
+            // Read first: the newest of a check that is known here is then among the results.
+            let standing = match filter.latest {
+                true => None,
+                false => Some(standing(&sources, &filter).await?),
+            };
             let results = sources.ledger.checks(&filter).await?;
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let newest = |result: &CheckResult| {
-                seen.insert((result.dataset.clone(), result.check.clone(), result.dimension.clone()))
+                let key = key(result);
+                standing.as_ref().is_none_or(|standing| standing.contains(&key)) && seen.insert(key)
             };
             let newest: Vec<bool> = results.iter().map(newest).collect();
             Ok(results.into_iter().zip(newest).map(|(result, latest)| row(result, latest)).collect())
         };
         page(read.boxed())
     }
+}
+
+/// What a result is of: the dataset, the check, and the part of the dataset.
+type Key = (DatasetName, String, String);
+
+fn key(result: &CheckResult) -> Key {
+    (result.dataset.clone(), result.check.clone(), result.dimension.clone())
+}
+
+/// What the checks that are declared have results of.
+async fn standing(sources: &Sources, filter: &CheckFilter) -> Result<HashSet<Key>, ViewError> {
+    let latest = CheckFilter { latest: true, limit: Some(u32::MAX), ..filter.clone() };
+    Ok(sources.ledger.checks(&latest).await?.iter().map(key).collect())
 }
 
 fn row(result: CheckResult, latest: bool) -> CheckRow {

@@ -3,12 +3,18 @@
 use chrono::{DateTime, Utc};
 use flowline_ledger::ProfileFilter;
 use flowline_model::RecordedProfile;
-use futures::FutureExt;
+use futures::stream::{self, StreamExt};
 
+use crate::ViewError;
 use crate::request::Request;
 use crate::row::system_row;
 use crate::schema::Sources;
-use crate::table::{Pages, SystemTable, page};
+use crate::table::{Pages, SystemTable};
+
+/// Profiles of the first page; each has a row a column.
+const PAGE_FIRST: u32 = 50;
+/// Profiles of a page: a profile of many columns with samples has tens of kilobytes.
+const PAGE_MAX: u32 = 800;
 
 system_row! {
     /// What the values of one column look like, of the rows that one commit added to one partition.
@@ -56,14 +62,28 @@ pub(crate) struct Profiles;
 
 impl SystemTable for Profiles {
     type Row = ProfileRow;
+    const NEWEST_FIRST_BY: Option<&'static str> = Some("profiled_at");
 
     fn read(sources: Sources, request: Request) -> Pages<ProfileRow> {
-        let read = async move {
-            let filter = ProfileFilter { dataset: request.dataset.clone(), ..ProfileFilter::default() };
-            let profiles = sources.ledger.profiles(&filter).await?;
-            Ok(profiles.iter().flat_map(rows).collect())
+        let first = ProfileFilter {
+            dataset: request.dataset,
+            version: request.version,
+            limit: Some(PAGE_FIRST),
+            ..ProfileFilter::default()
         };
-        page(read.boxed())
+        stream::try_unfold((sources, Some(first)), |(sources, next)| async move {
+            let Some(filter) = next else { return Ok(None) };
+            let profiles = sources.ledger.profiles(&filter).await.map_err(ViewError::from)?;
+            let limit = filter.limit.unwrap_or(PAGE_FIRST);
+            let full = profiles.last().filter(|_| profiles.len() as u64 >= u64::from(limit));
+            let next = full.map(|last| ProfileFilter {
+                behind: Some(last.into()),
+                limit: Some(limit.saturating_mul(4).min(PAGE_MAX)),
+                ..filter.clone()
+            });
+            Ok(Some((profiles.iter().flat_map(rows).collect(), (sources, next))))
+        })
+        .boxed()
     }
 }
 
