@@ -1,4 +1,4 @@
-//! Rows that came too late and go to the quarantine of the stream.
+//! Rows that go to the quarantine of a table that is made by SQL: those that came too late, those that fail its checks.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{ExprSchemable, LogicalPlanBuilder, col, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, col, lit};
 use datafusion::physical_plan::collect;
 use flowline_lake::arrow_types;
-use flowline_lake::{Lake, TableCommit, TableId, TableSpec, WriterOptions};
+use flowline_lake::{Lake, LakeError, Table, TableCommit, TableId, TableSpec, WriterOptions};
 use flowline_model::DatasetName;
 
 use super::restrict::instant;
@@ -120,26 +120,54 @@ fn records(rows: &RecordBatch) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Writes the rows; those that an earlier try of the same run wrote are replaced.
+/// What `_batch` of rows that fail checks ends with.
+const OF_CHECKS: &str = "/checks";
+
+/// What tells the rows that fail checks in the run of this transaction. Those of a run that computed everything have a
+/// name of their own: when it comes to no commit, and the next run of the same number follows the changes, the rows that
+/// have taken the place of all before stay.
+pub(crate) fn batch_of_checks(dataset: &DatasetName, transaction: i64, everything: bool) -> String {
+    let everything = if everything { "/everything" } else { "" };
+    format!("{dataset}/{transaction}{everything}{OF_CHECKS}")
+}
+
+/// The rows that an earlier try of the same run wrote.
+pub(crate) fn of_batch(batch: &str) -> Expr {
+    col(arrow_types::BATCH).eq(lit(batch))
+}
+
+/// The rows that fail checks, whichever run set them aside.
+pub(crate) fn of_checks() -> Expr {
+    col(arrow_types::BATCH).like(lit(format!("%{OF_CHECKS}")))
+}
+
+/// Writes the rows in place of those that meet the condition. Without rows, and with none that could meet it, nothing is
+/// committed.
 pub(crate) async fn commit(
     lake: &Lake,
     dataset: &DatasetName,
     rows: Vec<RecordBatch>,
-    batch: &str,
+    replaced: Expr,
 ) -> Result<(), ProcessError> {
     let table = lake.table(TableId::quarantine(dataset.clone()));
-    let failed = || format!("writing the quarantine of `{dataset}`");
+    let failed = || ProcessError::lake(format!("writing the quarantine of `{dataset}`"));
+    if rows.is_empty() && is_empty(&table).await.map_err(failed())? {
+        return Ok(());
+    }
     let schema: SchemaRef = arrow_types::quarantine_schema();
     let description = format!("rows that came too late for {dataset}, or fail its checks");
     let spec = TableSpec { schema, partition_columns: Vec::new(), description };
-    table.ensure(&spec).await.map_err(ProcessError::lake(failed()))?;
-    let mut writer = table.writer(WriterOptions::default()).await.map_err(ProcessError::lake(failed()))?;
+    table.ensure(&spec).await.map_err(failed())?;
+    let mut writer = table.writer(WriterOptions::default()).await.map_err(failed())?;
     for rows in &rows {
-        writer.write(rows).await.map_err(ProcessError::lake(failed()))?;
+        writer.write(rows).await.map_err(failed())?;
     }
-    let staged = writer.finish().await.map_err(ProcessError::lake(failed()))?;
-    let same = col(arrow_types::BATCH).eq(lit(batch));
+    let staged = writer.finish().await.map_err(failed())?;
     let commit = TableCommit { operation: "MERGE", ..TableCommit::append(staged) };
-    table.delete_where(same, commit).await.map_err(ProcessError::lake(failed()))?;
+    table.delete_where(replaced, commit).await.map_err(failed())?;
     Ok(())
+}
+
+async fn is_empty(table: &Table) -> Result<bool, LakeError> {
+    Ok(table.refresh().await?.is_none() || table.stats().await?.files == 0)
 }

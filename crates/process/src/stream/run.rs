@@ -195,6 +195,9 @@ impl StreamRun<'_> {
             Some(_) => table.writer(WRITER).await,
             None => table.writer_for(&spec, WRITER).await,
         };
+        if gone.is_none() {
+            attempt.sieve.lock().begin_everything();
+        }
         let plans = self.plans(self.query, &[&wanted]).await?;
         let staged = self.stage(plans, writer.map_err(attempt.failed("writing"))?).await?;
         self.move_sessions(&mut state, None).await?;
@@ -337,7 +340,8 @@ impl StreamRun<'_> {
         }
         if rows > 0 {
             let lake = self.attempt.engine.lake();
-            quarantine::commit(lake, &self.attempt.dataset.name, batches, &self.batch()).await?;
+            let earlier = quarantine::of_batch(&self.batch());
+            quarantine::commit(lake, &self.attempt.dataset.name, batches, earlier).await?;
         }
         Ok(rows)
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::names::landed_dataset;
+use super::names::quarantined_dataset;
 use super::problem::Problem;
 use super::query::query_problem;
 use super::{Api, openapi};
@@ -177,7 +177,7 @@ pub(crate) async fn datasets(State(api): State<Api>) -> Result<Json<DatasetsAnsw
 /// What lies in the quarantine of a dataset: by reason, and the newest records with the reason for each.
 #[utoipa::path(
     get, path = "/v1/quarantine/{dataset}", tag = "flow", operation_id = "quarantine",
-    params(("dataset" = String, Path, description = "A dataset that is landed, `domain.name`."), QuarantineParameters),
+    params(("dataset" = String, Path, description = "A dataset that has a quarantine, `domain.name`."), QuarantineParameters),
     responses(
         (status = 200, description = "What was rejected, and why.", body = QuarantineAnswer),
         (status = 404, response = openapi::NotFound),
@@ -194,7 +194,7 @@ pub(crate) async fn quarantine(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::bad_request("`limit` is from 1 to 1000"));
     }
-    let dataset = landed_dataset(&api.context.plan, name)?;
+    let dataset = quarantined_dataset(&api.context.plan, name)?;
     let filter = format!("where dataset = '{}' order by reason", dataset.name);
     let reasons = read(&api.context, &filter).await?;
     let records = quarantined_records(&api.context, dataset, parameters.reason, limit).await?;

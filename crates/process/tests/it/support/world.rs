@@ -197,6 +197,15 @@ impl World {
         lines(&self.query(sql).await.unwrap())
     }
 
+    /// Columns of what lies in the quarantine of a dataset, as text, one row a line, sorted.
+    pub async fn quarantined(&self, name: &str, columns: &str) -> String {
+        let table = self.lake.table(TableId::quarantine(name.parse().unwrap()));
+        let context = SessionContext::new();
+        context.register_table("q", table.provider(Default::default()).await.unwrap()).unwrap();
+        let rows = context.sql(&format!("select {columns} from q")).await.unwrap();
+        lines(&rows.collect().await.unwrap())
+    }
+
     /// How the table of a hop was brought up last: what its newest commit says.
     pub async fn how(&self, name: &str) -> String {
         let history = self.table(name).history(None, 1).await.unwrap();
