@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, col, lit
 use datafusion::physical_plan::collect;
 use flowline_lake::arrow_types;
 use flowline_lake::{Lake, LakeError, Table, TableCommit, TableId, TableSpec, WriterOptions};
-use flowline_model::DatasetName;
+use flowline_model::{DatasetName, Finding, FindingKind, Severity};
 
 use super::restrict::instant;
 use crate::ProcessError;
@@ -50,6 +50,25 @@ pub(super) async fn rows(
     found.iter().filter(|found| found.num_rows() > 0).map(|found| kept(found, input, late, batch)).collect()
 }
 
+/// That rows of an input are in quarantine because they are late.
+pub(super) fn finding(stream: &DatasetName, input: &DatasetName, late: &Late<'_>) -> Finding {
+    Finding {
+        dataset: stream.clone(),
+        kind: FindingKind::Late,
+        severity: Severity::Warning,
+        subject: late.time.to_owned(),
+        message: format!(
+            "rows of `{input}` came when what they count towards was closed; raise `watermark`, or use `late: reopen`; see `flowline quarantine show {stream}`"
+        ),
+        count: 0,
+        first_position: None,
+        last_position: None,
+        run: None,
+        found_at: late.now,
+        drift: None,
+    }
+}
+
 fn kept(rows: &RecordBatch, input: &DatasetName, late: &Late<'_>, batch: &str) -> Result<RecordBatch> {
     let count = rows.num_rows();
     let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
@@ -58,7 +77,11 @@ fn kept(rows: &RecordBatch, input: &DatasetName, late: &Late<'_>, batch: &str) -
         "the row of `{input}` came behind the watermark {}; raise `watermark`, or use `late: reopen`",
         watermark.format("%Y-%m-%dT%H:%M:%S%.fZ")
     );
-    let why = SetAside { reason: text("late"), column: text(late.time), message: text(&message) };
+    let why = SetAside {
+        reason: text(FindingKind::Late.as_str()),
+        column: text(late.time),
+        message: text(&message),
+    };
     set_aside(rows, why, input, late.now, batch)
 }
 

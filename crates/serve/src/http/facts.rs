@@ -5,14 +5,16 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use chrono::{DateTime, Utc};
 use flowline_base::chain;
-use flowline_model::{Dataset, DatasetName};
+use flowline_model::{Dataset, DatasetName, FindingKind};
 use flowline_process::{ProcessError, QueryOptions};
 use flowline_view::{ColumnRow, CountRow, DatasetRow, HopRow, QuarantineRow, SystemRow};
 use futures::TryStreamExt;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::names::quarantined_dataset;
 use super::problem::Problem;
@@ -96,31 +98,33 @@ pub(crate) struct QuarantineParameters {
     reason: Option<Reason>,
 }
 
-/// Why a record was rejected.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Reason {
-    /// It lacks a required column.
-    Missing,
-    /// A value is not of the column's type.
-    WrongType,
-    /// A value breaks a check.
-    FailedRule,
-    /// It cannot be read at all.
-    Unparsable,
-}
+/// Why a record was rejected, in the words of the quarantine's `_reason`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reason(FindingKind);
 
 impl Reason {
     /// The word in the quarantine table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::WrongType => "wrong-type",
-            Self::FailedRule => "failed-rule",
-            Self::Unparsable => "unparsable",
-        }
+        self.0.as_str()
     }
 }
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        FindingKind::reason(&word).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        let words = FindingKind::REASONS.map(FindingKind::as_str);
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+        schema.description(Some("Why a record was rejected.")).into()
+    }
+}
+
+impl ToSchema for Reason {}
 
 /// The flow map: every hop with its state, freshness, lag and counts.
 #[utoipa::path(get, path = "/v1/status", tag = "flow", operation_id = "status", responses(

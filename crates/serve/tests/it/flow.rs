@@ -74,7 +74,12 @@ async fn rows_of_sql_that_fail_are_shown_and_discarded_but_not_replayed() {
     let node = Node::start().await;
     let (status, found) = answer(node.get("/v1/quarantine/shop.totals")).await;
     assert_eq!((status, &found["records"]), (200, &json!([])), "{found}");
-    let discard = node.post("/v1/quarantine/shop.totals/discard").json(&json!({"because": "a test"}));
+    for reason in flowline_model::FindingKind::REASONS.map(flowline_model::FindingKind::as_str) {
+        let shown = node.get(&format!("/v1/quarantine/shop.totals?reason={reason}"));
+        assert_eq!(answer(shown).await.0, 200, "{reason}");
+    }
+    let discard =
+        node.post("/v1/quarantine/shop.totals/discard").json(&json!({"because": "a test", "reason": "late"}));
     let (status, found) = answer(discard).await;
     assert_eq!((status, &found["discarded"]), (200, &json!(3)), "{found}");
     let replay = node.post("/v1/quarantine/shop.totals/replay").json(&json!({}));

@@ -80,6 +80,8 @@ async fn late_rows_go_to_quarantine() {
         world.quarantined("shop.out", "_reason, _column, _record, _offset").await,
         "late ts {\"id\":\"r6\",\"ts\":\"2025-01-01T10:00:06Z\"} 3\nlate ts {\"id\":\"r7\",\"ts\":\"2025-01-01T10:00:07Z\"} 5"
     );
+    let late = findings(&world).await.into_iter().find(|found| found.starts_with("shop.out late")).unwrap();
+    assert_eq!(late, "shop.out late ts 2 None None", "both runs together");
 }
 
 #[tokio::test]
