@@ -362,7 +362,9 @@ impl StreamRun<'_> {
     }
 
     fn findings(&self, state: &mut StreamState) -> Vec<Finding> {
-        findings(&self.attempt.dataset.name, self.query.late, &mut state.disorder, self.now)
+        let attempt = self.attempt;
+        let landed_from = |input: &DatasetName, partition| attempt.landed_from(input, partition);
+        findings(&attempt.dataset.name, self.query.late, &mut state.disorder, self.now, &landed_from)
     }
 
     /// The state with what the run cost.

@@ -174,3 +174,20 @@ async fn disorder_and_wrong_clocks_are_findings_that_are_told_once() {
     assert!(behind.starts_with("shop.out behind-watermark shop.sales/0 "), "{behind}");
     assert_ne!(behind, once[0], "it goes on");
 }
+
+#[tokio::test]
+async fn positions_of_rows_that_are_late_are_called_after_the_topic_that_they_come_from() {
+    let world = World::new(datasets(LatePolicy::Drop)).await;
+    world.land_topic("shop.sales", "ab12", 1, &at(&[5, 70])).await;
+    world.run("shop.out").await;
+    world.land_topic("shop.sales", "ab12", 1, &at(&[6, 75])).await;
+    world.run("shop.out").await;
+    let of_first = "Some(\"kafka/ab12/1@3\") Some(\"kafka/ab12/1@3\")";
+    assert_eq!(findings(&world).await, [format!("shop.out behind-watermark shop.sales/1 1 {of_first}")]);
+    // The topic was made again.
+    world.land_topic("shop.sales", "cd34", 1, &at(&[1, 80])).await;
+    world.clock.advance(Duration::from_secs(3_700));
+    world.run("shop.out").await;
+    let of_second = "Some(\"kafka/ab12/1@3\") Some(\"kafka/cd34/1@5\")";
+    assert_eq!(findings(&world).await, [format!("shop.out behind-watermark shop.sales/1 2 {of_second}")]);
+}
