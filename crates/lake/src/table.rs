@@ -221,6 +221,19 @@ impl Table {
         Ok(snapshot.and_then(|snapshot| snapshot.transactions.get(app_id).map(|moved| moved.to)))
     }
 
+    /// Of the application ids that fit, the one that moved last, at the version that is loaded. None when there is none, or
+    /// when there are several and only a checkpoint knows of them, which does not say when they moved.
+    pub fn moved_last(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let snapshot = self.shared.loaded()?;
+        let mut found: Vec<_> = snapshot.transactions.iter().filter(|(app_id, _)| fits(app_id)).collect();
+        found.sort_by_key(|(_, moved)| moved.at);
+        match found.as_slice() {
+            [.., (_, before), (_, last)] if before.at == last.at => None,
+            [.., (app_id, _)] => Some((*app_id).clone()),
+            [] => None,
+        }
+    }
+
     /// Starts writing rows into files that a commit can take up.
     pub async fn writer(&self, options: WriterOptions) -> Result<StagedWriter, LakeError> {
         let snapshot = self.shared.some_version().await?;

@@ -126,6 +126,7 @@ fn severity(kind: FindingKind) -> Severity {
         | FindingKind::FailedRule
         | FindingKind::FailedCheck
         | FindingKind::Unparsable
+        | FindingKind::Late
         | FindingKind::EmptyFile
         | FindingKind::UnmatchedFile
         | FindingKind::KeysForgotten

@@ -36,7 +36,7 @@ use crate::{Contract, LandContext, LandError, meter};
 /// Which quarantined records, all when it says nothing; and what is mended in them first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplaySelection {
-    /// Only those rejected for this reason (`missing`, `wrong-type`, `failed-rule`, `unparsable`).
+    /// Only those rejected for this reason, one of [`flowline_model::FindingKind::REASONS`].
     pub reason: Option<String>,
     /// Only those in which this column was at fault.
     pub column: Option<String>,

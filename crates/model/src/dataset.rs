@@ -402,7 +402,8 @@ impl OnDrift {
     }
 }
 
-/// When landing flushes: at the size or after the time, whichever comes first.
+/// When landing flushes: at the size or after the time, whichever comes first; and how long a quarantine is kept, also
+/// that of a table that is made by SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LandingSettings {
     /// Received bytes after which rows are committed.

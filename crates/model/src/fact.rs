@@ -323,6 +323,8 @@ pub enum FindingKind {
     FailedRule,
     /// A record cannot be read at all.
     Unparsable,
+    /// A row of a stream came when everything that it counts towards was closed.
+    Late,
     /// A file has no bytes or no rows.
     EmptyFile,
     /// A file cannot be read.
@@ -366,6 +368,34 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Why records are in quarantine: the words of `_reason`. Those of drift can have become something else as well
+    /// ([`Drift::fate`]).
+    pub const REASONS: [Self; 11] = [
+        Self::Missing,
+        Self::WrongType,
+        Self::FailedRule,
+        Self::Unparsable,
+        Self::Late,
+        Self::UnknownField,
+        Self::MissingField,
+        Self::NullShare,
+        Self::CoercedType,
+        Self::ChangedUnit,
+        Self::ChangedValues,
+    ];
+
+    /// The reason of this word in `_reason`.
+    ///
+    /// # Errors
+    /// What to say of a word that is none.
+    pub fn reason(word: &str) -> Result<Self, String> {
+        let known = Self::REASONS.into_iter().find(|reason| reason.as_str() == word);
+        known.ok_or_else(|| {
+            let words = Self::REASONS.map(|reason| format!("`{}`", reason.as_str())).join(", ");
+            format!("`{word}` is no reason of the quarantine: use one of {words}")
+        })
+    }
+
     /// The word in facts and pages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -373,6 +403,7 @@ impl FindingKind {
             Self::WrongType => "wrong-type",
             Self::FailedRule => "failed-rule",
             Self::Unparsable => "unparsable",
+            Self::Late => "late",
             Self::EmptyFile => "empty-file",
             Self::UnreadableFile => "unreadable-file",
             Self::UnmatchedFile => "unmatched-file",

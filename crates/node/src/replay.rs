@@ -31,7 +31,9 @@ impl NodeReplay {
 impl Replay for NodeReplay {
     async fn replay(&self, dataset: &DatasetName, selection: &ReplaySelection) -> Result<Run, ReplayError> {
         let Some(known) = self.storage.plan.dataset(dataset).filter(|dataset| dataset.landed()) else {
-            let message = format!("`{dataset}` is no dataset of this project that records are landed into");
+            let message = format!(
+                "`{dataset}` is no dataset of this project that records are landed into; rows of SQL are made again by mending the input or the SQL"
+            );
             return Err(ReplayError { kind: ErrorKind::NotFound, message });
         };
         let (context, known, selection) = (self.context.clone(), known.clone(), selection.clone());
@@ -39,10 +41,10 @@ impl Replay for NodeReplay {
     }
 
     async fn discard(&self, dataset: &DatasetName, discard: &Discard) -> Result<Run, ReplayError> {
-        let known =
-            self.storage.plan.dataset(dataset).filter(|dataset| dataset.landed() || dataset.streams());
-        let Some(known) = known else {
-            let message = format!("`{dataset}` is no dataset of this project that has a quarantine");
+        let Some(known) = self.storage.plan.dataset(dataset).filter(|dataset| dataset.sets_aside()) else {
+            let message = format!(
+                "`{dataset}` is no dataset of this project that has a quarantine; `flowline quarantine list` names those with rows in it"
+            );
             return Err(ReplayError { kind: ErrorKind::NotFound, message });
         };
         let (context, known, discard) = (self.context.clone(), known.clone(), discard.clone());

@@ -193,3 +193,95 @@ async fn earthquakes_pass_a_contract_and_lose_what_breaks_it() {
     until(&node, checks, expected).await;
     assert!(node.terminate().unwrap());
 }
+
+const THINGS: &str = "owner: team-air
+zone: raw
+from: { source: http }
+columns:
+  - { name: id, type: string }
+  - { name: amount, type: int64 }
+  - { name: ts, type: timestamp }
+";
+
+/// Computed as a whole each time, without what is below zero.
+const GOOD: &str = "owner: team-air
+zone: clean
+from: { source: sql }
+materialize: full
+landing: { quarantine_retain_for: 30d }
+columns:
+  - { name: id, type: string }
+  - { name: amount, type: int64, check: amount >= 0 }
+sql: SELECT id, amount FROM air.things
+";
+
+const MINUTES: &str = "owner: team-air
+zone: trusted
+from: { source: sql }
+mode: stream
+event_time: { column: ts, watermark: 10s, late: quarantine }
+landing: { quarantine_retain_for: 30d }
+sql: |
+  SELECT window_end, count(*) AS things FROM TABLE(TUMBLE(TABLE air.things, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+  GROUP BY window_start, window_end
+";
+
+/// Posts one thing and waits until everything that is made of it has read it.
+async fn thing(node: &FlowlineProcess, id: &str, amount: i64, at: &str, rows: [u64; 2]) {
+    let body = json!({ "id": id, "amount": amount, "ts": format!("2026-01-05T08:{at}Z") }).to_string();
+    let request = http_client()
+        .post(format!("{}/v1/sources/air.things/records", node.http))
+        .header("content-type", "application/x-ndjson")
+        .body(body);
+    assert!(request.send().await.unwrap().status().is_success());
+    let quarantined = "SELECT dataset, rows FROM system.quarantine ORDER BY dataset";
+    let [good, late] = rows;
+    let mut expected = vec![json!({ "dataset": "air.good", "rows": good })];
+    if late > 0 {
+        expected.push(json!({ "dataset": "air.minutes", "rows": late }));
+    }
+    until(node, quarantined, json!(expected)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sql_sets_aside_is_listed_and_discarded() {
+    let folder = project(&[
+        ("flowline.yaml", FLOWLINE),
+        ("datasets/air/things.yaml", THINGS),
+        ("datasets/air/good.yaml", GOOD),
+        ("datasets/air/minutes.yaml", MINUTES),
+    ]);
+    let path = folder.path().to_str().unwrap();
+    let node = start(folder.path());
+    thing(&node, "a", -1, "00:05", [1, 0]).await;
+    let closed = "SELECT count(*) AS n FROM air.minutes";
+    thing(&node, "b", -2, "01:10", [2, 0]).await;
+    until(&node, closed, json!([{ "n": 1 }])).await;
+    thing(&node, "c", -3, "00:06", [3, 1]).await;
+    let listed = run_well(&["quarantine", "list", "--project", path, "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let reasons: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| (&row["reason"], &row["rows"])).collect();
+    assert_eq!(reasons, [(&json!("failed-rule"), &json!(3)), (&json!("late"), &json!(1))]);
+
+    let shown = http_client().get(format!("{}/v1/quarantine/air.minutes?reason=late", node.http)).send();
+    let shown: Value = shown.await.unwrap().json().await.unwrap();
+    assert_eq!((shown["records"].as_array().unwrap().len(), &shown["reasons"][0]["rows"]), (1, &json!(1)));
+    let discard = |dataset: &str, reason: &str| {
+        let because = ["--because", "a test", "--project", path, "--output", "json"];
+        let said =
+            run_well(&[&["quarantine", "discard", dataset, "--reason", reason], &because[..]].concat());
+        serde_json::from_str::<Value>(&said).unwrap()["discarded"].clone()
+    };
+    assert_eq!((discard("air.good", "late"), discard("air.good", "failed-rule")), (json!(0), json!(3)));
+    let replay = run(&["quarantine", "replay", "air.good", "--project", path]);
+    assert!(String::from_utf8_lossy(&replay.stderr).contains("mend its input or its SQL"), "{replay:?}");
+    // Without a node as well.
+    assert!(node.terminate().unwrap());
+    assert_eq!((discard("air.minutes", "missing"), discard("air.minutes", "late")), (json!(0), json!(1)));
+    let replay = run(&["quarantine", "replay", "air.minutes", "--project", path]);
+    assert!(String::from_utf8_lossy(&replay.stderr).contains("mending the input or the SQL"), "{replay:?}");
+    let listed = run_well(&["quarantine", "list", "--project", path, "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert!(listed.as_array().unwrap().iter().all(|row| row["rows"] == 0), "{listed:#}");
+}

@@ -72,6 +72,31 @@ async fn a_position_moves_with_the_rows_and_fences_others() {
 }
 
 #[tokio::test]
+async fn which_of_several_positions_moved_last_is_told_when_it_is_known() {
+    let place = Place::new().await;
+    let table = orders(&place.lake);
+    table.ensure(&spec(&[])).await.unwrap();
+    let any = |table: &flowline_lake::Table| table.moved_last(|app_id| app_id.starts_with("log/"));
+    assert_eq!(any(&table), None);
+    for (app_id, from, to) in [("log/0", None, 90), ("log/new/0", None, 1), ("other", None, 5)] {
+        table.commit(moving(StagedFiles::none(), app_id, from, to, &format!("run-{app_id}"))).await.unwrap();
+    }
+    assert_eq!(any(&table).as_deref(), Some("log/new/0"), "wherever the positions are");
+    table.commit(moving(StagedFiles::none(), "log/0", Some(90), 91, "again")).await.unwrap();
+    assert_eq!(any(&table).as_deref(), Some("log/0"));
+    for step in 5..30 {
+        table
+            .commit(moving(StagedFiles::none(), "other", Some(step), step + 1, &format!("run-{step}")))
+            .await
+            .unwrap();
+        table.settle().await;
+    }
+    let restarted = orders(&place.again(None).await);
+    restarted.refresh().await.unwrap();
+    assert_eq!(any(&restarted), None, "the checkpoint has both and does not say when they moved");
+}
+
+#[tokio::test]
 async fn a_writer_that_lost_a_race_is_fenced_at_the_commit() {
     let place = Place::new().await;
     let (mine, other) = (orders(&place.lake), orders(&place.again(None).await));

@@ -49,6 +49,8 @@ async fn checkpoints_follow_commits_and_keep_positions() {
         ["4"]
     );
     assert_eq!(restarted.read(ReadAt::Version(5)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(restarted.moved_last(|app_id| app_id == "b"), None);
+    assert_eq!(restarted.moved_last(|_| true).as_deref(), Some("a"));
     // A zombie that expects an older position is stopped, also by what only the checkpoint knows.
     let error = restarted.commit(moving(StagedFiles::none(), "a", Some(7), 8, "zombie")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");

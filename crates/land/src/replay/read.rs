@@ -56,25 +56,8 @@ impl ReplaySelection {
 
     /// The condition on rows of the quarantine.
     pub(crate) fn condition(&self) -> Result<Option<Expr>, LandError> {
-        const REASONS: [FindingKind; 10] = [
-            FindingKind::Missing,
-            FindingKind::WrongType,
-            FindingKind::FailedRule,
-            FindingKind::Unparsable,
-            FindingKind::UnknownField,
-            FindingKind::MissingField,
-            FindingKind::NullShare,
-            FindingKind::CoercedType,
-            FindingKind::ChangedUnit,
-            FindingKind::ChangedValues,
-        ];
-        if let Some(reason) = &self.reason
-            && !REASONS.iter().any(|known| known.as_str() == reason)
-        {
-            let known = REASONS.map(|known| format!("`{}`", known.as_str())).join(", ");
-            return Err(LandError::Selection {
-                reason: format!("`{reason}` is no reason of the quarantine: use one of {known}"),
-            });
+        if let Some(word) = &self.reason {
+            FindingKind::reason(word).map_err(|reason| LandError::Selection { reason })?;
         }
         let is = |name: &str, value: &Option<String>| value.clone().map(|value| col(name).eq(lit(value)));
         Ok(is("_reason", &self.reason).into_iter().chain(is("_column", &self.column)).reduce(Expr::and))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_land::{Discard, ReplaySelection, discard_quarantine, expire_quarantine, replay_quarantine};
-use flowline_model::{Balance, ColumnType, Dataset, RunKind};
+use flowline_model::{Balance, ColumnType, Dataset, FindingKind, RunKind};
 
 use crate::world::{World, orders};
 
@@ -195,6 +195,16 @@ async fn what_is_discarded_is_gone_and_still_counts_as_quarantined() {
     assert_eq!((totals.counts.quarantined, totals.gap(), totals.counts.balance()), (5, 0, Balance::Balanced));
     let again = discard_quarantine(&world.context, &world.dataset, &discard).await.unwrap();
     assert_eq!(again.inputs[0].to, 0, "there is none any more");
+    for reason in FindingKind::REASONS {
+        let selection = ReplaySelection {
+            reason: Some(reason.as_str().into()),
+            column: Some("none".into()),
+            ..Default::default()
+        };
+        let of_reason = Discard { selection, ..discard.clone() };
+        let run = discard_quarantine(&world.context, &world.dataset, &of_reason).await.unwrap();
+        assert_eq!(run.inputs[0].to, 0, "{reason:?}");
+    }
     let why = Discard { because: " ".into(), ..discard };
     assert!(discard_quarantine(&world.context, &world.dataset, &why).await.is_err(), "without a reason");
 }

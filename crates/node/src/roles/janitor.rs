@@ -55,7 +55,7 @@ async fn tidy(storage: Storage, land: LandContext, shutdown: CancellationToken) 
 
 /// Deletes rejected records that have waited for longer than their dataset says.
 async fn expire_quarantines(storage: &Storage, land: &LandContext) {
-    for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.landed() || dataset.streams()) {
+    for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.sets_aside()) {
         if let Err(error) = flowline_land::expire_quarantine(land, dataset).await {
             tracing::warn!(dataset = %dataset.name, error = flowline_base::chain(&error), "quarantine not expired");
         }

@@ -9,7 +9,7 @@ use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::min;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::collect;
-use flowline_model::{Dataset, Finding, LatePolicy};
+use flowline_model::{Dataset, DatasetName, Finding, LatePolicy};
 
 use super::analyze::time_column;
 use super::clock::{Patience, StreamState, believed_until};
@@ -69,7 +69,8 @@ pub(crate) fn disorder_of(
     now: DateTime<Utc>,
 ) -> Vec<Finding> {
     // What comes late is written like anything else.
-    findings(&attempt.dataset.name, LatePolicy::Reopen, &mut state.disorder, now)
+    let landed_from = |input: &DatasetName, partition| attempt.landed_from(input, partition);
+    findings(&attempt.dataset.name, LatePolicy::Reopen, &mut state.disorder, now, &landed_from)
 }
 
 /// The smallest event time among the new rows of a stream's inputs, microseconds, where its query reads tables as of it;

@@ -102,17 +102,18 @@ pub(super) fn note(known: &mut Disorders, input: &DatasetName, found: &BTreeMap<
     }
 }
 
-/// The findings that are due.
+/// The findings that are due. `landed_from` says what a partition of an input is called in positions.
 pub(super) fn findings(
     stream: &DatasetName,
     late: LatePolicy,
     known: &mut Disorders,
     now: DateTime<Utc>,
+    landed_from: &dyn Fn(&DatasetName, i32) -> Option<String>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (input, partitions) in known {
         for (partition, told) in partitions {
-            let about = About { stream, input, partition: *partition, now };
+            let about = About { stream, input, partition: *partition, now, landed_from };
             findings.extend(told.behind.take(now).map(|rows| about.behind(rows, late)));
             findings.extend(told.ahead.take(now).map(|rows| about.ahead(rows)));
         }
@@ -125,6 +126,7 @@ struct About<'a> {
     input: &'a DatasetName,
     partition: i32,
     now: DateTime<Utc>,
+    landed_from: &'a dyn Fn(&DatasetName, i32) -> Option<String>,
 }
 
 impl About<'_> {
@@ -156,7 +158,8 @@ impl About<'_> {
     }
 
     fn finding(&self, kind: FindingKind, rows: Astray, message: String) -> Finding {
-        let position = |offset: i64| format!("log/{}@{offset}", self.partition);
+        let source = (self.landed_from)(self.input, self.partition);
+        let position = |offset: Option<i64>| Some(format!("{}@{}", source.as_deref()?, offset?));
         Finding {
             dataset: self.stream.clone(),
             kind,
@@ -164,8 +167,8 @@ impl About<'_> {
             subject: format!("{}/{}", self.input, self.partition),
             message,
             count: rows.rows,
-            first_position: rows.first.map(position),
-            last_position: rows.last.map(position),
+            first_position: position(rows.first),
+            last_position: position(rows.last),
             run: None,
             found_at: self.now,
             drift: None,
@@ -210,19 +213,20 @@ mod tests {
             (0..rows)
                 .for_each(|row| disorder.behind.add(seconds * 1_000_000, Some(minute * 100 + row as i64)));
             note(&mut known, &input, &BTreeMap::from([(3, disorder)]), false);
-            let found = findings(&stream, LatePolicy::Drop, &mut known, at(minute));
+            let source = |_: &DatasetName, partition: i32| Some(format!("kafka/ab/{partition}"));
+            let found = findings(&stream, LatePolicy::Drop, &mut known, at(minute), &source);
             found
                 .iter()
                 .map(|finding| (finding.count, finding.first_position.clone().unwrap()))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(step(0, 2, 10), [(2, "log/3@0".to_owned())]);
+        assert_eq!(step(0, 2, 10), [(2, "kafka/ab/3@0".to_owned())]);
         assert_eq!(step(1, 5, 10), [], "as before");
         assert_eq!(step(2, 1, 14), [], "hardly later");
-        assert_eq!(step(3, 1, 16), [(7, "log/3@100".to_owned())], "later by half");
+        assert_eq!(step(3, 1, 16), [(7, "kafka/ab/3@100".to_owned())], "later by half");
         assert_eq!(step(4, 0, 0), []);
         assert_eq!(step(70, 0, 0), [], "nothing new");
-        assert_eq!(step(71, 1, 1), [(1, "log/3@7100".to_owned())], "an hour later");
+        assert_eq!(step(71, 1, 1), [(1, "kafka/ab/3@7100".to_owned())], "an hour later");
         assert_eq!(shown(90_061_000_000), "1 d 1 h");
         assert_eq!(shown(61_000_000), "1 min 1 s");
     }

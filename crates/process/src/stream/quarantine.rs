@@ -1,4 +1,4 @@
-//! Rows that came too late and go to the quarantine of the stream.
+//! Rows that go to the quarantine of a table that is made by SQL: those that came too late, those that fail its checks.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{ExprSchemable, LogicalPlanBuilder, col, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, col, lit};
 use datafusion::physical_plan::collect;
 use flowline_lake::arrow_types;
-use flowline_lake::{Lake, TableCommit, TableId, TableSpec, WriterOptions};
-use flowline_model::DatasetName;
+use flowline_lake::{Lake, LakeError, Table, TableCommit, TableId, TableSpec, WriterOptions};
+use flowline_model::{DatasetName, Finding, FindingKind, Severity};
 
 use super::restrict::instant;
 use crate::ProcessError;
@@ -50,6 +50,25 @@ pub(super) async fn rows(
     found.iter().filter(|found| found.num_rows() > 0).map(|found| kept(found, input, late, batch)).collect()
 }
 
+/// That rows of an input are in quarantine because they are late.
+pub(super) fn finding(stream: &DatasetName, input: &DatasetName, late: &Late<'_>) -> Finding {
+    Finding {
+        dataset: stream.clone(),
+        kind: FindingKind::Late,
+        severity: Severity::Warning,
+        subject: late.time.to_owned(),
+        message: format!(
+            "rows of `{input}` came when what they count towards was closed; raise `watermark`, or use `late: reopen`; see `flowline quarantine show {stream}`"
+        ),
+        count: 0,
+        first_position: None,
+        last_position: None,
+        run: None,
+        found_at: late.now,
+        drift: None,
+    }
+}
+
 fn kept(rows: &RecordBatch, input: &DatasetName, late: &Late<'_>, batch: &str) -> Result<RecordBatch> {
     let count = rows.num_rows();
     let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
@@ -58,7 +77,11 @@ fn kept(rows: &RecordBatch, input: &DatasetName, late: &Late<'_>, batch: &str) -
         "the row of `{input}` came behind the watermark {}; raise `watermark`, or use `late: reopen`",
         watermark.format("%Y-%m-%dT%H:%M:%S%.fZ")
     );
-    let why = SetAside { reason: text("late"), column: text(late.time), message: text(&message) };
+    let why = SetAside {
+        reason: text(FindingKind::Late.as_str()),
+        column: text(late.time),
+        message: text(&message),
+    };
     set_aside(rows, why, input, late.now, batch)
 }
 
@@ -120,26 +143,54 @@ fn records(rows: &RecordBatch) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Writes the rows; those that an earlier try of the same run wrote are replaced.
+/// What `_batch` of rows that fail checks ends with.
+const OF_CHECKS: &str = "/checks";
+
+/// What tells the rows that fail checks in the run of this transaction. Those of a run that computed everything have a
+/// name of their own: when it comes to no commit, and the next run of the same number follows the changes, the rows that
+/// have taken the place of all before stay.
+pub(crate) fn batch_of_checks(dataset: &DatasetName, transaction: i64, everything: bool) -> String {
+    let everything = if everything { "/everything" } else { "" };
+    format!("{dataset}/{transaction}{everything}{OF_CHECKS}")
+}
+
+/// The rows that an earlier try of the same run wrote.
+pub(crate) fn of_batch(batch: &str) -> Expr {
+    col(arrow_types::BATCH).eq(lit(batch))
+}
+
+/// The rows that fail checks, whichever run set them aside.
+pub(crate) fn of_checks() -> Expr {
+    col(arrow_types::BATCH).like(lit(format!("%{OF_CHECKS}")))
+}
+
+/// Writes the rows in place of those that meet the condition. Without rows, and with none that could meet it, nothing is
+/// committed.
 pub(crate) async fn commit(
     lake: &Lake,
     dataset: &DatasetName,
     rows: Vec<RecordBatch>,
-    batch: &str,
+    replaced: Expr,
 ) -> Result<(), ProcessError> {
     let table = lake.table(TableId::quarantine(dataset.clone()));
-    let failed = || format!("writing the quarantine of `{dataset}`");
+    let failed = || ProcessError::lake(format!("writing the quarantine of `{dataset}`"));
+    if rows.is_empty() && is_empty(&table).await.map_err(failed())? {
+        return Ok(());
+    }
     let schema: SchemaRef = arrow_types::quarantine_schema();
     let description = format!("rows that came too late for {dataset}, or fail its checks");
     let spec = TableSpec { schema, partition_columns: Vec::new(), description };
-    table.ensure(&spec).await.map_err(ProcessError::lake(failed()))?;
-    let mut writer = table.writer(WriterOptions::default()).await.map_err(ProcessError::lake(failed()))?;
+    table.ensure(&spec).await.map_err(failed())?;
+    let mut writer = table.writer(WriterOptions::default()).await.map_err(failed())?;
     for rows in &rows {
-        writer.write(rows).await.map_err(ProcessError::lake(failed()))?;
+        writer.write(rows).await.map_err(failed())?;
     }
-    let staged = writer.finish().await.map_err(ProcessError::lake(failed()))?;
-    let same = col(arrow_types::BATCH).eq(lit(batch));
+    let staged = writer.finish().await.map_err(failed())?;
     let commit = TableCommit { operation: "MERGE", ..TableCommit::append(staged) };
-    table.delete_where(same, commit).await.map_err(ProcessError::lake(failed()))?;
+    table.delete_where(replaced, commit).await.map_err(failed())?;
     Ok(())
+}
+
+async fn is_empty(table: &Table) -> Result<bool, LakeError> {
+    Ok(table.refresh().await?.is_none() || table.stats().await?.files == 0)
 }

@@ -1,6 +1,6 @@
 //! One try of a stream's run: from new rows to the windows that are written, and the state that goes with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -140,7 +140,8 @@ impl StreamRun<'_> {
         };
         let staged = self.stage(plans, writer).await?;
         self.move_sessions(&mut state, before.sessions_from).await?;
-        let quarantined = self.quarantine(before.watermark, &news).await?;
+        let late = self.quarantine(before.watermark, &news).await?;
+        let quarantined = late.iter().map(|finding| finding.count).sum::<u64>();
         let dropped = self.query.late == LatePolicy::Drop;
         let counts = Counts {
             read: news.rows,
@@ -157,7 +158,8 @@ impl StreamRun<'_> {
             None => Change::Files(staged, CommitMode::Append),
         };
         let event_time_max = state.newest().and_then(DateTime::from_timestamp_micros);
-        let findings = self.findings(&mut state);
+        let mut findings = self.findings(&mut state);
+        findings.extend(late);
         Ok(Prepared { change, how, counts, event_time_max, stream: Some(self.spent(state)), findings })
     }
 
@@ -195,6 +197,9 @@ impl StreamRun<'_> {
             Some(_) => table.writer(WRITER).await,
             None => table.writer_for(&spec, WRITER).await,
         };
+        if gone.is_none() {
+            attempt.sieve.lock().begin_everything();
+        }
         let plans = self.plans(self.query, &[&wanted]).await?;
         let staged = self.stage(plans, writer.map_err(attempt.failed("writing"))?).await?;
         self.move_sessions(&mut state, None).await?;
@@ -319,10 +324,14 @@ impl StreamRun<'_> {
         Ok(Some(if strict { named(column).gt_eq(from) } else { named(column).gt(from) }))
     }
 
-    /// Puts late rows into quarantine, where the stream says so.
-    async fn quarantine(&self, watermark: Option<i64>, news: &News) -> Result<u64, ProcessError> {
-        let (LatePolicy::Quarantine, Some(watermark)) = (self.query.late, watermark) else { return Ok(0) };
-        let mut rows = 0;
+    /// Puts late rows into quarantine, where the stream says so; a finding for each column that is their time says how
+    /// many.
+    async fn quarantine(&self, watermark: Option<i64>, news: &News) -> Result<Vec<Finding>, ProcessError> {
+        let (LatePolicy::Quarantine, Some(watermark)) = (self.query.late, watermark) else {
+            return Ok(Vec::new());
+        };
+        let (stream, batch) = (&self.attempt.dataset.name, self.batch());
+        let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
         let mut batches = Vec::new();
         for input in self.inputs().filter(|input| news.late_of.contains_key(&input.dataset)) {
             let Some(changes) = &input.changes else { continue };
@@ -331,15 +340,19 @@ impl StreamRun<'_> {
             let added = input.table.provider_of(changes).await.map_err(reading(&input.dataset))?;
             let late =
                 quarantine::Late { time, before: before.unwrap_or(i64::MIN), watermark, now: self.now };
-            let found = quarantine::rows(self.state, added, &input.dataset, &late, &self.batch()).await?;
-            rows += found.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            let found = quarantine::rows(self.state, added, &input.dataset, &late, &batch).await?;
+            if !found.is_empty() {
+                let finding = || quarantine::finding(stream, &input.dataset, &late);
+                let rows = found.iter().map(|batch| batch.num_rows() as u64);
+                findings.entry(time).or_insert_with(finding).count += rows.sum::<u64>();
+            }
             batches.extend(found);
         }
-        if rows > 0 {
+        if !batches.is_empty() {
             let lake = self.attempt.engine.lake();
-            quarantine::commit(lake, &self.attempt.dataset.name, batches, &self.batch()).await?;
+            quarantine::commit(lake, stream, batches, quarantine::of_batch(&batch)).await?;
         }
-        Ok(rows)
+        Ok(findings.into_values().collect())
     }
 
     /// What tells the rows that this run quarantines: a try after a crash has the same, and replaces them.
@@ -349,7 +362,9 @@ impl StreamRun<'_> {
     }
 
     fn findings(&self, state: &mut StreamState) -> Vec<Finding> {
-        findings(&self.attempt.dataset.name, self.query.late, &mut state.disorder, self.now)
+        let attempt = self.attempt;
+        let landed_from = |input: &DatasetName, partition| attempt.landed_from(input, partition);
+        findings(&attempt.dataset.name, self.query.late, &mut state.disorder, self.now, &landed_from)
     }
 
     /// The state with what the run cost.

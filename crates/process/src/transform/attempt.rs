@@ -208,6 +208,18 @@ impl Attempt<'_> {
         ProcessError::lake(format!("{doing} `{}`", self.dataset.name))
     }
 
+    /// What the partition of a landed input is called as an input of its landing, as positions say it: `log/0`,
+    /// `log/<topic id>/0`, `kafka/<topic id>/0`. Of several, after a topic was made again, it is the one that is landed now;
+    /// none when that cannot be told, and for what comes from no partition.
+    pub(crate) fn landed_from(&self, dataset: &DatasetName, partition: i32) -> Option<String> {
+        let (of_dataset, of_partition) = (format!("{dataset}/"), format!("/{partition}"));
+        let source = |app_id: &str| {
+            let source = app_id.strip_prefix(&of_dataset).filter(|source| source.ends_with(&of_partition))?;
+            (source.starts_with("log/") || source.starts_with("kafka/")).then(|| source.to_owned())
+        };
+        source(&self.input(dataset)?.table.moved_last(|app_id| source(app_id).is_some())?)
+    }
+
     /// The input of this name.
     pub(crate) fn input(&self, dataset: &DatasetName) -> Option<&Input> {
         self.inputs.iter().find(|input| input.dataset == *dataset)

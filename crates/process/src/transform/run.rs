@@ -221,7 +221,7 @@ impl Running<'_> {
     }
 
     /// Holds what is about to be committed against the checks that can block it, and puts rows that were set aside into
-    /// the quarantine.
+    /// the quarantine, where those of a run that computed everything take the place of all before.
     async fn audit(&self, run: &Run, prepared: &Prepared, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
         let transformer = self.transformer;
         let mut results = sieve.lock().results();
@@ -241,10 +241,12 @@ impl Running<'_> {
             let auditor = Auditor::new(transformer.engine().clone(), Arc::clone(&transformer.inner.ledger));
             on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await?;
         }
-        let (rows, batch) = sieve.lock().set_aside();
-        if !rows.is_empty() {
-            let lake = transformer.engine().lake();
-            commit_quarantine(lake, &self.dataset.name, rows, &batch).await?;
+        let (rows, replaced) = {
+            let sieve = sieve.lock();
+            (sieve.set_aside(), sieve.replaced())
+        };
+        if let Some(replaced) = replaced {
+            commit_quarantine(transformer.engine().lake(), &self.dataset.name, rows, replaced).await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::Expr;
 use flowline_base::RunId;
 use flowline_model::{
     CheckResult, CheckSeverity, Column, Dataset, Finding, FindingKind, Profile, Severity, Verdict,
@@ -18,7 +19,7 @@ use flowline_quality::outcome::of_rows;
 use flowline_quality::{Circumstances, Profiler, RowRules, RowTally, Which};
 
 use crate::ProcessError;
-use crate::stream::{SetAside, set_aside};
+use crate::stream::{SetAside, batch_of_checks, of_batch, of_checks, set_aside};
 
 /// More rows of one run are not set aside, since they are held in memory: the run fails instead.
 const SET_ASIDE_MAX: u64 = 100_000;
@@ -31,8 +32,10 @@ pub(crate) struct Sieve {
     tally: RowTally,
     profiler: Profiler,
     now: DateTime<Utc>,
-    /// What tells the rows that this run sets aside: a try after a crash has the same, and replaces them.
-    batch: String,
+    /// The number of the transaction that is to commit the rows.
+    transaction: i64,
+    /// The rows are all that the table is to have.
+    everything: bool,
     set_aside: Vec<RecordBatch>,
     rows_set_aside: u64,
     /// Why, by reason and column: how many rows, and what is said of the first.
@@ -55,12 +58,18 @@ impl Sieve {
             tally: RowTally::default(),
             profiler: Profiler::new(dataset, columns),
             now,
-            batch: format!("{}/{transaction}/checks", dataset.name),
+            transaction,
+            everything: false,
             set_aside: Vec::new(),
             rows_set_aside: 0,
             reasons: BTreeMap::new(),
             dataset: dataset.clone(),
         })
+    }
+
+    /// Says that the rows to come are all that the table is to have.
+    pub fn begin_everything(&mut self) {
+        self.everything = true;
     }
 
     /// The rows of a batch that go on.
@@ -94,7 +103,7 @@ impl Sieve {
                     message: text(failures.iter().map(|(_, why)| Some(why.message.as_str())).collect()),
                 };
                 let failing = take_record_batch(&passed, &rows)?;
-                let kept = set_aside(&failing, why, &self.dataset.name, self.now, &self.batch)?;
+                let kept = set_aside(&failing, why, &self.dataset.name, self.now, &self.batch())?;
                 self.set_aside.push(kept);
                 passed = filter_record_batch(&passed, &verdicts.passed())?;
             }
@@ -108,9 +117,23 @@ impl Sieve {
         self.rows_set_aside
     }
 
-    /// The rows that were set aside, as the quarantine keeps them, and what tells them.
-    pub fn set_aside(&self) -> (Vec<RecordBatch>, String) {
-        (self.set_aside.clone(), self.batch.clone())
+    /// The rows that were set aside, as the quarantine keeps them.
+    pub fn set_aside(&self) -> Vec<RecordBatch> {
+        self.set_aside.clone()
+    }
+
+    /// The rows of the quarantine that they take the place of; none when the quarantine stays as it is.
+    pub fn replaced(&self) -> Option<Expr> {
+        match (self.everything, self.set_aside.is_empty()) {
+            (true, _) => Some(of_checks()),
+            (false, false) => Some(of_batch(&self.batch())),
+            (false, true) => None,
+        }
+    }
+
+    /// What tells the rows that this run sets aside: a try after a crash has the same, and replaces them.
+    fn batch(&self) -> String {
+        batch_of_checks(&self.dataset.name, self.transaction, self.everything)
     }
 
     /// What was set aside, as findings of this run.

@@ -87,6 +87,7 @@ impl Work<'_> {
             table.ensure(&spec).await.map_err(attempt.failed("creating"))?;
         }
         let writer = table.writer_for(&spec, WRITER).await.map_err(attempt.failed("writing"))?;
+        attempt.sieve.lock().begin_everything();
         let (staged, ran) = self.stage(plan, writer).await?;
         let mut counts = self.counts(&ran, staged.rows(), staged.bytes(), self.hop.reshapes);
         counts.bytes_read = self.bytes_of_inputs().await;

@@ -375,3 +375,39 @@ async fn rows_that_fail_are_set_aside_and_the_ledger_balances() {
         assert_eq!(profiles.iter().map(|recorded| recorded.profile.rows).sum::<u64>(), 2);
     }
 }
+
+/// The sales that meet a condition, and of these set aside what is below zero.
+fn positive(materialization: Materialization, condition: &str) -> Vec<Dataset> {
+    let text = format!("select id, amount, ts from shop.sales where {condition}");
+    let mut out = sql("shop.out", materialization, &text);
+    out.checks = vec![severe("positive", range("amount", "0"), CheckSeverity::QuarantineRows)];
+    vec![sales(Vec::new()), out]
+}
+
+#[tokio::test]
+async fn a_run_that_computes_everything_sets_aside_anew() {
+    for materialization in [Materialization::Full, Materialization::Append] {
+        let amounts = async |world: &World| {
+            let records = world.quarantined("shop.out", "_record").await;
+            records
+                .lines()
+                .map(|record| record.split([':', ',']).nth(3).unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let world = World::new(positive(materialization, "amount < 10")).await;
+        world.land("shop.sales", ROWS).await;
+        world.run("shop.out").await;
+        assert_eq!(amounts(&world).await, ["-2"]);
+        world.land("shop.sales", "('c', 'x', -5, '2025-10-10', '2025-10-10T08:00:00Z')").await;
+        world.run("shop.out").await;
+        assert_eq!(amounts(&world).await, ["-2", "-5"], "{materialization:?}");
+        // Another query: everything is computed again, however it is materialized.
+        let world = world.restarted(Some(positive(materialization, "amount <> -2"))).await;
+        world.run("shop.out").await;
+        assert_eq!(amounts(&world).await, ["-5"], "{materialization:?}");
+        let world = world.restarted(Some(positive(materialization, "amount > 0"))).await;
+        let run = world.run("shop.out").await;
+        assert_eq!((run.counts.written, run.counts.quarantined), (2, 0), "{materialization:?}");
+        assert_eq!(amounts(&world).await, [""; 0], "nothing fails any more");
+    }
+}

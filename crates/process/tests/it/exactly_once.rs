@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flowline_lake::faults::{Fault, FaultInjector, StoreOp};
 use flowline_model::Materialization::{Append, Full, Merge, Partition};
-use flowline_model::{Dataset, DatasetName, Origin, Outcome, RunKind};
+use flowline_model::{Check, CheckRule, CheckSeverity, Dataset, DatasetName, Origin, Outcome, RunKind};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -316,4 +316,34 @@ async fn data_that_does_not_fit_fails_the_run_and_leaves_the_table() {
     assert_eq!((run.outcome, run.attempts), (Outcome::Failed, 1));
     assert_eq!(run.error.unwrap().message, "the query failed on its data: divide by zero error");
     assert_eq!(world.rows("select * from shop.out").await, "a 2");
+}
+
+#[tokio::test]
+async fn what_a_run_that_is_cut_off_has_set_aside_is_not_set_aside_twice() {
+    let mut out = sql("shop.out", Full, "select id, amount from shop.sales");
+    out.checks = vec![Check {
+        name: "positive".to_owned(),
+        description: None,
+        owner: "team".to_owned(),
+        severity: CheckSeverity::QuarantineRows,
+        tolerance: 0.0,
+        rule: CheckRule::Range { column: "amount".to_owned(), min: Some("2".to_owned()), max: None },
+    }];
+    let faults = Arc::new(Faults::default());
+    let injector: Arc<dyn FaultInjector> = Arc::<Faults>::clone(&faults);
+    let world = World::with_faults([sales(), out], Some(injector)).await;
+    world.land("shop.sales", FIRST).await;
+    world.run("shop.out").await;
+    let first = "{\"id\":\"a\",\"amount\":1}\n{\"id\":\"b\",\"amount\":0}";
+    assert_eq!(world.quarantined("shop.out", "_record").await, first);
+    world.land("shop.sales", "('c', 1, '2025-01-02', '2025-01-02T11:00:00Z')").await;
+    faults.add(StoreOp::Put, "trusted/shop/out/_delta_log", Fault::Denied);
+    let run = world.try_run("shop.out").await;
+    assert!(run.error.is_some(), "the rows are not committed");
+    let both = format!("{first}\n{{\"id\":\"c\",\"amount\":1}}");
+    assert_eq!(world.quarantined("shop.out", "_record").await, both, "the quarantine comes first");
+    let world = world.restarted(None).await;
+    let run = world.run("shop.out").await;
+    assert_eq!((run.counts.read, run.counts.quarantined), (3, 3));
+    assert_eq!(world.quarantined("shop.out", "_record").await, both);
 }

@@ -72,7 +72,7 @@ pub(crate) struct DatasetFile {
     pub slo: Option<SloFile>,
     /// The file that says what to do when it breaks.
     pub runbook: Option<Written<FilePath>>,
-    /// For what is landed: when landing flushes.
+    /// For what is landed: when landing flushes. For a stream or a table of SQL: `quarantine_retain_for` alone.
     pub landing: Option<LandingFile>,
 }
 
@@ -382,6 +382,7 @@ pub(crate) struct LandingFile {
     /// two PUTs, so `2s` is about 2.6 million PUTs ($13) a month for a dataset that is never idle.
     #[schemars(extend("default" = defaults::FLUSH_AFTER))]
     pub flush_after: Option<Written<DurationText>>,
-    /// How long rejected records stay in quarantine. Older ones are deleted for good once an hour; for ever when absent.
+    /// How long rejected records stay in quarantine, those that come too late for a stream or fail a check of a
+    /// transform among them. Older ones are deleted for good once an hour; for ever when absent.
     pub quarantine_retain_for: Option<Written<DurationText>>,
 }

@@ -232,14 +232,7 @@ fn check_landed(
 
 /// What goes with each way to keep the table of a query.
 fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
-    if content.landing.is_some() {
-        let problem = Problem::error(Code::Conflict, "`landing` has no meaning for `source: sql`");
-        report.at_key(
-            file,
-            "/landing",
-            problem.hint("it belongs to `source: http`, `source: files` and `source: kafka`"),
-        );
-    }
+    check_landing_of_query(file, content, report);
     if content.mode == Some(ModeWord::Stream) {
         check_stream(file, content, report);
         return;
@@ -277,6 +270,27 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
             );
         }
         _ => {}
+    }
+}
+
+/// Nothing is landed by a query, but its rows can go to quarantine where it has a table.
+fn check_landing_of_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
+    let Some(landing) = &content.landing else { return };
+    let of_landing = "it belongs to `source: http`, `source: files` and `source: kafka`";
+    for (key, given) in
+        [("flush_bytes", landing.flush_bytes.is_some()), ("flush_after", landing.flush_after.is_some())]
+    {
+        if given {
+            let message = format!("`landing.{key}` has no meaning for `source: sql`");
+            let problem = Problem::error(Code::Conflict, message).hint(of_landing);
+            report.at_key(file, &format!("/landing/{key}"), problem);
+        }
+    }
+    if landing.quarantine_retain_for.is_some() && materialization(content) == Materialization::View {
+        let message = "`landing.quarantine_retain_for` has no meaning for a view";
+        let hint = "a view has no rows of its own that could be set aside; remove it";
+        let problem = Problem::error(Code::Conflict, message).hint(hint);
+        report.at_key(file, "/landing/quarantine_retain_for", problem);
     }
 }
 

@@ -88,6 +88,42 @@ event_time: { column: ts, late: drop }
 }
 
 #[test]
+fn a_table_of_sql_says_how_long_its_quarantine_is_kept_and_nothing_else_of_landing() {
+    let of = |how: &str, landing: &str| {
+        format!(
+            "owner: team-shop\nzone: trusted\nfrom: {{ source: sql }}\n{how}landing: {{ {landing} }}\nsql: select 1 as one\n"
+        )
+    };
+    let stream = "mode: stream\nevent_time: { column: ts, late: quarantine }\n";
+    for how in ["materialize: full\n", stream] {
+        let found = dataset(&of(how, "quarantine_retain_for: 30d"));
+        assert_eq!(found.landing.quarantine_retain_for, Some(std::time::Duration::from_secs(30 * 86_400)));
+    }
+    check_dataset(
+        &of("", "quarantine_retain_for: 30d, flush_bytes: 1MiB"),
+        expect![[r#"
+            error[conflict]: `landing.quarantine_retain_for` has no meaning for a view
+             --> datasets/shop/orders.yaml:4:12
+              |
+            4 | landing: { quarantine_retain_for: 30d, flush_bytes: 1MiB }
+              |            ^^^^^^^^^^^^^^^^^^^^^
+              |
+              = help: a view has no rows of its own that could be set aside; remove it
+
+            error[conflict]: `landing.flush_bytes` has no meaning for `source: sql`
+             --> datasets/shop/orders.yaml:4:40
+              |
+            4 | landing: { quarantine_retain_for: 30d, flush_bytes: 1MiB }
+              |                                        ^^^^^^^^^^^
+              |
+              = help: it belongs to `source: http`, `source: files` and `source: kafka`
+
+            2 errors
+        "#]],
+    );
+}
+
+#[test]
 fn all_that_is_missing_is_said() {
     check_dataset(
         "description: nothing else\n",
@@ -536,11 +572,11 @@ fn what_does_not_go_together() {
               |
               = help: name what the table is split by: `partition_by: [day(ts)]`
 
-            error[conflict]: `landing` has no meaning for `source: sql`
-             --> datasets/shop/d.yaml:5:1
+            error[conflict]: `landing.flush_after` has no meaning for `source: sql`
+             --> datasets/shop/d.yaml:5:12
               |
             5 | landing: { flush_after: 1s }
-              | ^^^^^^^
+              |            ^^^^^^^^^^^
               |
               = help: it belongs to `source: http`, `source: files` and `source: kafka`
 

@@ -5,16 +5,18 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use chrono::{DateTime, Utc};
 use flowline_base::chain;
-use flowline_model::{Dataset, DatasetName};
+use flowline_model::{Dataset, DatasetName, FindingKind};
 use flowline_process::{ProcessError, QueryOptions};
 use flowline_view::{ColumnRow, CountRow, DatasetRow, HopRow, QuarantineRow, SystemRow};
 use futures::TryStreamExt;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::names::landed_dataset;
+use super::names::quarantined_dataset;
 use super::problem::Problem;
 use super::query::query_problem;
 use super::{Api, openapi};
@@ -96,31 +98,33 @@ pub(crate) struct QuarantineParameters {
     reason: Option<Reason>,
 }
 
-/// Why a record was rejected.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Reason {
-    /// It lacks a required column.
-    Missing,
-    /// A value is not of the column's type.
-    WrongType,
-    /// A value breaks a check.
-    FailedRule,
-    /// It cannot be read at all.
-    Unparsable,
-}
+/// Why a record was rejected, in the words of the quarantine's `_reason`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reason(FindingKind);
 
 impl Reason {
     /// The word in the quarantine table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::WrongType => "wrong-type",
-            Self::FailedRule => "failed-rule",
-            Self::Unparsable => "unparsable",
-        }
+        self.0.as_str()
     }
 }
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        FindingKind::reason(&word).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        let words = FindingKind::REASONS.map(FindingKind::as_str);
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+        schema.description(Some("Why a record was rejected.")).into()
+    }
+}
+
+impl ToSchema for Reason {}
 
 /// The flow map: every hop with its state, freshness, lag and counts.
 #[utoipa::path(get, path = "/v1/status", tag = "flow", operation_id = "status", responses(
@@ -177,7 +181,7 @@ pub(crate) async fn datasets(State(api): State<Api>) -> Result<Json<DatasetsAnsw
 /// What lies in the quarantine of a dataset: by reason, and the newest records with the reason for each.
 #[utoipa::path(
     get, path = "/v1/quarantine/{dataset}", tag = "flow", operation_id = "quarantine",
-    params(("dataset" = String, Path, description = "A dataset that is landed, `domain.name`."), QuarantineParameters),
+    params(("dataset" = String, Path, description = "A dataset that has a quarantine, `domain.name`."), QuarantineParameters),
     responses(
         (status = 200, description = "What was rejected, and why.", body = QuarantineAnswer),
         (status = 404, response = openapi::NotFound),
@@ -194,7 +198,7 @@ pub(crate) async fn quarantine(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::bad_request("`limit` is from 1 to 1000"));
     }
-    let dataset = landed_dataset(&api.context.plan, name)?;
+    let dataset = quarantined_dataset(&api.context.plan, name)?;
     let filter = format!("where dataset = '{}' order by reason", dataset.name);
     let reasons = read(&api.context, &filter).await?;
     let records = quarantined_records(&api.context, dataset, parameters.reason, limit).await?;

@@ -20,36 +20,44 @@ pub(crate) fn landed_dataset(
     plan: &Plan,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<&Dataset, Problem> {
-    with_quarantine(plan, name, Dataset::landed)
+    let refused = |dataset: &Dataset| {
+        let name = &dataset.name;
+        let detail = format!(
+            "`{name}` is made by SQL, so that none of its records can be landed again; mend its input or its SQL, and its rows are made again"
+        );
+        Problem::new(StatusCode::NOT_FOUND, "not-landed", detail)
+    };
+    one_of(plan, name, Dataset::landed, refused)
 }
 
-/// The dataset of this name, when it is landed or a stream, whose late records may be in quarantine.
+/// The dataset of this name that may have rows in quarantine.
 ///
 /// # Errors
-/// As those of [`landed_dataset`].
+/// 404 with the nearest names, or saying why a dataset of this name has no quarantine.
 pub(crate) fn quarantined_dataset(
     plan: &Plan,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<&Dataset, Problem> {
-    with_quarantine(plan, name, |dataset| dataset.landed() || dataset.streams())
+    let refused = |dataset: &Dataset| {
+        let name = &dataset.name;
+        let detail = format!(
+            "`{name}` is made by SQL and sets no row aside, so that it has no quarantine; see the datasets it reads"
+        );
+        Problem::new(StatusCode::NOT_FOUND, "no-quarantine", detail)
+    };
+    one_of(plan, name, Dataset::sets_aside, refused)
 }
 
-fn with_quarantine(
+fn one_of(
     plan: &Plan,
     name: Result<Path<String>, PathRejection>,
     allowed: fn(&Dataset) -> bool,
+    refused: impl FnOnce(&Dataset) -> Problem,
 ) -> Result<&Dataset, Problem> {
     let name = path_name(name)?;
     match find(plan, &name) {
         Some(dataset) if allowed(dataset) => Ok(dataset),
-        Some(dataset) => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no-quarantine",
-            format!(
-                "`{}` is made by SQL, so that it has no quarantine; see the datasets it reads",
-                dataset.name
-            ),
-        )),
+        Some(dataset) => Err(refused(dataset)),
         None => {
             Err(unknown("dataset", "unknown-dataset", &name, plan.datasets.iter().filter(|one| allowed(one))))
         }

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use flowline_model::{Origin, Plan};
+use flowline_model::{Dataset as Declared, Origin, Plan};
 use flowline_view::SystemRow;
 use serde_json::json;
 use utoipa::openapi::schema::{
@@ -90,13 +90,20 @@ pub(crate) async fn describe(State(api): State<Api>) -> Json<Document> {
 
 /// Lists the names that a path parameter may have.
 fn with_names(mut document: Document, plan: &Plan) -> Document {
-    let names = |fits: &dyn Fn(&Origin) -> bool| -> Vec<serde_json::Value> {
-        plan.datasets.iter().filter(|one| fits(&one.origin)).map(|one| one.name.to_string().into()).collect()
+    let names = |fits: &dyn Fn(&Declared) -> bool| -> Vec<serde_json::Value> {
+        plan.datasets.iter().filter(|one| fits(one)).map(|one| one.name.to_string().into()).collect()
     };
-    let sources = names(&|origin| matches!(origin, Origin::Http(_)));
-    let landed = names(&|origin| !matches!(origin, Origin::Sql(_)));
+    let sources = names(&|dataset| matches!(dataset.origin, Origin::Http(_)));
+    let landed = names(&Declared::landed);
+    let streams = names(&Declared::streams);
+    let quarantined = names(&Declared::sets_aside);
     for (path, item) in &mut document.paths.paths {
-        let values = if path.starts_with("/v1/sources/") { &sources } else { &landed };
+        let values = match path.as_str() {
+            path if path.starts_with("/v1/sources/") => &sources,
+            path if path.starts_with("/v1/streams/") => &streams,
+            "/v1/quarantine/{dataset}/replay" => &landed,
+            _ => &quarantined,
+        };
         let operations = [&mut item.get, &mut item.post].into_iter().flatten();
         for parameter in operations.filter_map(|operation| operation.parameters.as_mut()).flatten() {
             let in_path = matches!(parameter.parameter_in, utoipa::openapi::path::ParameterIn::Path);

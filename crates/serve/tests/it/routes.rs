@@ -88,5 +88,7 @@ async fn the_description_names_the_projects_sources() {
         |path: &str, method: &str| document["paths"][path][method]["parameters"][0]["schema"]["enum"].clone();
     let sources = names("/v1/sources/{source}/records", "post");
     assert_eq!(sources, serde_json::json!(["shop.events", "shop.orders", "shop.strict"]));
-    assert_eq!(names("/v1/quarantine/{dataset}", "get").as_array().unwrap().len(), 4);
+    assert_eq!(names("/v1/quarantine/{dataset}", "get").as_array().unwrap().len(), 5);
+    assert_eq!(names("/v1/quarantine/{dataset}/discard", "post").as_array().unwrap().len(), 5);
+    assert_eq!(names("/v1/quarantine/{dataset}/replay", "post").as_array().unwrap().len(), 4);
 }

@@ -217,7 +217,7 @@ fn open_log(folder: &Path, settings: &LogSettings, clock: &SharedClock) -> Arc<d
 }
 
 /// A shop: `orders` land over HTTP, `events` in two partitions by key, `strict` is validated at the gateway, `products`
-/// come as files, `numbers` and `letters` are views that need no table.
+/// come as files, `numbers` and `letters` are views that need no table, `totals` is a table of SQL that sets rows aside.
 pub fn plan(folder: &Path, setup: &Setup) -> Plan {
     let http = |partitions, validation| Origin::Http(HttpOrigin { partitions, validation });
     let mut datasets = vec![
@@ -238,6 +238,7 @@ pub fn plan(folder: &Path, setup: &Setup) -> Plan {
             ),
         ),
     ];
+    datasets.push(totals());
     for dataset in datasets.iter_mut().filter(|dataset| dataset.landed()) {
         dataset.columns = vec![
             Column::new("order_id", "string".parse().unwrap()).required(),
@@ -306,6 +307,16 @@ fn files() -> Origin {
     })
 }
 
+fn totals() -> Dataset {
+    let Origin::Sql(sql) = view("select sum(amount) as amount from shop.orders") else {
+        unreachable!("it is SQL")
+    };
+    let origin = Origin::Sql(SqlOrigin { materialization: Materialization::Full, ..sql });
+    let mut amount = Column::new("amount", "decimal(22,2)".parse().unwrap());
+    amount.check = Some("amount >= 0".to_owned());
+    Dataset { columns: vec![amount], ..dataset("shop.totals", Zone::Trusted, origin) }
+}
+
 fn view(text: &str) -> Origin {
     Origin::Sql(SqlOrigin {
         text: text.to_owned(),
@@ -366,7 +377,7 @@ async fn record(ledger: &Arc<dyn Ledger>, plan: &Plan, clock: &SharedClock) {
 fn quarantine(plan: &Plan, lake: Lake) -> Arc<dyn datafusion::catalog::SchemaProvider> {
     use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
     let schema = MemorySchemaProvider::new();
-    for dataset in plan.datasets.iter().filter(|dataset| dataset.landed()) {
+    for dataset in plan.datasets.iter().filter(|dataset| dataset.sets_aside()) {
         let _ = lake.table(TableId::quarantine(dataset.name.clone()));
         let empty = MemTable::try_new(arrow_types::quarantine_schema(), vec![vec![]]).unwrap();
         schema.register_table(dataset.name.to_string(), Arc::new(empty)).unwrap();

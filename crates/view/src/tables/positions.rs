@@ -19,7 +19,8 @@ system_row! {
     "positions" => PositionRow {
         /// The dataset that the hop writes.
         dataset: String,
-        /// `log/0` for a partition of the log, a dataset's name for a table.
+        /// `log/0` for a partition of the log (`log/<topic id>/0` of one in Kafka), `kafka/<topic id>/0` for one of a topic, a
+        /// dataset's name for a table.
         input: String,
         /// Where the first run began.
         first: i64,
@@ -27,15 +28,16 @@ system_row! {
         next: i64,
         /// What the runs read of it together.
         covered: i64,
-        /// Offsets that no run read (negative: read twice); null for tables.
+        /// Offsets of the log that no run read (negative: read twice); null for tables and topics, whose numbers may have
+        /// gaps.
         gap: Option<i64>,
         /// When it last moved.
         moved_at: DateTime<Utc>,
-        /// The end of the log, or the newest version of the table; null where nobody can tell.
+        /// The end of the partition, or the newest version of the table; null where nobody can tell.
         newest: Option<i64>,
         /// `newest` less `next`: records or versions that wait.
         lag: Option<i64>,
-        /// The oldest offset that the log keeps.
+        /// The oldest offset that is kept.
         log_start: Option<u64>,
         /// Bytes of the partition on disk.
         log_bytes: Option<u64>,
@@ -75,10 +77,8 @@ fn row(
         .iter()
         .find(|partition| partition.dataset == position.hop && partition.input == position.input);
     let table = position.input.parse().ok().and_then(|input: DatasetName| commits.get(&input));
-    let newest = match position.of_log() {
-        true => partition.map(|partition| partition.end as i64),
-        false => table.map(|commit| commit.version),
-    };
+    let end = partition.map(|partition| partition.end as i64);
+    let newest = end.or_else(|| table.map(|commit| commit.version));
     PositionRow {
         dataset: position.hop.to_string(),
         input: position.input.clone(),

@@ -19,7 +19,7 @@ system_row! {
     "quarantine" => QuarantineRow {
         /// The dataset.
         dataset: String,
-        /// `missing`, `wrong-type`, `failed-rule` or `unparsable`.
+        /// `missing`, `wrong-type`, `failed-rule`, `unparsable`, `late` or what drifted, `unknown-field` for example.
         reason: String,
         /// Records that lie in quarantine now; null when some were replayed and the lake is not at hand to count.
         rows: Option<u64>,
@@ -70,11 +70,10 @@ async fn read(sources: &Sources, request: Request) -> Result<Vec<QuarantineRow>,
 fn rejections(found: Vec<RecordedFinding>) -> BTreeMap<DatasetName, Vec<RecordedFinding>> {
     let mut by_dataset: BTreeMap<DatasetName, Vec<RecordedFinding>> = BTreeMap::new();
     for recorded in found {
-        let rejects =
-            [FindingKind::Missing, FindingKind::WrongType, FindingKind::FailedRule, FindingKind::Unparsable];
         let finding = &recorded.finding;
-        let drifted = finding.drift.as_ref().is_some_and(|drift| drift.fate == Fate::Quarantined);
-        if rejects.contains(&finding.kind) || drifted {
+        // What drifted can have been accepted.
+        let rejected = finding.drift.as_ref().is_none_or(|drift| drift.fate == Fate::Quarantined);
+        if FindingKind::REASONS.contains(&finding.kind) && rejected {
             by_dataset.entry(recorded.finding.dataset.clone()).or_default().push(recorded);
         }
     }

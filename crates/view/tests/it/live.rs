@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flowline_ledger::contract::samples::{at, dataset, landing};
-use flowline_model::{Counts, DatasetName, RunKind};
+use flowline_model::{Counts, DatasetName, InputRange, RunKind};
 use flowline_view::{LakeTable, LiveStatus, LogPartition, QuarantinedRows};
 
 use crate::support::{NOW, check, session, shop};
@@ -15,7 +15,7 @@ struct Node;
 #[async_trait]
 impl LiveStatus for Node {
     async fn log_partitions(&self) -> Option<Vec<LogPartition>> {
-        Some(vec![LogPartition {
+        let log = LogPartition {
             input: "log/0".to_owned(),
             dataset: dataset("orders"),
             partition: 0,
@@ -27,7 +27,10 @@ impl LiveStatus for Node {
             queued: 2,
             last_received_at: Some(at(NOW)),
             oldest_waiting_at: Some(at(NOW - 45)),
-        }])
+        };
+        let topic = LogPartition { input: "kafka/ab12/1".to_owned(), partition: 1, end: 90, ..log.clone() };
+        let topic = LogPartition { dataset: dataset("payments"), ..topic };
+        Some(vec![log, topic])
     }
 
     async fn tables(&self) -> Option<Vec<LakeTable>> {
@@ -56,6 +59,26 @@ async fn the_log_tells_the_lag() {
         &[
             "| newest | lag | log_start | log_bytes | log_queued |",
             "| 40     | 25  | 5         | 4000      | 2          |",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_topic_tells_the_lag_of_its_partitions() {
+    let (ledger, _) = shop().await;
+    let mut landed = landing("payments", 0, 0, 9);
+    landed.inputs = ["kafka/ab12/0", "kafka/ab12/1"]
+        .map(|input| InputRange { input: input.to_owned(), from: 3, to: 70 })
+        .to_vec();
+    assert!(ledger.record_run(&landed, &[], &[]).await.unwrap());
+    check(
+        &session(&ledger, Arc::new(Node)),
+        "select input, next, newest, lag, gap, log_start from system.positions where dataset = 'shop.payments'",
+        &[
+            "| input        | next | newest | lag | gap | log_start |",
+            "| kafka/ab12/0 | 70   |        |     |     |           |",
+            "| kafka/ab12/1 | 70   | 90     | 20  |     | 5         |",
         ],
     )
     .await;

@@ -1,5 +1,7 @@
 //! What each table says.
 
+use flowline_ledger::contract::samples::finding;
+use flowline_model::{Drift, Fate, Finding, FindingKind};
 use flowline_view::{
     AttemptRow, ColumnRow, CommitRow, CountRow, DatasetRow, FindingRow, HopRow, PositionRow, QuarantineRow,
     RunRow, SystemRow, rows,
@@ -140,6 +142,31 @@ async fn findings_and_quarantine_say_what_was_wrong() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn every_reason_is_listed_and_what_drifted_only_where_it_was_set_aside() {
+    let (ledger, session) = shop().await;
+    let drifted = |fate: Fate| Some(Box::new(Drift { fate, ..Drift::default() }));
+    let found = FindingKind::REASONS.into_iter().flat_map(|kind| {
+        let of = |count: i64, subject: &str, drift| Finding {
+            kind,
+            subject: subject.to_owned(),
+            drift,
+            ..finding("daily", count as u64, count, 9)
+        };
+        [of(1, "aside", drifted(Fate::Quarantined)), of(2, "accepted", drifted(Fate::Accepted))]
+    });
+    ledger.record_findings(&found.collect::<Vec<_>>()).await.unwrap();
+    let sql = "select reason, quarantined, columns from system.quarantine where dataset = 'shop.daily'";
+    let rows: Vec<serde_json::Value> = rows(&query(&session, sql).await).unwrap();
+    let mut listed: Vec<&str> = rows.iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    listed.sort_unstable();
+    let mut known = FindingKind::REASONS.map(FindingKind::as_str);
+    known.sort_unstable();
+    assert_eq!(listed, known);
+    assert!(rows.iter().all(|row| row["quarantined"] == 1), "{rows:?}");
+    assert!(rows.iter().all(|row| row["columns"] == serde_json::json!(["aside"])), "{rows:?}");
 }
 
 #[tokio::test]

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use flowline_lake::TableId;
 use flowline_model::{Balance, Dataset, LatePolicy, Run};
 
-use crate::support::world::{World, lines};
+use crate::support::world::World;
 use crate::support::{landed, on_change, stream};
 
 const SQL: &str = "select window_end, count(*) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by window_start, window_end";
@@ -77,14 +76,12 @@ async fn late_rows_go_to_quarantine() {
     let run = sell(&world, &[7, 200]).await;
     assert_eq!(run.counts.quarantined, 1);
     assert_eq!(written(&world).await, "01:00Z 1, 02:00Z 2");
-    let table = world.lake.table(TableId::quarantine("shop.out".parse().unwrap()));
-    let context = datafusion::prelude::SessionContext::new();
-    context.register_table("q", table.provider(Default::default()).await.unwrap()).unwrap();
-    let rows = context.sql("select _reason, _column, _record, _offset from q").await.unwrap();
     assert_eq!(
-        lines(&rows.collect().await.unwrap()),
+        world.quarantined("shop.out", "_reason, _column, _record, _offset").await,
         "late ts {\"id\":\"r6\",\"ts\":\"2025-01-01T10:00:06Z\"} 3\nlate ts {\"id\":\"r7\",\"ts\":\"2025-01-01T10:00:07Z\"} 5"
     );
+    let late = findings(&world).await.into_iter().find(|found| found.starts_with("shop.out late")).unwrap();
+    assert_eq!(late, "shop.out late ts 2 None None", "both runs together");
 }
 
 #[tokio::test]
@@ -176,4 +173,21 @@ async fn disorder_and_wrong_clocks_are_findings_that_are_told_once() {
     let behind = findings(&world).await.pop().unwrap();
     assert!(behind.starts_with("shop.out behind-watermark shop.sales/0 "), "{behind}");
     assert_ne!(behind, once[0], "it goes on");
+}
+
+#[tokio::test]
+async fn positions_of_rows_that_are_late_are_called_after_the_topic_that_they_come_from() {
+    let world = World::new(datasets(LatePolicy::Drop)).await;
+    world.land_topic("shop.sales", "ab12", 1, &at(&[5, 70])).await;
+    world.run("shop.out").await;
+    world.land_topic("shop.sales", "ab12", 1, &at(&[6, 75])).await;
+    world.run("shop.out").await;
+    let of_first = "Some(\"kafka/ab12/1@3\") Some(\"kafka/ab12/1@3\")";
+    assert_eq!(findings(&world).await, [format!("shop.out behind-watermark shop.sales/1 1 {of_first}")]);
+    // The topic was made again.
+    world.land_topic("shop.sales", "cd34", 1, &at(&[1, 80])).await;
+    world.clock.advance(Duration::from_secs(3_700));
+    world.run("shop.out").await;
+    let of_second = "Some(\"kafka/ab12/1@3\") Some(\"kafka/cd34/1@5\")";
+    assert_eq!(findings(&world).await, [format!("shop.out behind-watermark shop.sales/1 2 {of_second}")]);
 }

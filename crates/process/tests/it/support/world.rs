@@ -104,17 +104,31 @@ impl World {
 
     /// The same, into a partition of the log.
     pub async fn land_in(&self, name: &str, partition: i32, values: &str) -> Committed {
+        self.land_batch(name, partition, self.batch(name, values).await).await
+    }
+
+    /// The same, from a partition of a topic with this id.
+    pub async fn land_topic(&self, name: &str, topic: &str, partition: i32, values: &str) -> Committed {
+        let rows = self.batch(name, values).await;
+        self.land_from(name, &format!("kafka/{topic}/{partition}"), partition, rows).await
+    }
+
+    async fn batch(&self, name: &str, values: &str) -> RecordBatch {
         let dataset = self.dataset(name);
         let names: Vec<String> =
             dataset.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
         let sql = format!("select * from (values {values}) as t({})", names.join(", "));
         let rows = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
-        let rows = arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
-        self.land_batch(name, partition, rows).await
+        arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap()
     }
 
     /// Lands these rows into a partition of the log.
     pub async fn land_batch(&self, name: &str, partition: i32, rows: RecordBatch) -> Committed {
+        self.land_from(name, &format!("log/{partition}"), partition, rows).await
+    }
+
+    /// Lands these rows from a partition that is called so.
+    async fn land_from(&self, name: &str, source: &str, partition: i32, rows: RecordBatch) -> Committed {
         self.clock.advance(Duration::from_secs(1));
         let dataset = self.dataset(name);
         let table = self.table(name);
@@ -126,7 +140,10 @@ impl World {
         table.ensure(&spec).await.unwrap();
         let mut writer = table.writer(WriterOptions::default()).await.unwrap();
         writer.write(&self.stamped(dataset, partition, &rows).await).await.unwrap();
-        table.commit(TableCommit::append(writer.finish().await.unwrap())).await.unwrap()
+        let next = self.offset.load(Ordering::Relaxed);
+        let transaction = Some((format!("{name}/{source}"), next));
+        let staged = writer.finish().await.unwrap();
+        table.commit(TableCommit { transaction, ..TableCommit::append(staged) }).await.unwrap()
     }
 
     async fn stamped(&self, dataset: &Dataset, partition: i32, batch: &RecordBatch) -> RecordBatch {
@@ -195,6 +212,15 @@ impl World {
     /// The rows of a query as text, one a line, sorted.
     pub async fn rows(&self, sql: &str) -> String {
         lines(&self.query(sql).await.unwrap())
+    }
+
+    /// Columns of what lies in the quarantine of a dataset, as text, one row a line, sorted.
+    pub async fn quarantined(&self, name: &str, columns: &str) -> String {
+        let table = self.lake.table(TableId::quarantine(name.parse().unwrap()));
+        let context = SessionContext::new();
+        context.register_table("q", table.provider(Default::default()).await.unwrap()).unwrap();
+        let rows = context.sql(&format!("select {columns} from q")).await.unwrap();
+        lines(&rows.collect().await.unwrap())
     }
 
     /// How the table of a hop was brought up last: what its newest commit says.
