@@ -4,6 +4,7 @@
 //! catalog over ours. Does not own: what SQL means (`flowline-process`), how values are encoded (`arrow-pg`).
 //! Each statement sees the newest versions; BEGIN and COMMIT hold nothing together.
 
+mod about;
 mod bounded;
 mod catalog;
 mod connection;

@@ -4,10 +4,13 @@ use datafusion::sql::sqlparser::ast::{
     DiscardObject, Expr, ObjectName, Reset, Set, Statement as Ast, TransactionMode, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use flowline_process::{bounded_tree, words_of};
 
+use super::about::{About, name_here};
 use super::error::PgError;
 use super::simplify::simplify;
 
@@ -16,26 +19,6 @@ const DEPTH_MAX: usize = 64;
 
 /// Bytes of a text that tools send about the catalog; a longer one is not rewritten.
 const CATALOG_BYTES_MAX: usize = 64 << 10;
-
-/// Words of a text that asks for what only PostgreSQL's own catalog has, in its own dialect.
-const CATALOG_WORDS: [&str; 16] = [
-    "pg_",
-    "information_schema",
-    "regclass",
-    "regtype",
-    "regproc",
-    "regnamespace",
-    "current_user",
-    "current_database",
-    "current_schema",
-    "current_setting",
-    "session_user",
-    "set_config",
-    "to_regtype",
-    "_description(",
-    "version()",
-    "abort",
-];
 
 /// One statement.
 #[derive(Debug, Clone)]
@@ -78,8 +61,8 @@ impl Request {
 
 /// Parses a text into its statements, in order.
 ///
-/// The texts that clients send about the catalog are brought into a form that is planned here; places in them are
-/// lost on the way. All others are parsed as they are.
+/// Statements about PostgreSQL's catalog that read no dataset are brought into a form that is planned here; places in
+/// them are lost on the way. All others are taken as they are written.
 ///
 /// Goes down trees of any depth and drops those that are too deep: to be called on a large stack.
 ///
@@ -89,24 +72,67 @@ pub(super) fn parse(
     text: &str,
     compatibility: &PostgresCompatibilityParser,
 ) -> Result<Vec<Statement>, PgError> {
-    let words = words_of(&PostgreSqlDialect {}, text)?;
-    let plain = Parser::new(&PostgreSqlDialect {})
+    let mut words = words_of(&PostgreSqlDialect {}, text)?;
+    abort_is_rollback(&mut words);
+    let statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens_with_locations(words)
-        .parse_statements();
-    let lower = text.to_ascii_lowercase();
-    let about_catalog =
-        text.len() <= CATALOG_BYTES_MAX && CATALOG_WORDS.iter().any(|word| lower.contains(word));
-    let parsed = if about_catalog { compatibility.parse(text) } else { plain };
-    let mut statements = parsed.map_err(|error| PgError::syntax(&error))?;
+        .parse_statements()
+        .map_err(|error| PgError::syntax(&error))?;
     statements.iter().try_for_each(bounded_tree)?;
-    if about_catalog {
-        statements.iter_mut().for_each(simplify);
+    let about: Vec<About> = statements.iter().map(About::of).collect();
+    let mut compatible = match about.iter().any(rewritten) && text.len() <= CATALOG_BYTES_MAX {
+        true => compatible(text, statements.len(), compatibility)?,
+        false => Vec::new(),
+    };
+    let both = statements.into_iter().zip(about).enumerate();
+    let chosen = both.map(|(index, (mut statement, about))| {
+        match compatible.get_mut(index).and_then(Option::take) {
+            Some(compatible) if rewritten(&about) => {
+                statement = compatible;
+                simplify(&mut statement);
+            }
+            _ if about.catalog => name_here(&mut statement),
+            _ => {}
+        }
+        Ok(Statement { request: request(statement)?, about_catalog: about.catalog })
+    });
+    chosen.collect()
+}
+
+/// Whether a statement may be rewritten: that changes what it says, which no rows of users may notice.
+fn rewritten(about: &About) -> bool {
+    about.catalog && !about.datasets
+}
+
+/// The statements of a text as they can be planned when they are about the catalog; none where they cannot be told
+/// apart.
+fn compatible(
+    text: &str,
+    count: usize,
+    compatibility: &PostgresCompatibilityParser,
+) -> Result<Vec<Option<Ast>>, PgError> {
+    let statements = compatibility.parse(text).map_err(|error| PgError::syntax(&error))?;
+    if statements.len() != count {
+        return Ok(Vec::new());
     }
-    statements
-        .into_iter()
-        .map(|statement| Ok(Statement { request: request(statement)?, about_catalog }))
-        .collect()
+    statements.iter().try_for_each(bounded_tree)?;
+    Ok(statements.into_iter().map(Some).collect())
+}
+
+/// `ABORT` is another word for `ROLLBACK`, which the parser does not know.
+fn abort_is_rollback(words: &mut [TokenWithSpan]) {
+    let mut begins = true;
+    for word in words {
+        match &word.token {
+            Token::Whitespace(_) => continue,
+            Token::Word(first) if begins && first.keyword == Keyword::ABORT => {
+                word.token = Token::make_keyword("ROLLBACK");
+                begins = false;
+            }
+            token => begins = matches!(token, Token::SemiColon),
+        }
+    }
 }
 
 fn request(statement: Ast) -> Result<Request, PgError> {
@@ -242,6 +268,7 @@ mod tests {
             ("start transaction read only", "Begin"),
             ("end", "Commit"),
             ("abort", "Rollback"),
+            ("select 1; /* no */ ABORT ; select 'abort'", "rows; Rollback; rows"),
             ("show search_path", "Show(\"search_path\")"),
             ("show transaction isolation level", "Show(\"transaction isolation level\")"),
             ("set extra_float_digits = 3", "Set([(\"extra_float_digits\", Some(\"3\"))])"),

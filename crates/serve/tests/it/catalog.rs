@@ -1,8 +1,9 @@
 //! PostgreSQL's catalog over ours: what drivers and tools ask for when they look around.
 
+use serde_json::{Value, json};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::support::Node;
+use crate::support::{Node, answer};
 
 async fn rows(client: &Client, sql: &str) -> Vec<Vec<String>> {
     let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -85,4 +86,63 @@ async fn what_dbeaver_asks() {
     ] {
         rows(&client, sql).await;
     }
+}
+
+/// The rows that HTTP answers, as the texts of this protocol.
+async fn rows_over_http(node: &Node, sql: &str) -> Vec<Vec<String>> {
+    let (status, found) = answer(node.post("/v1/query").json(&json!({ "sql": sql }))).await;
+    assert_eq!(status, 200, "{sql}: {found}");
+    let names: Vec<&str> =
+        found["columns"].as_array().unwrap().iter().map(|column| column["name"].as_str().unwrap()).collect();
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(holds) => if *holds { "t" } else { "f" }.to_owned(),
+        other => other.to_string(),
+    };
+    let row = |row: &Value| names.iter().map(|name| text(&row[name])).collect();
+    found["rows"].as_array().unwrap().iter().map(row).collect()
+}
+
+/// Words of the catalog in a query of a user are words: the query says what it says everywhere else.
+#[tokio::test]
+async fn rows_of_users_are_those_that_http_answers() {
+    let node = Node::start().await;
+    let client = node.connect().await;
+    for sql in [
+        "select number as jpg_url, (select max(i.number) from shop.numbers i where i.number = l.number) as same \
+         from shop.numbers l where number < 4 order by number",
+        "select 'aborted' as state, (select letter from shop.letters order by id limit 1) as first",
+        "select id as pg_id, (select letter from shop.letters order by id limit 1) as first from shop.letters order by id",
+        "select l.id as pg_id, l.id as again, l.* from shop.letters l order by l.id",
+        "select id, letter like 'a\\%' escape '\\' as pg_like from shop.letters order by id",
+        "with pg_class as (select id from shop.letters) select id from pg_class order by id",
+        "select letter from shop.letters where letter <> 'information_schema' order by id",
+    ] {
+        assert_eq!(rows(&client, sql).await, rows_over_http(&node, sql).await, "{sql}");
+    }
+    let first =
+        rows(&client, "select 'pg_' as a, (select letter from shop.letters order by id limit 1)").await;
+    assert_eq!(first, [["pg_", "a"]]);
+}
+
+/// What is asked of the session in a query of a user is answered, and the rest of it stays what it is.
+#[tokio::test]
+async fn a_query_of_users_may_ask_who_and_where() {
+    let node = Node::start().await;
+    let client = node.connect().await;
+    let sql = "select current_database() as db, current_user as me, current_schema as here, \
+               (select letter from shop.letters order by id limit 1) as first, \
+               (select max(i.number) from shop.numbers i where i.number = l.number) as same, \
+               pg_catalog.upper('b') as large from shop.numbers l where number = 2";
+    let found = rows(&client, sql).await;
+    assert_eq!((found[0][0].as_str(), &found[0][3..]), ("shop", &["a", "2", "B"].map(str::to_owned)[..]));
+    let me = rows(&client, "select current_user, current_schema").await;
+    assert_eq!(found[0][1..3], me[0][..]);
+    let joined = "select count(*) from shop.letters l join pg_catalog.pg_namespace n on n.nspname = 'shop'";
+    assert_eq!(rows(&client, joined).await, [["3"]]);
+    // Each statement of a text is looked at by itself.
+    let several = "select nspname from pg_catalog.pg_namespace where nspname like 'sho!_' escape '!' or nspname = 'shop'; \
+                   select (select letter from shop.letters order by id limit 1)";
+    assert_eq!(rows(&client, several).await, [["shop"], ["a"]]);
 }
