@@ -25,9 +25,13 @@ async fn followers_are_sent_all_and_then_what_has_changed() {
     let mut follower = node.get("/events").send().await.unwrap();
     assert_eq!(follower.headers()["content-type"], "text/event-stream");
     let mut event = async || {
-        let chunk =
-            tokio::time::timeout(Duration::from_secs(10), follower.chunk()).await.unwrap().unwrap().unwrap();
-        let text = String::from_utf8(chunk.to_vec()).unwrap();
+        // An event ends with an empty line, and may come in several pieces.
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\n\n") {
+            let chunk = tokio::time::timeout(Duration::from_secs(10), follower.chunk());
+            bytes.extend(chunk.await.unwrap().unwrap().unwrap());
+        }
+        let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with("event: flow\ndata: "), "{text}");
         let data: serde_json::Value =
             serde_json::from_str(text.trim().strip_prefix("event: flow\ndata: ").unwrap()).unwrap();
