@@ -106,6 +106,7 @@ impl Attempt<'_> {
         if matches!(prepared, Err(ProcessError::Memory(_))) {
             let (mut bounded, share) = within(state)?;
             bounded.config_mut().options_mut().optimizer.prefer_hash_join = false;
+            self.sieve.lock().begin_again();
             prepared = self.stream_within(&bounded, &share, resolver, plan).await;
         }
         prepared.map_err(|error| match error {

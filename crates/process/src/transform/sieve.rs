@@ -67,6 +67,14 @@ impl Sieve {
         })
     }
 
+    /// Forgets the rows that came through, of a try that is begun again.
+    pub fn begin_again(&mut self) {
+        (self.tally, self.profiler) = (RowTally::default(), self.profiler.fresh());
+        (self.everything, self.rows_set_aside) = (false, 0);
+        self.set_aside.clear();
+        self.reasons.clear();
+    }
+
     /// Says that the rows to come are all that the table is to have.
     pub fn begin_everything(&mut self) {
         self.everything = true;
