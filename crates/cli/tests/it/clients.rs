@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::project::{project, start};
+use crate::project::{has_psql, project, psql, start};
 use flowline_testkit::output_of;
 
 const FLOWLINE: &str = "name: clients\nteams:\n  team-clients: { contact: team-clients@example.org }\ndefaults:\n  landing: { flush_after: 100ms }\n";
@@ -57,30 +57,13 @@ async fn schemathesis_finds_no_answer_that_the_openapi_does_not_promise() {
 
 #[test]
 fn psql_lists_and_reads_tables() {
-    if Command::new("psql").arg("--version").output().is_err() {
-        println!("skipped: no psql");
+    if !has_psql() {
         return;
     }
     let folder = project(&[("flowline.yaml", FLOWLINE), ("datasets/clients/events.yaml", EVENTS)]);
     let node = start(folder.path());
-    let (host, port) = node.postgres.split_once(':').unwrap();
     let psql = |command: &str| {
-        let output = output_of(Command::new("psql").args([
-            "-X",
-            "-h",
-            host,
-            "-p",
-            port,
-            "-U",
-            "someone",
-            "-d",
-            "clients",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-c",
-            command,
-        ]))
-        .unwrap();
+        let output = psql(&node, "clients", &[], command);
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)

@@ -48,3 +48,21 @@ pub fn run_well(arguments: &[&str]) -> String {
     );
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Whether there is psql; says so where there is none.
+pub fn has_psql() -> bool {
+    let there = Command::new("psql").arg("--version").output().is_ok();
+    if !there {
+        println!("skipped: no psql");
+    }
+    there
+}
+
+/// What psql makes of a command, with these options besides.
+pub fn psql(node: &FlowlineProcess, database: &str, options: &[&str], command: &str) -> Output {
+    let (host, port) = node.postgres.split_once(':').unwrap();
+    let connection = ["-X", "-h", host, "-p", port, "-U", "someone", "-d", database];
+    let mut psql = Command::new("psql");
+    psql.args(connection).args(options).args(["-v", "ON_ERROR_STOP=1", "-c", command]);
+    output_of(&mut psql).unwrap()
+}

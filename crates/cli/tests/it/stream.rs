@@ -1,14 +1,13 @@
 //! The stream of the README on the real binary: windows close, a late row reopens one, `flowline replay` and HTTP compute
 //! again, and psql, HTTP and the command line all see the same.
 
-use std::process::Command;
 use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
-use flowline_testkit::{FlowlineProcess, http_client, output_of};
+use flowline_testkit::{FlowlineProcess, http_client};
 use serde_json::{Value, json};
 
-use crate::project::{project, run, run_well, start};
+use crate::project::{has_psql, project, run, run_well, start};
 
 const FLOWLINE: &str = "name: shop\nteams:\n  team-shop: { contact: team-shop@example.org }\ndefaults:\n  landing: { flush_after: 100ms }\n";
 
@@ -86,26 +85,10 @@ async fn one(node: &FlowlineProcess, sql: &str) -> Value {
 
 /// What psql prints for a query, columns parted by `|`; none where there is no psql.
 fn psql(node: &FlowlineProcess, sql: &str) -> Option<String> {
-    let (host, port) = node.postgres.split_once(':').unwrap();
-    let output = output_of(Command::new("psql").args([
-        "-X",
-        "-A",
-        "-t",
-        "-h",
-        host,
-        "-p",
-        port,
-        "-U",
-        "someone",
-        "-d",
-        "shop",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-c",
-        sql,
-    ]))
-    .inspect_err(|_| println!("skipped: no psql"))
-    .ok()?;
+    if !has_psql() {
+        return None;
+    }
+    let output = crate::project::psql(node, "shop", &["-A", "-t"], sql);
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(output.status.success(), "`{sql}`: {said} {}", String::from_utf8_lossy(&output.stderr));
     Some(said)

@@ -3,6 +3,7 @@
 
 mod any_bytes;
 mod checks;
+mod columns;
 mod consumers;
 mod dataset;
 mod environment;

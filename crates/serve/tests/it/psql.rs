@@ -1,6 +1,7 @@
 //! The real psql, where it is installed.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -28,8 +29,9 @@ async fn psql(node: &Node, command: &str) -> Option<String> {
         .args(["-c", command])
         .env("PGPASSWORD", "")
         .stdin(Stdio::null())
-        .output()
-        .await;
+        .kill_on_drop(true)
+        .output();
+    let ran = tokio::time::timeout(Duration::from_secs(60), ran).await.expect("psql answers within a minute");
     let output = match ran {
         Ok(output) => output,
         Err(_) => {
