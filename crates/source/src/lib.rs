@@ -9,6 +9,7 @@ pub mod arrow_ipc;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod http;
+pub mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "registry")]

@@ -45,15 +45,15 @@ impl Rows {
     }
 
     /// Reads a record that is a row below this header. An empty field is null.
-    pub(crate) fn push_csv(&mut self, header: &mut CsvHeader, record: &[u8], place: Place) {
+    pub(crate) fn push_csv(&mut self, header: &mut CsvHeader, record: &str, place: Place) {
         self.begin(place);
         let rejected = self.read_csv(header, record).err();
         self.end(rejected);
     }
 
-    fn read_csv(&mut self, header: &mut CsvHeader, record: &[u8]) -> Result<(), Reject> {
+    fn read_csv(&mut self, header: &mut CsvHeader, record: &str) -> Result<(), Reject> {
         let fields = &mut header.fields;
-        fields.read(record).map_err(|message| Reject::unparsable(format!("the row {message}")))?;
+        fields.read(record.as_bytes()).map_err(|message| Reject::unparsable(format!("the row {message}")))?;
         if fields.count != header.names.len() {
             let (found, expected) = (fields.count, header.names.len());
             return Err(Reject::unparsable(format!(
@@ -77,7 +77,7 @@ impl Rows {
                 }
                 None if text.is_empty() => {}
                 None => {
-                    let mut value = Vec::with_capacity(text.len() + 2);
+                    let mut value = String::with_capacity(text.len() + 2);
                     push_json_text(&mut value, text);
                     self.keep_unknown(&header.names[index], &value);
                     self.note_unknown(&header.names[index], &value);

@@ -59,7 +59,7 @@ impl Departures {
         name: &str,
         place: Place,
         records: u64,
-        value: Option<&[u8]>,
+        value: Option<&str>,
         keep: bool,
     ) {
         if records == 0 {
@@ -81,7 +81,7 @@ impl Departures {
         column: usize,
         place: Place,
         records: u64,
-        value: Option<&[u8]>,
+        value: Option<&str>,
         keep: bool,
     ) {
         if keep {
@@ -110,15 +110,13 @@ impl Mark {
         Self { records: 0, first: place, last: place, examples: Vec::new() }
     }
 
-    fn add(&mut self, place: Place, records: u64, value: Option<&[u8]>) {
+    fn add(&mut self, place: Place, records: u64, value: Option<&str>) {
         self.records += records;
         self.last = place;
         if self.examples.len() >= EXAMPLES_MAX {
             return;
         }
-        let text = value.filter(|value| value.len() <= EXAMPLE_BYTES_MAX && *value != b"null");
-        if let Some(text) = text.and_then(|value| std::str::from_utf8(value).ok()) {
-            self.examples.push(text.to_owned());
-        }
+        let text = value.filter(|value| value.len() <= EXAMPLE_BYTES_MAX && *value != "null");
+        self.examples.extend(text.map(str::to_owned));
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flowline_model::FindingKind;
-use jiter::{Jiter, JiterError, Peek};
+use flowline_source::json::{Json, JsonError, Kind};
 
 use super::Place;
 use super::json::{not_json, skip_value};
@@ -24,22 +24,21 @@ struct Envelope {
 impl Rows {
     /// Reads a record that is a CloudEvent in the JSON format. Fields of its data are fields of the record; an attribute
     /// is the field `ce_<name>`; data that is no object is the field `data`, binary data `data_base64`.
-    pub(crate) fn push_event(&mut self, record: &[u8], place: Place) {
+    pub(crate) fn push_event(&mut self, record: &str, place: Place) {
         self.begin(place);
         let mut wrong = None;
-        let mut json = Jiter::with_tape(record, std::mem::take(&mut self.tape));
+        let mut json = Json::new(record);
         let result = self.read_event(&mut json, &mut wrong);
         let result = result.and_then(|envelope| {
             json.finish().map_err(|error| not_json(&error))?;
             self.end_event(&envelope, &mut wrong)
         });
-        self.tape = json.into_tape();
         self.end(result.err().or(wrong));
     }
 
-    fn read_event(&mut self, json: &mut Jiter<'_>, wrong: &mut Option<Reject>) -> Result<Envelope, Reject> {
+    fn read_event(&mut self, json: &mut Json<'_>, wrong: &mut Option<Reject>) -> Result<Envelope, Reject> {
         match json.peek() {
-            Ok(Peek::Object) => self.read_envelope(json, wrong).map_err(|error| not_json(&error)),
+            Ok(Kind::Object) => self.read_envelope(json, wrong).map_err(|error| not_json(&error)),
             Ok(_) => Err(Reject::unparsable("the record is not a CloudEvent: an event is an object")),
             Err(error) => Err(not_json(&error)),
         }
@@ -47,53 +46,64 @@ impl Rows {
 
     fn read_envelope(
         &mut self,
-        json: &mut Jiter<'_>,
+        json: &mut Json<'_>,
         wrong: &mut Option<Reject>,
-    ) -> Result<Envelope, JiterError> {
+    ) -> Result<Envelope, JsonError> {
         let mut envelope = Envelope::default();
-        let mut key = json.known_object()?;
+        json.object()?;
         let mut position = 0;
-        while let Some(name) = key {
-            let name = name.to_owned();
-            let peek = json.peek()?;
-            match name.as_str() {
-                "data" => {
-                    if std::mem::replace(&mut envelope.has_data, true) {
-                        *wrong = Some(Reject::unparsable("the event has its data twice"));
-                    }
-                    match peek {
-                        Peek::Object => self.read_members(json, wrong)?,
-                        Peek::Null => json.known_null()?,
-                        _ => self.read_field(json, "data", position, wrong)?,
-                    }
-                }
-                "data_base64" if peek == Peek::String => {
-                    envelope.data_base64 = Some(json.known_str()?.to_owned())
-                }
-                "specversion" if peek == Peek::String => {
-                    envelope.specversion = Some(json.known_str()?.to_owned())
-                }
-                _ if peek == Peek::Null => json.known_null()?,
-                _ => self.read_attribute(json, &name, peek, position, &mut envelope, wrong)?,
-            }
+        while json.member(position == 0)? {
+            self.read_event_member(json, position, &mut envelope, wrong)?;
             position += 1;
-            key = json.next_key()?;
         }
         Ok(envelope)
     }
 
-    fn read_attribute(
+    fn read_event_member(
         &mut self,
-        json: &mut Jiter<'_>,
-        name: &str,
-        peek: Peek,
+        json: &mut Json<'_>,
         position: usize,
         envelope: &mut Envelope,
         wrong: &mut Option<Reject>,
-    ) -> Result<(), JiterError> {
+    ) -> Result<(), JsonError> {
+        let mut scratch = String::new();
+        let name = json.key(&mut scratch)?;
+        match (name, json.peek()?) {
+            ("data", kind) => {
+                if std::mem::replace(&mut envelope.has_data, true) {
+                    *wrong = Some(Reject::unparsable("the event has its data twice"));
+                }
+                match kind {
+                    Kind::Object => self.read_members(json, wrong),
+                    Kind::Null => json.null(),
+                    _ => self.read_field(json, "data", position, wrong),
+                }
+            }
+            ("data_base64", Kind::Text) => {
+                envelope.data_base64 = Some(json.text(&mut String::new())?.to_owned());
+                Ok(())
+            }
+            ("specversion", Kind::Text) => {
+                envelope.specversion = Some(json.text(&mut String::new())?.to_owned());
+                Ok(())
+            }
+            (_, Kind::Null) => json.null(),
+            (_, kind) => self.read_attribute(json, name, kind, position, envelope, wrong),
+        }
+    }
+
+    fn read_attribute(
+        &mut self,
+        json: &mut Json<'_>,
+        name: &str,
+        kind: Kind,
+        position: usize,
+        envelope: &mut Envelope,
+        wrong: &mut Option<Reject>,
+    ) -> Result<(), JsonError> {
         // An attribute that is required is text and not empty.
-        let mut ahead = json.clone();
-        let text = if peek == Peek::String { ahead.known_str()? } else { "" };
+        let mut scratch = String::new();
+        let text = if kind == Kind::Text { json.clone().text(&mut scratch)? } else { "" };
         match name {
             "id" => envelope.id = !text.is_empty(),
             "source" => envelope.source = !text.is_empty(),
@@ -106,11 +116,11 @@ impl Rows {
 
     fn read_field(
         &mut self,
-        json: &mut Jiter<'_>,
+        json: &mut Json<'_>,
         name: &str,
         position: usize,
         wrong: &mut Option<Reject>,
-    ) -> Result<(), JiterError> {
+    ) -> Result<(), JsonError> {
         match self.event_order.find(&self.layout.fields, position, name) {
             Some(column) => self.read_value(json, column, wrong),
             None => {
@@ -145,21 +155,19 @@ impl Rows {
         if essence.ends_with("/json") || essence.ends_with("+json") {
             return self.read_packed_data(text, wrong);
         }
-        let mut value = Vec::with_capacity(text.len() + 2);
+        let mut value = String::with_capacity(text.len() + 2);
         push_json_text(&mut value, text);
-        let mut json = Jiter::new(&value);
+        let mut json = Json::new(&value);
         self.read_field(&mut json, "data_base64", usize::MAX, wrong).map_err(|error| not_json(&error))
     }
 
     /// JSON that was packed into base64 because it was sent in binary mode and could not be embedded.
     fn read_packed_data(&mut self, text: &str, wrong: &mut Option<Reject>) -> Result<(), Reject> {
         let bytes = STANDARD.decode(text).map_err(|_| Reject::unparsable("`data_base64` is not base64"))?;
-        if std::str::from_utf8(&bytes).is_err() {
-            return Err(Reject::unparsable("the data is not UTF-8"));
-        }
-        let mut json = Jiter::new(&bytes);
+        let text = std::str::from_utf8(&bytes).map_err(|_| Reject::unparsable("the data is not UTF-8"))?;
+        let mut json = Json::new(text);
         let read = match json.peek() {
-            Ok(Peek::Object) => self.read_members(&mut json, wrong),
+            Ok(Kind::Object) => self.read_members(&mut json, wrong),
             Ok(_) => self.read_field(&mut json, "data", usize::MAX, wrong),
             Err(error) => Err(error),
         };

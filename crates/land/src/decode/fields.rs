@@ -53,6 +53,11 @@ pub(crate) struct FieldOrder {
 }
 
 impl FieldOrder {
+    /// The column whose field stood at `position` of the last record.
+    pub(crate) fn expected(&self, position: usize) -> Option<usize> {
+        self.places.get(position).copied().flatten()
+    }
+
     /// The column of the field that stands at `position` of its record. Cost: one comparison where the order is that
     /// of the record before.
     pub(crate) fn find(&mut self, index: &FieldIndex, position: usize, name: &str) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! JSON objects.
 
-use jiter::{Jiter, JiterError, Peek};
+use flowline_source::json::{Json, JsonError, Kind};
 
 use super::Place;
 use super::column::ColumnBuilder;
@@ -9,62 +9,78 @@ use super::value::ValueError;
 
 impl Rows {
     /// Reads a record that is a JSON object.
-    pub(crate) fn push_json(&mut self, record: &[u8], place: Place) {
+    pub(crate) fn push_json(&mut self, record: &str, place: Place) {
         self.begin(place);
         let mut wrong = None;
-        let tape = std::mem::take(&mut self.tape);
-        let mut json = Jiter::with_tape(record, tape);
+        let mut json = Json::new(record);
         let result = self.read_object(&mut json, &mut wrong);
         let result = result.and_then(|()| json.finish().map_err(|error| not_json(&error)));
-        self.tape = json.into_tape();
         self.end(result.err().or(wrong));
     }
 
-    fn read_object(&mut self, json: &mut Jiter<'_>, wrong: &mut Option<Reject>) -> Result<(), Reject> {
+    fn read_object(&mut self, json: &mut Json<'_>, wrong: &mut Option<Reject>) -> Result<(), Reject> {
         match json.peek() {
-            Ok(Peek::Object) => self.read_members(json, wrong).map_err(|error| not_json(&error)),
+            Ok(Kind::Object) => self.read_members(json, wrong).map_err(|error| not_json(&error)),
             Ok(other) => {
-                json.known_skip(other).map_err(|error| not_json(&error))?;
+                json.skip().map_err(|error| not_json(&error))?;
                 Err(Reject::unparsable(format!("the record is {} and not an object", kind(other))))
             }
-            Err(_) => Err(Reject::unparsable("the record is empty")),
+            Err(_) if json.finish().is_ok() => Err(Reject::unparsable("the record is empty")),
+            Err(error) => Err(not_json(&error)),
         }
     }
 
     /// Reads the members of an object whose brace comes next. `wrong` keeps the first value that does not fit.
     pub(crate) fn read_members(
         &mut self,
-        json: &mut Jiter<'_>,
+        json: &mut Json<'_>,
         wrong: &mut Option<Reject>,
-    ) -> Result<(), JiterError> {
-        let mut key = json.known_object()?;
+    ) -> Result<(), JsonError> {
+        json.object()?;
         let mut position = 0;
-        while let Some(name) = key {
-            match self.order.find(&self.layout.fields, position, name) {
-                Some(column) => self.read_value(json, column, wrong)?,
-                None => {
-                    let name = name.to_owned();
-                    let value = skip_value(json)?;
-                    self.keep_unknown(&name, value);
-                    self.note_unknown(&name, value);
+        while json.member(position == 0)? {
+            match self.order.expected(position) {
+                Some(column) if json.key_is(self.layout.fields.name(column))? => {
+                    self.read_value(json, column, wrong)?;
                 }
+                _ => self.read_member(json, position, wrong)?,
             }
             position += 1;
-            key = json.next_key()?;
         }
+        Ok(())
+    }
+
+    /// Reads a member that is another one than in the last record.
+    fn read_member(
+        &mut self,
+        json: &mut Json<'_>,
+        position: usize,
+        wrong: &mut Option<Reject>,
+    ) -> Result<(), JsonError> {
+        let mut scratch = std::mem::take(&mut self.key);
+        let name = json.key(&mut scratch)?;
+        match self.order.find(&self.layout.fields, position, name) {
+            Some(column) => self.read_value(json, column, wrong)?,
+            None => {
+                let value = skip_value(json)?;
+                self.keep_unknown(name, value);
+                self.note_unknown(name, value);
+            }
+        }
+        self.key = scratch;
         Ok(())
     }
 
     /// Reads the value that comes next into a column.
     pub(crate) fn read_value(
         &mut self,
-        json: &mut Jiter<'_>,
+        json: &mut Json<'_>,
         column: usize,
         wrong: &mut Option<Reject>,
-    ) -> Result<(), JiterError> {
-        let peek = json.peek()?;
+    ) -> Result<(), JsonError> {
+        let kind = json.peek()?;
         if !self.fill(column) {
-            json.known_skip(peek)?;
+            json.skip()?;
             let field = self.layout.fields.name(column);
             // Worse than a value that does not fit: which of the two is meant, nobody can say.
             *wrong = Some(Reject::unparsable(format!("the field `{field}` stands twice")));
@@ -75,10 +91,10 @@ impl Rows {
         if deep {
             self.nested.enter(self.layout.fields.name(column));
         }
-        let start = json.current_index();
-        let number = peek == Peek::String && builder.is_plain_number();
-        match builder.append_json(json, peek, &mut self.nested) {
-            Ok(()) if number => self.note_coerced(column, json.slice_to_current(start)),
+        let start = json.at();
+        let number = kind == Kind::Text && builder.is_plain_number();
+        match builder.append_json(json, kind, &mut self.nested) {
+            Ok(()) if number => self.note_coerced(column, json.since(start)),
             Ok(()) => {}
             Err(ValueError::Type(message)) => {
                 let name = &self.layout.columns[column].name;
@@ -89,7 +105,7 @@ impl Rows {
         if deep && let Some(path) = self.nested.leave() {
             // The whole value is kept, because a part of it could not be put back where it was.
             let name = self.layout.fields.name(column).to_owned();
-            let value = json.slice_to_current(start);
+            let value = json.since(start);
             self.keep_unknown(&name, value);
             self.note_unknown(&path, value);
         }
@@ -98,24 +114,24 @@ impl Rows {
 }
 
 /// The text of the value that comes next.
-pub(crate) fn skip_value<'j>(json: &mut Jiter<'j>) -> Result<&'j [u8], JiterError> {
-    let peek = json.peek()?;
-    let start = json.current_index();
-    json.known_skip(peek)?;
-    Ok(json.slice_to_current(start))
+pub(crate) fn skip_value<'j>(json: &mut Json<'j>) -> Result<&'j str, JsonError> {
+    json.peek()?;
+    let start = json.at();
+    json.skip()?;
+    Ok(json.since(start))
 }
 
-pub(crate) fn not_json(error: &JiterError) -> Reject {
+pub(crate) fn not_json(error: &JsonError) -> Reject {
     Reject::unparsable(format!("the record is not JSON: {error}"))
 }
 
-pub(crate) fn kind(peek: Peek) -> &'static str {
-    match peek {
-        Peek::Null => "null",
-        Peek::True | Peek::False => "a truth value",
-        Peek::String => "a text",
-        Peek::Array => "a list",
-        Peek::Object => "an object",
-        _ => "a number",
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => "null",
+        Kind::True | Kind::False => "a truth value",
+        Kind::Text => "a text",
+        Kind::List => "a list",
+        Kind::Object => "an object",
+        Kind::Number => "a number",
     }
 }

@@ -299,20 +299,17 @@ impl Rows {
     }
 }
 
-/// The bytes of a record, which are UTF-8. `payload` is all of the batch where that is UTF-8.
-fn text_of<'a>(batch: &'a Batch, payload: Option<&'a str>, index: usize) -> Result<&'a [u8], Reject> {
+/// The text of a record. `payload` is all of the batch where that is UTF-8.
+fn text_of<'a>(batch: &'a Batch, payload: Option<&'a str>, index: usize) -> Result<&'a str, Reject> {
     let span = batch.spans.get(index).map(|(start, end)| *start as usize..*end as usize);
     if let (Some(payload), Some(span)) = (payload, span)
         && let Some(record) = payload.get(span)
     {
-        return Ok(record.as_bytes());
+        return Ok(record);
     }
     let record =
         batch.record(index).ok_or_else(|| Reject::unparsable("the record lies outside its batch"))?;
-    match std::str::from_utf8(record) {
-        Ok(_) => Ok(record),
-        Err(error) => {
-            Err(Reject::unparsable(format!("the record is not UTF-8 from byte {} on", error.valid_up_to())))
-        }
-    }
+    std::str::from_utf8(record).map_err(|error| {
+        Reject::unparsable(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
+    })
 }

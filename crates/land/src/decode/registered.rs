@@ -4,6 +4,7 @@
 //! told apart by name (a column's `field` is its alias), numbers are taken wherever they fit, what the contract does not
 //! know goes to `_extra`, and what the writer did not know is null.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use flowline_log::Batch;
@@ -23,7 +24,7 @@ impl Decoding {
             text.clear();
             let record = batch.record(index).unwrap_or_default();
             match as_json(record, &schemas, &mut text) {
-                Ok(()) => rows.push_typed(&text, place),
+                Ok(json) => rows.push_typed(json, place),
                 Err(reason) => rows.push_rejected(place, Reject::unparsable(reason)),
             }
         }
@@ -35,20 +36,20 @@ impl Decoding {
 /// What is kept of the room that one large record took.
 const TEXT_BYTES_KEPT: usize = 1 << 20;
 
-fn as_json(record: &[u8], schemas: &FoundSchemas, text: &mut Vec<u8>) -> Result<(), String> {
+fn as_json<'t>(record: &[u8], schemas: &FoundSchemas, text: &'t mut Vec<u8>) -> Result<&'t str, String> {
     let framed = Framed::parse(record)?;
+    let wrong = |reason: &dyn Display| format!("the record is not what schema {} says: {reason}", framed.id);
     match schemas.get(&framed.id) {
-        Some(Ok(schema)) => schema
-            .write_json(&framed, text)
-            .map_err(|reason| format!("the record is not what schema {} says: {reason}", framed.id)),
-        Some(Err(reason)) => Err(reason.clone()),
-        None => Err(format!("schema {} was not asked for", framed.id)),
+        Some(Ok(schema)) => schema.write_json(&framed, text).map_err(|reason| wrong(&reason))?,
+        Some(Err(reason)) => return Err(reason.clone()),
+        None => return Err(format!("schema {} was not asked for", framed.id)),
     }
+    std::str::from_utf8(text).map_err(|reason| wrong(&reason))
 }
 
 impl Rows {
     /// Reads an object whose values are written as their types demand, whatever `format` the columns have.
-    fn push_typed(&mut self, record: &[u8], place: Place) {
+    fn push_typed(&mut self, record: &str, place: Place) {
         self.nested.typed = true;
         self.push_json(record, place);
         self.nested.typed = false;

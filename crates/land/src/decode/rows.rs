@@ -42,7 +42,7 @@ pub(crate) struct Rows {
     row: u32,
     filled_in_row: usize,
     extra: StringBuilder,
-    extra_text: Vec<u8>,
+    extra_text: String,
     kept: BooleanBufferBuilder,
     places: Vec<Place>,
     rejected: Vec<Rejected>,
@@ -52,7 +52,7 @@ pub(crate) struct Rows {
     /// What readers keep between records.
     pub(crate) order: FieldOrder,
     pub(crate) event_order: FieldOrder,
-    pub(crate) tape: Vec<u8>,
+    pub(crate) key: String,
     pub(crate) nested: Nested,
 }
 
@@ -79,7 +79,7 @@ impl Rows {
             row: 0,
             filled_in_row: 0,
             extra: StringBuilder::with_capacity(capacity, 0),
-            extra_text: Vec::new(),
+            extra_text: String::new(),
             kept: BooleanBufferBuilder::new(capacity),
             places: Vec::with_capacity(capacity),
             rejected: Vec::new(),
@@ -87,7 +87,7 @@ impl Rows {
             place: Place { batch: 0, record: 0 },
             order: FieldOrder::default(),
             event_order: FieldOrder::default(),
-            tape: Vec::new(),
+            key: String::new(),
             nested: Nested::default(),
         }
     }
@@ -109,20 +109,20 @@ impl Rows {
     }
 
     /// Keeps a field that no column takes; `value` is JSON.
-    pub(crate) fn keep_unknown(&mut self, name: &str, value: &[u8]) {
-        self.extra_text.push(if self.extra_text.is_empty() { b'{' } else { b',' });
+    pub(crate) fn keep_unknown(&mut self, name: &str, value: &str) {
+        self.extra_text.push(if self.extra_text.is_empty() { '{' } else { ',' });
         push_json_text(&mut self.extra_text, name);
-        self.extra_text.push(b':');
-        self.extra_text.extend_from_slice(value);
+        self.extra_text.push(':');
+        self.extra_text.push_str(value);
     }
 
     /// Notes a field that is not in the contract; `value` is JSON.
-    pub(crate) fn note_unknown(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn note_unknown(&mut self, name: &str, value: &str) {
         self.departures.unknown(name, self.place, 1, Some(value), self.layout.strict);
     }
 
     /// Notes a number that came as the text `value`, which is JSON.
-    pub(crate) fn note_coerced(&mut self, column: usize, value: &[u8]) {
+    pub(crate) fn note_coerced(&mut self, column: usize, value: &str) {
         self.departures.coerced(column, self.place, 1, Some(value), self.layout.strict);
     }
 
@@ -144,13 +144,11 @@ impl Rows {
         match rejected {
             None => {
                 self.places.push(place);
-                if !self.extra_text.is_empty() {
-                    self.extra_text.push(b'}');
-                }
-                // Every part of it is UTF-8: names are text, and values come out of records that are.
-                match std::str::from_utf8(&self.extra_text) {
-                    Ok(text) if !text.is_empty() => self.extra.append_value(text),
-                    _ => self.extra.append_null(),
+                if self.extra_text.is_empty() {
+                    self.extra.append_null();
+                } else {
+                    self.extra_text.push('}');
+                    self.extra.append_value(&self.extra_text);
                 }
             }
             Some(reject) => {
@@ -175,12 +173,12 @@ impl Rows {
 }
 
 /// The text as a JSON string.
-pub(crate) fn push_json_text(output: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_json_text(output: &mut String, text: &str) {
     if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        output.push(b'"');
-        output.extend_from_slice(text.as_bytes());
-        output.push(b'"');
+        output.push('"');
+        output.push_str(text);
+        output.push('"');
     } else {
-        serde_json::to_writer(output, text).expect("writing a string to a vector cannot fail");
+        output.push_str(&serde_json::Value::from(text).to_string());
     }
 }

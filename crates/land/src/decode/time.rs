@@ -97,10 +97,30 @@ fn utc_micros(text: &[u8]) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let date =
-        NaiveDate::from_ymd_opt(number(&time[..4])? as i32, number(&time[5..7])?, number(&time[8..10])?)?;
-    let seconds = i64::from(days(date)) * 86_400 + hour * 3_600 + minute * 60 + second;
+    let day = civil_day(number(&time[..4])?, number(&time[5..7])?, number(&time[8..10])?)?;
+    let seconds = day * 86_400 + hour * 3_600 + minute * 60 + second;
     Some(seconds * 1_000_000 + part)
+}
+
+/// Days since the epoch of a date of the Gregorian calendar, by counting the days of years that begin in March: leap days
+/// stand at their ends, and months are five times 31 or 30 days in turn.
+fn civil_day(year: u32, month: u32, day: u32) -> Option<i64> {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u32::from(leap),
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=days).contains(&day) {
+        return None;
+    }
+    // Days from March 1st of the year 0, where January and February belong to the year before, to January 1st, 1970.
+    const EPOCH: i64 = 719_468;
+    // One era of 400 years is added, so that the year before the year 0 is none below zero.
+    let (year, month) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
+    let (leap_days, of_year) = (year / 4 - year / 100 + year / 400, (153 * month + 2) / 5 + day - 1);
+    Some(i64::from(365 * year + leap_days + of_year) - EPOCH - 146_097)
 }
 
 /// A number of a few digits and nothing else.
@@ -147,6 +167,7 @@ fn with_items(text: &str, items: &[Item<'static>]) -> Option<DateTime<Utc>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+    use chrono::Datelike;
     use proptest::prelude::*;
 
     use super::*;
@@ -160,6 +181,23 @@ mod tests {
                 prop_assert_eq!(Some(micros), iso_time(&text).map(|time| time.timestamp_micros()));
             }
         }
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let mut date = NaiveDate::from_ymd_opt(0, 1, 1).unwrap();
+        while let Some(next) = date.succ_opt().filter(|next| next.year() <= 2_500) {
+            let found = civil_day(date.year() as u32, date.month(), date.day());
+            assert_eq!(found, Some(i64::from(days(date))), "{date}");
+            if next.month() != date.month() {
+                assert_eq!(civil_day(date.year() as u32, date.month(), date.day() + 1), None, "{date}");
+            }
+            date = next;
+        }
+        assert_eq!(
+            (civil_day(2_026, 0, 1), civil_day(2_026, 13, 1), civil_day(2_026, 1, 0)),
+            (None, None, None)
+        );
     }
 
     #[test]

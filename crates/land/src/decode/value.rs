@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use jiter::{Jiter, JiterError, Peek};
+use flowline_source::json::{self, Json, JsonError, Kind};
 
 use super::column::{ColumnBuilder, ListBuilder, StructBuilder};
 use super::number::{self, NumberError};
@@ -19,13 +19,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug)]
 pub(crate) enum ValueError {
     /// The record is no JSON from here on.
-    Json(JiterError),
+    Json(JsonError),
     /// The value is of another type; the value was read and null was appended.
     Type(String),
 }
 
-impl From<JiterError> for ValueError {
-    fn from(error: JiterError) -> Self {
+impl From<JsonError> for ValueError {
+    fn from(error: JsonError) -> Self {
         Self::Json(error)
     }
 }
@@ -39,6 +39,8 @@ pub(crate) struct Nested {
     unknown: Option<String>,
     /// Whether values are written as their types demand, and not as the columns say.
     pub(crate) typed: bool,
+    /// Room for a text with escapes.
+    scratch: String,
 }
 
 impl Nested {
@@ -65,20 +67,20 @@ impl Nested {
 }
 
 impl ColumnBuilder {
-    /// Reads the value that `peek` announces and appends it, or null with the reason why not. Whatever happens,
+    /// Reads the value of this kind that comes next and appends it, or null with the reason why not. Whatever happens,
     /// exactly one value was appended; after [`ValueError::Json`] nothing more can be read.
     pub(crate) fn append_json(
         &mut self,
-        json: &mut Jiter<'_>,
-        peek: Peek,
+        json: &mut Json<'_>,
+        kind: Kind,
         nested: &mut Nested,
     ) -> Result<(), ValueError> {
-        let result = match peek {
-            Peek::Null => json.known_null().map_err(ValueError::Json).map(|()| false),
-            Peek::String => self.append_json_string(json, nested.typed),
-            Peek::True | Peek::False => self.append_json_boolean(json, peek),
-            Peek::Object | Peek::Array => return self.append_json_nested(json, peek, nested),
-            _ => self.append_json_number(json, peek),
+        let result = match kind {
+            Kind::Null => json.null().map_err(ValueError::Json).map(|()| false),
+            Kind::Text => self.append_json_string(json, nested),
+            Kind::True | Kind::False => self.append_json_boolean(json),
+            Kind::Object | Kind::List => return self.append_json_nested(json, kind, nested),
+            Kind::Number => self.append_json_number(json),
         };
         match result {
             Ok(true) => Ok(()),
@@ -93,14 +95,15 @@ impl ColumnBuilder {
         }
     }
 
-    fn append_json_string(&mut self, json: &mut Jiter<'_>, typed: bool) -> Result<bool, ValueError> {
+    fn append_json_string(&mut self, json: &mut Json<'_>, nested: &mut Nested) -> Result<bool, ValueError> {
         if let Self::Json(builder) = self {
-            let start = json.current_index();
-            json.known_str()?;
-            builder.append_value(raw(json, start)?);
+            let start = json.at();
+            json.skip()?;
+            builder.append_value(json.since(start));
             return Ok(true);
         }
-        let text = json.known_str()?;
+        let typed = nested.typed;
+        let text = json.text(&mut nested.scratch)?;
         match self {
             Self::Timestamp(builder, format) if typed && !matches!(**format, TimeFormat::Iso) => {
                 let value = TimeFormat::Iso.timestamp(text).or_else(|| format.timestamp(text));
@@ -126,8 +129,8 @@ impl ColumnBuilder {
         }
     }
 
-    fn append_json_boolean(&mut self, json: &mut Jiter<'_>, peek: Peek) -> Result<bool, ValueError> {
-        let value = json.known_bool(peek)?;
+    fn append_json_boolean(&mut self, json: &mut Json<'_>) -> Result<bool, ValueError> {
+        let value = json.boolean()?;
         match self {
             Self::Boolean(builder) => builder.append_value(value),
             Self::Json(builder) => builder.append_value(if value { "true" } else { "false" }),
@@ -136,10 +139,8 @@ impl ColumnBuilder {
         Ok(true)
     }
 
-    fn append_json_number(&mut self, json: &mut Jiter<'_>, peek: Peek) -> Result<bool, ValueError> {
-        let bytes = json.known_number_bytes(peek)?;
-        // The characters of a number are ASCII.
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
+    fn append_json_number(&mut self, json: &mut Json<'_>) -> Result<bool, ValueError> {
+        let text = json.number()?;
         match self {
             Self::Json(builder) => {
                 builder.append_value(text);
@@ -157,23 +158,23 @@ impl ColumnBuilder {
 
     fn append_json_nested(
         &mut self,
-        json: &mut Jiter<'_>,
-        peek: Peek,
+        json: &mut Json<'_>,
+        kind: Kind,
         nested: &mut Nested,
     ) -> Result<(), ValueError> {
-        match (&mut *self, peek) {
+        match (&mut *self, kind) {
             (Self::Json(builder), _) => {
-                let start = json.current_index();
-                let value = json.known_skip(peek).map_err(ValueError::Json).and_then(|()| raw(json, start));
-                builder.append_option(value.as_ref().ok());
-                value.map(|_| ())
+                let start = json.at();
+                let value = json.skip().map(|()| json.since(start));
+                builder.append_option(value.ok());
+                Ok(value.map(drop)?)
             }
-            (Self::List(list), Peek::Array) => append_list(list, json, nested),
-            (Self::Struct(fields), Peek::Object) => append_struct(fields, json, nested),
+            (Self::List(list), Kind::List) => append_list(list, json, nested),
+            (Self::Struct(fields), Kind::Object) => append_struct(fields, json, nested),
             _ => {
                 self.append_null();
-                json.known_skip(peek)?;
-                Err(self.wrong_type(if peek == Peek::Array { "a list" } else { "an object" }))
+                json.skip()?;
+                Err(self.wrong_type(if kind == Kind::List { "a list" } else { "an object" }))
             }
         }
     }
@@ -223,7 +224,7 @@ impl ColumnBuilder {
                 builder.append_value(value);
             }
             Self::Json(builder) => {
-                if !flowline_source::split::json::is_value(text.as_bytes()) {
+                if !json::is_value(text) {
                     return Err(format!("{} is not JSON", quoted(text)));
                 }
                 builder.append_option(Some(text.trim()).filter(|text| *text != "null"));
@@ -237,11 +238,11 @@ impl ColumnBuilder {
 
     /// Lists and structs in a text format are written as JSON. Appends exactly one value or null.
     fn append_nested_text(&mut self, text: &str) -> Result<(), String> {
-        let mut json = Jiter::new(text.as_bytes());
-        let fits = flowline_source::split::json::is_value(text.as_bytes());
+        let mut json = Json::new(text);
+        let fits = json::is_value(text);
         match (&*self, json.peek()) {
-            (Self::List(_), Ok(peek @ Peek::Array)) | (Self::Struct(_), Ok(peek @ Peek::Object)) if fits => {
-                self.append_json(&mut json, peek, &mut Nested::default()).map_err(|error| match error {
+            (Self::List(_), Ok(kind @ Kind::List)) | (Self::Struct(_), Ok(kind @ Kind::Object)) if fits => {
+                self.append_json(&mut json, kind, &mut Nested::default()).map_err(|error| match error {
                     ValueError::Type(message) => message,
                     ValueError::Json(error) => error.to_string(),
                 })
@@ -278,23 +279,23 @@ impl ColumnBuilder {
     }
 }
 
-fn append_list(list: &mut ListBuilder, json: &mut Jiter<'_>, nested: &mut Nested) -> Result<(), ValueError> {
+fn append_list(list: &mut ListBuilder, json: &mut Json<'_>, nested: &mut Nested) -> Result<(), ValueError> {
     let mut wrong = None;
-    let mut step = json.known_array();
+    let mut step = json.list().and_then(|()| json.item(true));
     let result = loop {
-        let peek = match step {
-            Ok(Some(peek)) => peek,
+        let kind = match step {
+            Ok(Some(kind)) => kind,
             Ok(None) => break wrong.map_or(Ok(()), |message| Err(ValueError::Type(message))),
             Err(error) => break Err(error.into()),
         };
-        let appended = list.element.append_json(json, peek, nested);
+        let appended = list.element.append_json(json, kind, nested);
         list.element_appended();
         match appended {
             Ok(()) => {}
             Err(ValueError::Type(message)) => wrong = wrong.or(Some(format!("in the list: {message}"))),
             Err(error) => break Err(error),
         }
-        step = json.array_step();
+        step = json.item(false);
     };
     list.end(true);
     result
@@ -302,31 +303,24 @@ fn append_list(list: &mut ListBuilder, json: &mut Jiter<'_>, nested: &mut Nested
 
 fn append_struct(
     builder: &mut StructBuilder,
-    json: &mut Jiter<'_>,
+    json: &mut Json<'_>,
     nested: &mut Nested,
 ) -> Result<(), ValueError> {
     let mut wrong = None;
     let mut filled = vec![false; builder.fields.len()];
-    let mut key = json.known_object();
+    let mut step = json.object().and_then(|()| json.member(true));
     let result = loop {
-        let found = match key {
-            Ok(Some(name)) => {
-                let place = builder.fields.iter().position(|(field, _)| field == name);
-                if place.is_none() {
-                    nested.note_unknown(name);
-                }
-                place
-            }
-            Ok(None) => break wrong.map_or(Ok(()), |message| Err(ValueError::Type(message))),
+        match step {
+            Ok(true) => {}
+            Ok(false) => break wrong.map_or(Ok(()), |message| Err(ValueError::Type(message))),
             Err(error) => break Err(error.into()),
-        };
-        let value = append_field(builder, found, &mut filled, json, nested);
-        match value {
+        }
+        match append_member(builder, &mut filled, json, nested) {
             Ok(()) => {}
             Err(ValueError::Type(message)) => wrong = wrong.or(Some(message)),
             Err(error) => break Err(error),
         }
-        key = json.next_key();
+        step = json.member(false);
     };
     for (index, _) in filled.iter().enumerate().filter(|(_, filled)| !**filled) {
         builder.fields[index].1.append_null();
@@ -335,25 +329,31 @@ fn append_struct(
     result
 }
 
-fn append_field(
+fn append_member(
     builder: &mut StructBuilder,
-    place: Option<usize>,
     filled: &mut [bool],
-    json: &mut Jiter<'_>,
+    json: &mut Json<'_>,
     nested: &mut Nested,
 ) -> Result<(), ValueError> {
-    let peek = json.peek()?;
-    let Some(place) = place else { return Ok(json.known_skip(peek)?) };
+    let mut scratch = std::mem::take(&mut nested.scratch);
+    let key = json.key(&mut scratch)?;
+    let place = builder.fields.iter().position(|(field, _)| field == key);
+    if place.is_none() {
+        nested.note_unknown(key);
+    }
+    nested.scratch = scratch;
+    let kind = json.peek()?;
+    let Some(place) = place else { return Ok(json.skip()?) };
     let (name, field) = &mut builder.fields[place];
     if std::mem::replace(&mut filled[place], true) {
-        json.known_skip(peek)?;
+        json.skip()?;
         return Err(ValueError::Type(format!("`{name}` stands twice")));
     }
     let deeper = matches!(field, ColumnBuilder::List(_) | ColumnBuilder::Struct(_));
     if deeper {
         nested.path.push(name.clone());
     }
-    let result = field.append_json(json, peek, nested);
+    let result = field.append_json(json, kind, nested);
     if deeper {
         nested.path.pop();
     }
@@ -361,12 +361,6 @@ fn append_field(
         ValueError::Type(message) => ValueError::Type(format!("in `{name}`: {message}")),
         error => error,
     })
-}
-
-/// The text of the value that began at `start` and was just read. The record as a whole was found to be UTF-8.
-fn raw<'j>(json: &Jiter<'j>, start: usize) -> Result<&'j str, ValueError> {
-    std::str::from_utf8(json.slice_to_current(start))
-        .map_err(|_| ValueError::Type("it is not UTF-8".to_owned()))
 }
 
 /// The words that are taken for truth values in text formats.

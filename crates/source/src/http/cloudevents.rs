@@ -100,7 +100,7 @@ fn push_data(event: &mut Vec<u8>, essence: Option<&str>, body: &[u8]) {
     let text = std::str::from_utf8(body).ok();
     match text {
         // No content type means JSON in the JSON format, and nothing in binary mode; JSON it is where it reads as such.
-        Some(_) if essence.is_none_or(is_json) && crate::split::json::is_value(body) => {
+        Some(text) if essence.is_none_or(is_json) && crate::json::is_value(text) => {
             event.extend_from_slice(b"\"data\":");
             event.extend_from_slice(body);
         }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use csv_core::{ReadRecordResult, Reader};
 use flowline_log::RecordFormat;
 use flowline_model::Dataset;
-use jiter::{Jiter, Peek};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Limits, Received};
+use crate::json::{Json, JsonError, Kind};
 
 impl Received {
     /// The records of each partition that gets any, in the order in which they were sent. The same records with the
@@ -94,38 +94,47 @@ impl Key {
 
     /// What is broken behind the key does not matter here.
     fn json_parts(&self, record: &[u8], event: bool, parts: &mut [Option<u64>]) {
-        let mut json = Jiter::new(record);
-        let Ok(Peek::Object) = json.peek() else { return };
-        self.object_parts(&mut json, event, parts);
+        let Ok(text) = std::str::from_utf8(record) else { return };
+        let mut json = Json::new(text);
+        if json.peek() == Ok(Kind::Object) {
+            // An error ends the search: the record is broken.
+            let _ = self.object_parts(&mut json, event, parts);
+        }
     }
 
-    /// None ends the search: the record is broken.
-    fn object_parts(&self, json: &mut Jiter<'_>, event: bool, parts: &mut [Option<u64>]) -> Option<()> {
-        let mut name = json.known_object().ok()?.map(str::to_owned);
-        while let Some(found) = name {
-            let peek = json.peek().ok()?;
-            if event && found == "data" && peek == Peek::Object {
-                self.object_parts(json, false, parts)?;
-            } else {
-                let found = if event { format!("ce_{found}") } else { found };
-                match self.fields.iter().position(|field| *field == found) {
-                    Some(index) => parts[index] = Some(value_hash(json, peek)?),
-                    None => json.known_skip(peek).ok()?,
-                }
+    fn object_parts(
+        &self,
+        json: &mut Json<'_>,
+        event: bool,
+        parts: &mut [Option<u64>],
+    ) -> Result<(), JsonError> {
+        let (mut scratch, mut first) = (String::new(), true);
+        json.object()?;
+        while json.member(first)? {
+            first = false;
+            let key = json.key(&mut scratch)?;
+            let data = event && key == "data";
+            let field = self.fields.iter().position(|field| match event {
+                true => field.strip_prefix("ce_") == Some(key),
+                false => field == key,
+            });
+            match (json.peek()?, field) {
+                (Kind::Object, _) if data => self.object_parts(json, false, parts)?,
+                (kind, Some(index)) => parts[index] = Some(value_hash(json, kind)?),
+                (_, None) => json.skip()?,
             }
-            name = json.next_key().ok()?.map(str::to_owned);
         }
-        Some(())
+        Ok(())
     }
 }
 
-fn value_hash(json: &mut Jiter<'_>, peek: Peek) -> Option<u64> {
-    if peek == Peek::String {
-        return json.known_str().ok().map(|text| xxh3_64(text.as_bytes()));
+fn value_hash(json: &mut Json<'_>, kind: Kind) -> Result<u64, JsonError> {
+    if kind == Kind::Text {
+        return json.text(&mut String::new()).map(|text| xxh3_64(text.as_bytes()));
     }
-    let start = json.current_index();
-    json.known_skip(peek).ok()?;
-    Some(xxh3_64(json.slice_to_current(start)))
+    let start = json.at();
+    json.skip()?;
+    Ok(xxh3_64(json.since(start).as_bytes()))
 }
 
 fn combine(parts: &[Option<u64>]) -> Option<u64> {

@@ -26,12 +26,6 @@ pub fn rest(bytes: &[u8], start: usize, limit: u32) -> Result<Spans, TooMany> {
     Ok(spans)
 }
 
-/// Whether these bytes are exactly one JSON value. The bytes must be UTF-8.
-pub fn is_value(bytes: &[u8]) -> bool {
-    let mut json = jiter::Jiter::new(bytes);
-    json.next_skip().is_ok() && json.finish().is_ok()
-}
-
 /// The items of a part of an array.
 #[derive(Debug)]
 pub struct Items {

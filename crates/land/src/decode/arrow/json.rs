@@ -29,7 +29,7 @@ pub(super) fn values(column: &RecordBatch) -> Result<Vec<Option<String>>, ArrowE
 }
 
 fn name_as_json(name: &str) -> String {
-    let mut text = Vec::new();
+    let mut text = String::new();
     crate::decode::rows::push_json_text(&mut text, name);
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }

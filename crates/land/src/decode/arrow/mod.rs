@@ -103,7 +103,7 @@ impl Note<'_> {
     fn unknown(&mut self, name: &str, column: &ArrayRef) {
         let values = examples(column);
         for (index, place) in self.places(column).into_iter().enumerate() {
-            let value = values.get(index).map(String::as_bytes);
+            let value = values.get(index).map(String::as_str);
             self.departures.unknown(name, place, 1, value, self.strict);
         }
     }
