@@ -1,36 +1,25 @@
 //! One Parquet file that is being written.
 
-use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
-use arrow::row::{RowConverter, SortField};
 use flowline_base::SharedClock;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use tokio::task::JoinHandle;
 
+use super::encoding::properties;
 use super::upload::Upload;
 use crate::delta::stats;
 use crate::store::{Store, from_parquet};
 use crate::{FileRef, LakeError, PartitionValues, WritePurpose};
 
-/// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory.
-const ROW_GROUP_BYTES: usize = 32 << 20;
-const ROW_GROUP_ROWS: usize = 1 << 20;
 /// A batch smaller than this is encoded on the spot; moving it to another thread would cost as much.
 const ON_THE_SPOT_BYTES: usize = 64 << 10;
-/// Statistics keep so many bytes of a text.
-const TEXT_BYTES: usize = 32;
-/// Rows that are looked at to decide whether a dictionary pays.
-const SAMPLE_ROWS: usize = 512;
 
 /// One file. The last batch that it got may still be encoded while the caller makes the next one.
 #[derive(Debug)]
@@ -233,48 +222,5 @@ fn has_nan(column: &dyn Array) -> bool {
         DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
         DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
         _ => false,
-    }
-}
-
-/// How the file is encoded. Fresh files are read a few times and compacted soon: snappy, no index of pages. Files that
-/// stay are smaller and have one. A dictionary costs a hash for every value, so it is used only where values repeat.
-fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterProperties {
-    let (compression, statistics) = match purpose {
-        WritePurpose::Land => (Compression::SNAPPY, EnabledStatistics::Chunk),
-        WritePurpose::Keep => (Compression::ZSTD(ZstdLevel::default()), EnabledStatistics::Page),
-    };
-    let mut builder = WriterProperties::builder()
-        .set_compression(compression)
-        .set_statistics_enabled(statistics)
-        .set_statistics_truncate_length(Some(TEXT_BYTES))
-        .set_column_index_truncate_length(Some(TEXT_BYTES))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
-    for (field, column) in first.schema_ref().fields().iter().zip(first.columns()) {
-        if field.data_type().is_nested() || repeats(column) {
-            continue;
-        }
-        let path = ColumnPath::from(field.name().as_str());
-        builder = builder.set_column_dictionary_enabled(path.clone(), false);
-        if purpose == WritePurpose::Keep
-            && matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _))
-        {
-            builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    builder.build()
-}
-
-/// Whether values repeat often enough in a sample for a dictionary to pay.
-fn repeats(column: &dyn Array) -> bool {
-    let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
-    if sample.len() < 16 {
-        return true;
-    }
-    let rows = RowConverter::new(vec![SortField::new(sample.data_type().clone())])
-        .and_then(|converter| converter.convert_columns(&[Arc::clone(&sample)]));
-    match rows {
-        Ok(rows) => rows.iter().collect::<HashSet<_>>().len() * 2 < sample.len(),
-        Err(_) => true,
     }
 }

@@ -1,6 +1,7 @@
 //! Rows become Parquet files that a commit can take up.
 
 mod conform;
+mod encoding;
 mod file;
 mod split;
 mod staged;

@@ -1,0 +1,137 @@
+//! How the columns of a file are encoded, decided from the first rows that it gets.
+//!
+//! Owns: dictionaries, encodings and compression of each column. What they cost and save was measured on values of every
+//! kind, one million each (nanoseconds a value to write, encoding and compression together): numbers that seldom repeat
+//! take 12.6 plain with snappy, and as small differences 6.8 and half the room; texts that do not compress, 113 with
+//! snappy and 46 without; a dictionary takes 7 for numbers and 12 to 24 for texts, and pays where values repeat.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, SortField};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::WritePurpose;
+
+/// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Statistics keep so many bytes of a text.
+const TEXT_BYTES: usize = 32;
+/// Rows that are looked at.
+const SAMPLE_ROWS: usize = 512;
+/// From fewer nothing is concluded.
+const SAMPLE_ROWS_MIN: usize = 16;
+
+/// How a file with these first rows is encoded. Fresh files are read a few times and compacted soon: snappy, no index of
+/// pages. Files that stay are smaller and have one.
+pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterProperties {
+    let (compression, statistics) = match purpose {
+        WritePurpose::Land => (Compression::SNAPPY, EnabledStatistics::Chunk),
+        WritePurpose::Keep => (Compression::ZSTD(ZstdLevel::default()), EnabledStatistics::Page),
+    };
+    let mut builder = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(statistics)
+        .set_statistics_truncate_length(Some(TEXT_BYTES))
+        .set_column_index_truncate_length(Some(TEXT_BYTES))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+    for (field, column) in first.schema_ref().fields().iter().zip(first.columns()) {
+        let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
+        if field.data_type().is_nested() || sample.len() < SAMPLE_ROWS_MIN || repeats(&sample) {
+            continue;
+        }
+        let path = ColumnPath::from(field.name().as_str());
+        builder = builder.set_column_dictionary_enabled(path.clone(), false);
+        if by_difference(field.data_type()) {
+            builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        } else if purpose == WritePurpose::Land && !compresses(&sample) {
+            builder = builder.set_column_compression(path, Compression::UNCOMPRESSED);
+        }
+    }
+    builder.build()
+}
+
+/// Whether the values are numbers that can be told by how they differ from the one before.
+fn by_difference(kind: &DataType) -> bool {
+    matches!(kind, DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _))
+}
+
+/// Whether values repeat often enough for a dictionary to pay.
+fn repeats(sample: &ArrayRef) -> bool {
+    let rows = RowConverter::new(vec![SortField::new(sample.data_type().clone())])
+        .and_then(|converter| converter.convert_columns(&[Arc::clone(sample)]));
+    let Ok(rows) = rows else { return true };
+    let different = rows.iter().collect::<HashSet<_>>().len();
+    match by_difference(sample.data_type()) {
+        // Differences are as small as the places in a dictionary, unless that has few entries, and quicker where it has one.
+        true => different > 1 && different * 8 < sample.len(),
+        false => different * 2 < sample.len(),
+    }
+}
+
+/// Whether snappy makes texts smaller by more than a tenth; values of other types are taken to.
+fn compresses(sample: &ArrayRef) -> bool {
+    let Some(texts) = sample.as_string_opt::<i32>() else { return true };
+    let (first, last) = (texts.offsets()[0] as usize, texts.offsets()[texts.len()] as usize);
+    let bytes = &texts.values()[first..last];
+    let compressed = snap::raw::Encoder::new().compress_vec(bytes);
+    compressed.map_or(true, |compressed| compressed.len() * 10 < bytes.len() * 9)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use Compression::{SNAPPY, UNCOMPRESSED};
+    use WritePurpose::{Keep, Land};
+
+    use super::*;
+
+    fn encoded(column: ArrayRef, purpose: WritePurpose) -> (bool, Option<Encoding>, Compression) {
+        let rows = RecordBatch::try_from_iter([("c", column)]).unwrap();
+        let (properties, path) = (properties(&rows, purpose), ColumnPath::from("c"));
+        (properties.dictionary_enabled(&path), properties.encoding(&path), properties.compression(&path))
+    }
+
+    fn texts(count: u64, text: impl Fn(u64) -> String) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..count).map(text)))
+    }
+
+    fn numbers(count: i64, number: impl Fn(i64) -> i64) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values((0..count).map(number)))
+    }
+
+    #[test]
+    fn each_column_is_encoded_as_its_values_ask_for() {
+        // The last steps of a generator of random numbers, so that nothing repeats within a text.
+        let mixed = |n: u64| {
+            let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            format!("{:016x}", mixed.rotate_left(31) ^ n << 7)
+        };
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        let difference = Some(Encoding::DELTA_BINARY_PACKED);
+        let link = |n| format!("https://example.org/orders/{n}");
+        let cases = [
+            ("different numbers", numbers(600, |n| n * 7), Land, (false, difference, SNAPPY)),
+            ("few numbers", numbers(600, |n| n % 20), Land, (true, None, SNAPPY)),
+            ("kept numbers", numbers(600, |n| n * 7), Keep, (false, difference, zstd)),
+            ("one number", numbers(600, |_| 7), Land, (false, difference, SNAPPY)),
+            ("few texts", texts(600, |n| link(n % 9)), Land, (true, None, SNAPPY)),
+            ("like texts", texts(600, link), Land, (false, None, SNAPPY)),
+            ("random texts", texts(600, mixed), Land, (false, None, UNCOMPRESSED)),
+            ("kept random texts", texts(600, mixed), Keep, (false, None, zstd)),
+            ("too few to tell", texts(5, mixed), Land, (true, None, SNAPPY)),
+        ];
+        for (name, column, purpose, expected) in cases {
+            assert_eq!(encoded(column, purpose), expected, "{name}");
+        }
+    }
+}
