@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flowline_quality::RowVerdicts;
+use tokio::sync::oneshot;
 
 use crate::Contract;
 use crate::decode::Decoded;
@@ -49,7 +50,42 @@ pub(crate) fn examine(contract: &Contract, parcel: Parcel) -> Examined {
     Examined { decoded: decoded.collect(), watch, parcel }
 }
 
+/// When records may be compared: after those before them, unless these hold landing up.
+#[derive(Debug)]
+pub(crate) struct Turn(oneshot::Receiver<bool>);
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Done(oneshot::Sender<bool>);
+
+impl Turn {
+    /// A turn that comes when the other side passes it on, or is gone.
+    pub(crate) fn new() -> (Done, Self) {
+        let (done, turn) = oneshot::channel();
+        (Done(done), Self(turn))
+    }
+
+    /// Waits for it; false when landing is held up. Belongs on a blocking thread.
+    pub(crate) fn wait(self) -> bool {
+        self.0.blocking_recv().unwrap_or(true)
+    }
+}
+
+impl Done {
+    /// The records behind may be compared, or, when not `goes_on`, are not wanted.
+    pub(crate) fn pass_on(self, goes_on: bool) {
+        // Nobody waits where the records behind are not read yet.
+        let _ = self.0.send(goes_on);
+    }
+}
+
 impl Examined {
+    /// Records that are not wanted because drift before them holds landing up.
+    pub(crate) fn held(self) -> Compared {
+        let Self { parcel, decoded, .. } = self;
+        Compared { parcel, decoded, watched: Watched { held: true, ..Watched::default() } }
+    }
+
     /// Holds the records against those before them. Parcels are decoded side by side, and this is done in the order in
     /// which they were read. Busy, though not for long: belongs on a blocking thread.
     pub(crate) fn compare(self) -> Compared {

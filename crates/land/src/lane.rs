@@ -9,19 +9,16 @@ use flowline_model::{InputRange, LandingSettings};
 use tokio::task::JoinHandle;
 
 use crate::Contract;
-use crate::drift::Found;
-use crate::examine::{Compared, Examined, examine};
+use crate::ahead::{Ahead, Found};
+use crate::drift;
+use crate::examine::{Compared, Turn};
 use crate::feed::Feed;
 use crate::keys::Keys;
-use crate::parcel::{Parcel, Piece};
+use crate::parcel::Piece;
 use crate::schemas::RecordSchemas;
 use crate::staging::{Sealed, Sealing, Staging, failed};
 use crate::tables::{Place, Tables};
 use crate::{LandContext, LandError};
-
-/// Payload bytes that are read and decoded at once. Larger reads cost memory (about four times as much while two of
-/// them are under way), smaller ones more overhead for each.
-const READ_BYTES: usize = 8 << 20;
 
 /// So many bytes are committed when nothing has come for a moment: their commit costs little beside what they did, and
 /// who is behind by so much does not come a record at a time.
@@ -55,7 +52,9 @@ pub(crate) struct Lane {
     read_at: Option<Instant>,
     pub(crate) staging: Option<Staging>,
     /// Records that are being decoded while the ones before them are written.
-    pending: Option<JoinHandle<Examined>>,
+    pending: Option<JoinHandle<Compared>>,
+    /// Comes when they have been compared.
+    turn: Option<Turn>,
     /// A flush whose commit has not succeeded yet.
     pub(crate) sealed: Option<Sealed>,
     /// Drift begins with the records that came together from this offset on: those before it are landed still.
@@ -86,6 +85,7 @@ impl Lane {
             read_at: None,
             staging: None,
             pending: None,
+            turn: None,
             sealed: None,
             stop: None,
             held: None,
@@ -124,61 +124,51 @@ impl Lane {
         keys: &mut Option<Keys>,
         run: Option<RunId>,
     ) -> Result<bool, LandError> {
-        let Means { context, feed, contract, schemas, tables } = *means;
         if self.held.is_some() {
             return Ok(false);
         }
-        let slab = feed.read(self.partition.partition, self.next, READ_BYTES).await?;
         let from = self.next;
-        let mut pieces: Vec<Piece> =
-            slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, from)).collect();
-        let mut next = slab.next;
-        if let Some((stop, held)) = &self.stop {
-            pieces.retain(|piece| piece.begins() < *stop);
-            next = next.min(*stop);
-            // Of records without a value it is not known where they stood, so that none may be read twice.
-            if pieces.is_empty() || slab.tombstones > 0 {
-                self.held = Some(held.clone());
-                self.take_pending(context, tables, keys).await?;
-                return Ok(false);
-            }
-        }
-        if pieces.is_empty() {
-            // Offsets without records are passed, and that is committed like rows are: nobody waits for them any more.
-            let passed = next > from;
-            if passed {
-                self.staging.get_or_insert_with(|| Staging::start(context, run)).leave_out(slab.tombstones);
-                self.next = next;
-            }
-            let end = self.next;
-            self.take_pending(context, tables, keys).await?;
-            // What drift has shown may leave records before it, which are read again.
-            return Ok(passed || (self.held.is_none() && self.next < end));
-        }
-        let schemas = schemas.of_pieces(&pieces).await?;
-        let parcel = Parcel {
-            schemas,
-            source: Arc::from(feed.word()),
+        let ahead = Ahead {
+            partition: self.partition.partition,
             input: Arc::clone(&self.input),
-            // Partitions are few: a source declares how many it has.
-            partition: self.partition.partition as i32,
-            tombstones: slab.tombstones,
-            pieces,
+            from,
+            stop: self.stop.as_ref().map(|(stop, _)| *stop),
+            turn: self.turn.take(),
         };
-        self.next = next;
-        self.bytes_read += parcel.bytes();
-        self.read_at = Some(context.clock.instant());
-        self.staging.get_or_insert_with(|| Staging::start(context, run));
-        let contract = contract.clone();
-        let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));
-        self.take_pending(context, tables, keys).await?;
-        if self.held.is_some() || self.next < next {
+        // Neither is ever dropped half-way: what is taken in would be lost.
+        let (found, taken) =
+            tokio::join!(ahead.read(means), self.take_pending(means.context, means.tables, keys));
+        taken?;
+        let (found, turn) = found?;
+        if self.held.is_some() || self.next != from {
             // What was read behind it is read again.
-            drop(decoding.await);
+            if let Found::Records { decoding, .. } = found {
+                drop(decoding.await);
+            }
             return Ok(self.held.is_none());
         }
-        self.pending = Some(decoding);
-        Ok(true)
+        self.turn = turn;
+        match found {
+            Found::Stop => {
+                self.held = self.stop.as_ref().map(|(_, held)| held.clone());
+                Ok(false)
+            }
+            // Offsets without records are passed, and that is committed like rows are: nobody waits for them any more.
+            Found::Nothing { next, tombstones } if next > from => {
+                self.staging.get_or_insert_with(|| Staging::start(means.context, run)).leave_out(tombstones);
+                self.next = next;
+                Ok(true)
+            }
+            Found::Nothing { .. } => Ok(false),
+            Found::Records { next, bytes, decoding } => {
+                self.next = next;
+                self.bytes_read += bytes;
+                self.read_at = Some(means.context.clock.instant());
+                self.staging.get_or_insert_with(|| Staging::start(means.context, run));
+                self.pending = Some(decoding);
+                Ok(true)
+            }
+        }
     }
 
     async fn take_pending(
@@ -188,9 +178,7 @@ impl Lane {
         keys: &mut Option<Keys>,
     ) -> Result<(), LandError> {
         let (Some(pending), Some(staging)) = (self.pending.take(), &mut self.staging) else { return Ok(()) };
-        let examined = pending.await.map_err(|error| failed(&error))?;
-        let comparing = tokio::task::spawn_blocking(move || examined.compare());
-        let compared = comparing.await.map_err(|error| failed(&error))?;
+        let compared = pending.await.map_err(|error| failed(&error))?;
         if compared.watched.held {
             return self.hold(context, tables, compared).await;
         }
@@ -204,11 +192,14 @@ impl Lane {
         tables: &Tables,
         compared: Compared,
     ) -> Result<(), LandError> {
+        // Those behind were not compared, and are read again.
+        self.turn = None;
         let Compared { parcel, watched, .. } = compared;
         let begins = parcel.pieces.first().map_or(self.next, Piece::begins);
         self.next = begins;
-        let offset =
-            |found: &Found| found.first.rsplit('@').next().and_then(|offset| offset.parse::<u64>().ok());
+        let offset = |found: &drift::Found| {
+            found.first.rsplit('@').next().and_then(|offset| offset.parse::<u64>().ok())
+        };
         let first = watched.found.iter().min_by_key(|found| offset(found).unwrap_or(0));
         let held = Held {
             position: first.map_or_else(|| parcel.position(begins), |found| found.first.clone()),

@@ -5,6 +5,7 @@
 //! crash). Does not own: how producers write (`flowline-source`), the rules of a contract (`flowline-quality`), how a
 //! commit is made (`flowline-lake`).
 
+mod ahead;
 mod audit;
 mod brake;
 mod commit;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use flowline_base::{RunId, TraceId};
 use flowline_lake::{StagedFiles, StagedWriter};
@@ -90,7 +91,17 @@ impl Staging {
         self.counts.duplicate += settled.duplicates.len() as u64;
         self.event_time_max = self.event_time_max.max(settled.event_time_max);
         self.journal.extend(settled.journal);
-        self.write(tables, &settled.rows, settled.rejected.as_ref()).await
+        // The rows are profiled while they are written.
+        let (mut profiler, rows) =
+            (self.audit.profiler(&tables.dataset, &tables.unrecorded), settled.rows.clone());
+        let profiling = tokio::task::spawn_blocking(move || {
+            audit::profile(&mut profiler, &rows)?;
+            Ok::<_, ArrowError>(profiler)
+        });
+        let written = self.write(tables, &settled.rows, settled.rejected.as_ref()).await;
+        let profiler = profiling.await.map_err(|error| failed(&error))?;
+        self.audit.profiled(profiler.map_err(|error| failed(&error))?);
+        written
     }
 
     async fn settle(
@@ -106,17 +117,11 @@ impl Staging {
             .take()
             .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
         let dataset = Arc::clone(&tables.dataset);
-        let mut profiler = self.audit.profiler(&dataset, &tables.unrecorded);
         let work = tokio::task::spawn_blocking(move || {
             let settled = settle(&dataset, compared, &mut owned, &stamp, &mut findings);
-            let settled = settled.and_then(|settled| {
-                audit::profile(&mut profiler, &settled.rows)?;
-                Ok(settled)
-            });
-            (settled, owned, findings, profiler)
+            (settled, owned, findings)
         });
-        let (settled, owned, findings, profiler) = work.await.map_err(|error| failed(&error))?;
-        self.audit.profiled(profiler);
+        let (settled, owned, findings) = work.await.map_err(|error| failed(&error))?;
         *keys = Some(owned);
         self.findings = findings;
         settled.map_err(|error| failed(&error))
