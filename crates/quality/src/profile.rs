@@ -7,6 +7,7 @@
 
 mod distinct;
 mod sample;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use flowline_model::{CheckRule, Column, ColumnProfile, ColumnType, Dataset, Prof
 use crate::statistics::quantile;
 use distinct::Distinct;
 use sample::Sample;
+use texts::Texts;
 
 /// The shares of [`ColumnProfile::quantiles`].
 pub const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
@@ -200,19 +202,21 @@ impl Track {
             return Ok(());
         }
         self.distinct.update(values)?;
-        let kind = values.data_type();
-        let mut min = MinAccumulator::try_new(kind).map_err(external)?;
-        let mut max = MaxAccumulator::try_new(kind).map_err(external)?;
-        keep(&mut self.min, bound(&mut min, values)?, std::cmp::Ordering::Less);
-        keep(&mut self.max, bound(&mut max, values)?, std::cmp::Ordering::Greater);
-        if kind.is_numeric() {
+        let (least, greatest) = match values.as_string_opt::<i32>().and_then(Texts::of) {
+            Some(texts) => {
+                let (shortest, longest) = texts.lengths();
+                let known = self.lengths.unwrap_or((shortest, longest));
+                self.lengths = Some((known.0.min(shortest), known.1.max(longest)));
+                texts.bounds()
+            }
+            None => bounds(values)?,
+        };
+        keep(&mut self.min, least, std::cmp::Ordering::Less);
+        keep(&mut self.max, greatest, std::cmp::Ordering::Greater);
+        if values.data_type().is_numeric() {
             let numbers = cast(values, &DataType::Float64)?;
             let added = sum(numbers.as_primitive::<Float64Type>()).unwrap_or(0.0);
             self.sum = Some(self.sum.unwrap_or(0.0) + added);
-        }
-        if let Some((least, most)) = lengths(values) {
-            let known = self.lengths.unwrap_or((least, most));
-            self.lengths = Some((known.0.min(least), known.1.max(most)));
         }
         Ok(())
     }
@@ -272,9 +276,15 @@ impl Track {
     }
 }
 
-fn bound(accumulator: &mut dyn Accumulator, values: &ArrayRef) -> Result<ScalarValue, ArrowError> {
-    accumulator.update_batch(std::slice::from_ref(values)).map_err(external)?;
-    accumulator.evaluate().map_err(external)
+/// The least and the greatest value.
+fn bounds(values: &ArrayRef) -> Result<(ScalarValue, ScalarValue), ArrowError> {
+    let bound = |accumulator: &mut dyn Accumulator| {
+        accumulator.update_batch(std::slice::from_ref(values))?;
+        accumulator.evaluate()
+    };
+    let least = MinAccumulator::try_new(values.data_type()).and_then(|mut least| bound(&mut least));
+    let greatest = MaxAccumulator::try_new(values.data_type()).and_then(|mut greatest| bound(&mut greatest));
+    Ok((least.map_err(external)?, greatest.map_err(external)?))
 }
 
 fn keep(known: &mut Option<ScalarValue>, found: ScalarValue, wanted: std::cmp::Ordering) {
@@ -293,23 +303,6 @@ fn external(error: datafusion::error::DataFusionError) -> ArrowError {
 
 fn cut(text: &str) -> String {
     text.chars().take(TEXT_CHARACTERS_MAX).collect()
-}
-
-/// The least and the greatest length of the texts.
-fn lengths(values: &ArrayRef) -> Option<(u64, u64)> {
-    let texts = values.as_string_opt::<i32>()?;
-    let bytes = texts.values();
-    let (first, last) = (*texts.offsets().first()? as usize, *texts.offsets().last()? as usize);
-    if bytes[first..last].is_ascii() {
-        let each =
-            (0..texts.len()).filter(|row| texts.is_valid(*row)).map(|row| texts.value_length(row) as u64);
-        return each.fold(None, widened);
-    }
-    texts.iter().flatten().map(|text| text.chars().count() as u64).fold(None, widened)
-}
-
-fn widened(known: Option<(u64, u64)>, length: u64) -> Option<(u64, u64)> {
-    Some(known.map_or((length, length), |(least, most)| (least.min(length), most.max(length))))
 }
 
 /// The values with how often each comes, the most frequent first.
