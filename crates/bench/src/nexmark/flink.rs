@@ -44,6 +44,7 @@ pub async fn run(folder: &Path, query: &Query, recorded: &Recorded) -> anyhow::R
     command.arg("-cp").arg(class_path).arg(RUNNER);
     let how = if matches!(query.emits, Emits::Newest(_)) { "changelog" } else { "append" };
     command.args(["2", &data.path().join("checkpoints").display().to_string(), CHECKPOINT_MILLIS, how]);
+    crate::machine::touch_memory();
     let output = command.arg(warm?).arg(measured?).output().context("starting `java`")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().rfind(|line| line.starts_with('{'));

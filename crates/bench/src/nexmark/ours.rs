@@ -31,6 +31,7 @@ pub async fn run(
     let project = tempfile::tempdir_in(folder)?;
     project::write(project.path(), query, None)?;
     fill(project.path(), query, recorded).await?;
+    crate::machine::touch_memory();
     let (started_at, started) = (SystemClock.now(), SystemClock.instant());
     let process = node::start(project.path())?;
     let expected = expected(query, recorded);

@@ -29,6 +29,7 @@ pub async fn run(folder: &Path, query: &Query, recorded: &Recorded) -> anyhow::R
             std::os::unix::fs::symlink(recorded.closing(*stream), parts.join("part-99999.ndjson"))?;
         }
     }
+    crate::machine::touch_memory();
     let output = Command::new(python)
         .arg(program)
         .args([query.name, "2"])

@@ -90,6 +90,8 @@ struct Observer<'a> {
     /// The bins of the rows whose windows are wanted, for each mention; none when there are too many.
     bins: Option<Vec<BTreeSet<i64>>>,
     last: Vec<Option<i64>>,
+    /// The partition of the last row that was newer than all of it before, and the time of that row.
+    newest: Option<(i32, i64)>,
 }
 
 impl<'a> Observer<'a> {
@@ -107,6 +109,7 @@ impl<'a> Observer<'a> {
             ahead_of: (question.now + SKEW_MIN).timestamp_micros(),
             bins: Some(vec![BTreeSet::new(); question.closings.len()]),
             last: vec![None; question.closings.len()],
+            newest: None,
         }
     }
 
@@ -149,9 +152,10 @@ impl<'a> Observer<'a> {
     fn see(&mut self, time: i64, partition: i32) {
         if time > self.question.believed_until {
             self.found.ahead += 1;
-        } else {
+        } else if self.newest.is_none_or(|(of, newest)| of != partition || newest < time) {
             let newest = self.found.newest.entry(partition).or_insert(time);
             *newest = (*newest).max(time);
+            self.newest = Some((partition, *newest));
         }
         let touching = time < self.touching_before;
         self.found.touches_closed |= touching;

@@ -9,11 +9,16 @@ use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 /// So many hashes are kept: up to as many values the count is exact, beyond it is off by 3 % (one in three times more).
 const KEPT: usize = 1_024;
 
+/// Hashes that were met last are remembered in so many places.
+const RECENT: usize = 256;
+
 /// The smallest hashes of the values.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Distinct {
     smallest: BTreeSet<u64>,
     hashes: Vec<u64>,
+    /// By their last byte, the hashes that were met last: a column of few values meets the same ones again and again.
+    recent: Vec<u64>,
 }
 
 impl Distinct {
@@ -23,12 +28,15 @@ impl Distinct {
         create_hashes([values], &HLL_RANDOM_STATE, &mut self.hashes)
             .map_err(|error| ArrowError::ComputeError(error.strip_backtrace()))?;
         let mut bound = self.bound();
-        let mut last = None;
+        let nulls = values.logical_nulls();
+        // No hash stands at its place to begin with.
+        self.recent.resize_with(RECENT, || u64::MAX);
         for (row, hash) in self.hashes.iter().enumerate() {
-            if *hash >= bound || last == Some(*hash) || values.is_null(row) {
+            let recent = &mut self.recent[*hash as usize % RECENT];
+            if *hash >= bound || *recent == *hash || nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                 continue;
             }
-            last = Some(*hash);
+            *recent = *hash;
             if self.smallest.insert(*hash) && self.smallest.len() > KEPT {
                 self.smallest.pop_last();
             }
