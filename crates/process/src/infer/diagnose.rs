@@ -10,9 +10,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectNamePart, Query, Spanned, Statement, Value, Visit, VisitMut, Visitor, VisitorMut,
+    visit_relations,
 };
 
-use flowline_model::{Dataset, SqlOrigin};
+use flowline_model::{Dataset, DatasetName, SqlOrigin};
 
 use crate::ProcessError;
 use crate::error::{first_line, words};
@@ -327,4 +328,38 @@ pub(super) fn place_of_function(statement: &Statement, name: &str) -> Option<Pla
     let mut find = Find(name, None);
     let _ = statement.visit(&mut find);
     find.1
+}
+
+/// Where a subquery of an expression begins that names this dataset; the first subquery when none does, since a view may
+/// stand between.
+pub(super) fn place_of_subquery(statement: &Statement, dataset: &DatasetName) -> Option<Place> {
+    struct Find<'a> {
+        dataset: &'a DatasetName,
+        first: Option<Place>,
+    }
+    impl Visitor for Find<'_> {
+        type Break = Option<Place>;
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+            let query = match expr {
+                Expr::Subquery(query) => query,
+                Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } => subquery,
+                _ => return ControlFlow::Continue(()),
+            };
+            let place = place_of(query.span());
+            self.first = self.first.or(place);
+            let names = visit_relations(query.as_ref(), |name| {
+                let parts: Vec<String> =
+                    name.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect();
+                let named = parts == [self.dataset.domain(), self.dataset.name()];
+                if named { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if names.is_break() { ControlFlow::Break(place) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let mut find = Find { dataset, first: None };
+    match statement.visit(&mut find) {
+        ControlFlow::Break(place) => place.or(find.first),
+        ControlFlow::Continue(()) => find.first,
+    }
 }

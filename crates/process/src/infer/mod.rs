@@ -29,6 +29,7 @@ use crate::error::words;
 use crate::graph::Graph;
 use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::{Edition, parse_query};
+use crate::upkeep::InText;
 use crate::{stream, upkeep};
 
 pub(crate) use diagnose::{Unplanned, plan_statement};
@@ -220,12 +221,15 @@ fn refused(
     };
     match decided {
         Ok(Ok(())) => None,
-        Ok(Err(refusal)) => Some(match refusal.function.clone() {
-            Some(name) => {
-                refusal.at(diagnose::place_of_function(&Statement::Query(query), &name)).into_fault()
-            }
-            None => refusal.into_fault(),
-        }),
+        Ok(Err(refusal)) => {
+            let statement = Statement::Query(query);
+            let found = match &refusal.about {
+                Some(InText::Function(name)) => diagnose::place_of_function(&statement, name),
+                Some(InText::Subquery(dataset)) => diagnose::place_of_subquery(&statement, dataset),
+                None => None,
+            };
+            Some(refusal.or_at(found).into_fault())
+        }
         Err(error) => Some(Fault::new(Place::START, words(&error))),
     }
 }

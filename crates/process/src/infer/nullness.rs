@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, utils};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, Unnest, utils,
+};
 
 /// For each column of a plan, whether it can never be null.
 pub(super) fn not_null(plan: &LogicalPlan) -> Vec<bool> {
@@ -25,6 +27,7 @@ pub(super) fn not_null(plan: &LogicalPlan) -> Vec<bool> {
         }
         LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate),
         LogicalPlan::Join(join) => of_join(join),
+        LogicalPlan::Unnest(unnest) => of_unnest(unnest),
         LogicalPlan::Union(union) => {
             let branches: Vec<Vec<bool>> = union.inputs.iter().map(|input| not_null(input)).collect();
             let column =
@@ -206,6 +209,30 @@ fn of_aggregate(aggregate: &datafusion::logical_expr::Aggregate) -> Vec<bool> {
         all.push(declared || kept);
     }
     all
+}
+
+/// What is beside lists stays as it was. The items of the only list are never null where neither it nor they are: of
+/// several lists, the shorter ones are filled up.
+fn of_unnest(unnest: &Unnest) -> Vec<bool> {
+    let input = not_null(&unnest.input);
+    let alone = unnest.list_type_columns.len() == 1;
+    let column = |from: &usize| {
+        let known = input.get(*from).copied().unwrap_or(false);
+        match unnest.list_type_columns.iter().find(|(list, _)| list == from) {
+            Some((_, list)) => {
+                known && alone && list.depth == 1 && items_are_values(unnest.input.schema(), *from)
+            }
+            None => known && !unnest.struct_type_columns.contains(from),
+        }
+    };
+    unnest.dependency_indices.iter().map(column).collect()
+}
+
+fn items_are_values(schema: &DFSchema, list: usize) -> bool {
+    match schema.field(list).data_type() {
+        DataType::List(item) | DataType::LargeList(item) => !item.is_nullable(),
+        _ => false,
+    }
 }
 
 fn of_join(join: &datafusion::logical_expr::Join) -> Vec<bool> {

@@ -21,7 +21,7 @@ use super::flow::{Carrier, Flow, Role, column_index};
 pub(super) use super::tables::has_windows;
 use super::tables::{WindowTable, window_table};
 use crate::upkeep::{
-    Obstacle, Refusal, no_sort_or_limit, not_unnested, number, number_of, same_every_time, scans_below,
+    Obstacle, Refusal, no_sort_or_limit, not_unnested, number, number_of, same_every_time,
 };
 use crate::windows::{CLOSING, SESSION_END, SESSION_START, WindowFunction, WindowKind};
 
@@ -194,12 +194,8 @@ impl Analysis<'_, '_> {
     }
 
     fn scan(&mut self, scan: &TableScan) -> Flow {
-        let Some(number) = number_of(scan) else { return Flow::Lookup };
-        let schema = &scan.projected_schema;
-        let has = |name: &str| schema.has_column_with_unqualified_name(name);
-        let input = (self.input)(&self.scans[number].dataset);
-        let Some(time) = time_column(self.dataset, input, has) else { return Flow::Lookup };
-        let index = schema.fields().iter().position(|field| *field.name() == time);
+        let Some((number, time)) = self.time_of(scan) else { return Flow::Lookup };
+        let index = scan.projected_schema.fields().iter().position(|field| *field.name() == time);
         self.scans[number].time = Some(time);
         Flow::Rows { times: index.into_iter().collect(), scans: vec![number] }
     }
@@ -218,8 +214,12 @@ impl Analysis<'_, '_> {
                 (without_conditions(input)?, scans)
             }
             Flow::Lookup => return Ok((replaced(plan, vec![input])?, Flow::Lookup)),
-            Flow::Emitted => return Err(not_as_a_stream("windows over a join by time").into()),
-            Flow::Rows { .. } | Flow::Windows { .. } => return Err(self.not_the_time(&named).into()),
+            Flow::Emitted => {
+                return Err(not_as_a_stream("windows over a join by time").at(table.place).into());
+            }
+            Flow::Rows { .. } | Flow::Windows { .. } => {
+                return Err(self.not_the_time(&named).at(table.place).into());
+            }
         };
         for number in &scans {
             let closing = self.scans[*number].closing.take();
@@ -231,7 +231,8 @@ impl Analysis<'_, '_> {
                     Closing::Windows(specs)
                 }
                 _ => {
-                    return Err(not_as_a_stream("windows of sessions, and sessions of windows,").into());
+                    let refusal = not_as_a_stream("windows of sessions, and sessions of windows,");
+                    return Err(refusal.at(table.place).into());
                 }
             });
         }
@@ -284,7 +285,8 @@ impl Analysis<'_, '_> {
         let (input, flow) = self.walk(&window.input)?;
         let sessions = window.window_expr.iter().all(is_session_bound);
         if sessions && !matches!(flow, Flow::Rows { .. } | Flow::Lookup) {
-            return Err(not_as_a_stream("windows of sessions, and sessions of windows,").into());
+            let refusal = not_as_a_stream("windows of sessions, and sessions of windows,");
+            return Err(refusal.at(Obstacle::at("", plan).place).into());
         }
         if !(sessions && matches!(flow, Flow::Rows { .. })) {
             let schema = input.schema();
@@ -348,22 +350,30 @@ impl Analysis<'_, '_> {
     }
 
     fn no_stream_in_subqueries(&self, plan: &LogicalPlan) -> Result<(), Stop> {
-        let mut found = false;
+        let mut found = None;
         plan.apply_subqueries(|subquery| {
-            found |= scans_below(subquery).into_iter().any(|number| self.is_stream(number, subquery));
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            subquery.apply_with_subqueries(|node| {
+                if let LogicalPlan::TableScan(scan) = node
+                    && let Some((number, _)) = self.time_of(scan)
+                {
+                    found = Some(self.scans[number].dataset.clone());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
         })?;
-        if found {
-            return Err(not_as_a_stream("a subquery over a stream").at(Obstacle::at("", plan).place).into());
+        match found {
+            Some(stream) => Err(Refusal::subquery(&stream).at(Obstacle::at("", plan).place).into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn is_stream(&self, number: usize, _subquery: &LogicalPlan) -> bool {
-        let dataset = &self.scans[number].dataset;
-        let input = (self.input)(dataset);
-        let has = |name: &str| input.is_some_and(|input| input.column(name).is_some());
-        time_column(self.dataset, input, has).is_some()
+    /// The number of a scan and the column that is its event time; none when it is no stream's.
+    fn time_of(&self, scan: &TableScan) -> Option<(usize, String)> {
+        let number = number_of(scan)?;
+        let has = |name: &str| scan.projected_schema.has_column_with_unqualified_name(name);
+        let input = (self.input)(&self.scans[number].dataset);
+        Some((number, time_column(self.dataset, input, has)?))
     }
 }
 

@@ -4,6 +4,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use datafusion::scalar::ScalarValue;
 
 use super::flow::{Carrier, Role, column_index};
+use crate::problem::Place;
+use crate::upkeep::place_of_exprs;
 use crate::windows::{WINDOW_TIME, WindowKind, WindowSpec};
 
 /// A window table function: the node of a plan that gives its windows their time.
@@ -13,6 +15,8 @@ pub(super) struct WindowTable {
     pub time: usize,
     /// The columns of the node that tell the window.
     pub carriers: Vec<Carrier>,
+    /// Where the column that is the time is written.
+    pub place: Option<Place>,
 }
 
 /// The window table function that a projection is; none for any other projection.
@@ -25,7 +29,8 @@ pub(super) fn window_table(projection: &Projection) -> Option<WindowTable> {
     let width = projection.schema.fields().len();
     let carrier = |behind: usize, role| Some(Carrier { column: width.checked_sub(behind)?, role, spec });
     let carriers = vec![carrier(3, Role::Start)?, carrier(2, Role::End)?, carrier(1, Role::Time)?];
-    Some(WindowTable { spec, time: column_index(time, projection.input.schema())?, carriers })
+    let place = place_of_exprs(std::slice::from_ref(time));
+    Some(WindowTable { spec, time: column_index(time, projection.input.schema())?, carriers, place })
 }
 
 /// Whether a query has a window table function anywhere.

@@ -25,7 +25,7 @@ use flowline_model::{Dataset, DatasetName, Materialization, PartitionField, Part
 pub(crate) use fixed::same_every_time;
 pub(crate) use linear::name;
 pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
-pub(crate) use refuse::{Obstacle, Refusal, no_sort_or_limit};
+pub(crate) use refuse::{InText, Obstacle, Refusal, no_sort_or_limit, place_of_exprs};
 pub(crate) use scans::{bind, number, number_of, only_branches_with, scans_below};
 pub(crate) use trace::{equal_pairs, not_unnested};
 

@@ -3,6 +3,8 @@
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use flowline_model::DatasetName;
+
 use crate::problem::{Fault, Place};
 
 /// Why a materialization would make the table differ from its query.
@@ -11,8 +13,17 @@ pub(crate) struct Refusal {
     message: String,
     hint: Option<String>,
     place: Option<Place>,
-    /// The function that it is about, to be found in the text.
-    pub(crate) function: Option<String>,
+    /// What it is about, to be found in the text.
+    pub(crate) about: Option<InText>,
+}
+
+/// Something that the planner does not tell the place of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum InText {
+    /// The first call of this function.
+    Function(String),
+    /// The first subquery that names this dataset, or else the first one.
+    Subquery(DatasetName),
 }
 
 /// What in a query keeps the rows of a scan from being followed.
@@ -32,7 +43,7 @@ impl Obstacle {
 }
 
 /// The place of the first column that expressions name.
-fn place_of_exprs(exprs: &[Expr]) -> Option<Place> {
+pub(crate) fn place_of_exprs(exprs: &[Expr]) -> Option<Place> {
     let mut places: Vec<Place> = Vec::new();
     for expr in exprs {
         for column in expr.column_refs() {
@@ -52,11 +63,17 @@ fn place_of_exprs(exprs: &[Expr]) -> Option<Place> {
 
 impl Refusal {
     pub(crate) fn new(message: String) -> Self {
-        Self { message, hint: None, place: None, function: None }
+        Self { message, hint: None, place: None, about: None }
     }
 
     pub(crate) fn at(mut self, place: Option<Place>) -> Self {
         self.place = place;
+        self
+    }
+
+    /// The same refusal at a place that is better, if there is one.
+    pub(crate) fn or_at(mut self, better: Option<Place>) -> Self {
+        self.place = better.or(self.place);
         self
     }
 
@@ -130,12 +147,23 @@ impl Refusal {
             .or_hint("select it".to_owned())
     }
 
+    pub(crate) fn subquery(stream: &DatasetName) -> Self {
+        let message = format!(
+            "a subquery reads the stream `{stream}`, and what it gives may be another with each new row"
+        );
+        let refusal = Self { about: Some(InText::Subquery(stream.clone())), ..Self::new(message) };
+        refusal.or_hint(
+            "write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`"
+                .to_owned(),
+        )
+    }
+
     pub(super) fn changes_by_itself(function: &str) -> Self {
         let message = format!(
             "`{function}()` gives another value each time, so what was computed before cannot be kept"
         );
         let mut refusal = Self::new(message);
-        refusal.function = Some(function.to_owned());
+        refusal.about = Some(InText::Function(function.to_owned()));
         refusal.or_hint(
             "use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example"
                 .to_owned(),
