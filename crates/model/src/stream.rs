@@ -33,6 +33,8 @@ pub struct StreamStatus {
     pub memory: u64,
     /// What the last run put on disk since its memory did not hold it, bytes.
     pub spilled: u64,
+    /// The rows that the last run read of its inputs: those that are new, and those that it needed again.
+    pub rows_read: u64,
 }
 
 /// Event time in one partition of an input of a stream.

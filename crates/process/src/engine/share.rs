@@ -27,6 +27,7 @@ pub(crate) struct MemoryShare {
     all: Arc<dyn MemoryPool>,
     peak: AtomicUsize,
     spilled: AtomicU64,
+    rows_read: AtomicU64,
 }
 
 impl MemoryShare {
@@ -39,6 +40,7 @@ impl MemoryShare {
             all,
             peak: AtomicUsize::new(0),
             spilled: AtomicU64::new(0),
+            rows_read: AtomicU64::new(0),
         });
         let pool: Arc<dyn MemoryPool> = Arc::<Self>::clone(&share);
         let runtime =
@@ -69,11 +71,17 @@ impl MemoryShare {
         self.spilled.load(Ordering::Relaxed)
     }
 
-    /// Adds what a plan that has run in this session put on disk, and what was put there besides. Nothing happens in a
-    /// session without a share.
-    pub fn note_spilled(state: &SessionState, plan: &Arc<dyn ExecutionPlan>, besides: u64) {
+    /// The rows that were read from tables.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
+    /// Adds what a plan that has run in this session read and put on disk, and what was put there besides. Nothing
+    /// happens in a session without a share.
+    pub fn note_run(state: &SessionState, plan: &Arc<dyn ExecutionPlan>, besides: u64) {
         if let Some(share) = state.runtime_env().memory_pool.downcast_ref::<Self>() {
             share.spilled.fetch_add(spilled_by(plan) + besides, Ordering::Relaxed);
+            share.rows_read.fetch_add(rows_read_by(plan), Ordering::Relaxed);
         }
     }
 
@@ -131,6 +139,15 @@ impl MemoryPool for MemoryShare {
 fn spilled_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or_default() as u64;
     own + plan.children().into_iter().map(spilled_by).sum::<u64>()
+}
+
+/// Rows that the scans of a plan have given.
+fn rows_read_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        return plan.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or_default() as u64;
+    }
+    children.into_iter().map(rows_read_by).sum()
 }
 
 impl fmt::Display for MemoryShare {

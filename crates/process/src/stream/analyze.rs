@@ -17,12 +17,10 @@ use datafusion::logical_expr::{
 use flowline_model::{Dataset, DatasetName, Emit, LatePolicy};
 
 use super::closing::Closing;
-use super::flow::{Carrier, Flow, Role, column_index};
+use super::flow::{Carrier, ClosingColumn, Flow, Role, column_index};
 pub(super) use super::tables::has_windows;
 use super::tables::{WindowTable, window_table};
-use crate::upkeep::{
-    Obstacle, Refusal, no_sort_or_limit, not_unnested, number, number_of, same_every_time,
-};
+use crate::upkeep::{Obstacle, Refusal, no_sort_or_limit, not_unnested, number, number_of, same_every_time};
 use crate::windows::{CLOSING, SESSION_END, SESSION_START, WindowFunction, WindowKind};
 
 /// A query that is run window by window.
@@ -32,8 +30,8 @@ pub(crate) struct StreamQuery {
     pub plan: LogicalPlan,
     /// Its scans, by number.
     pub scans: Vec<StreamScan>,
-    /// The column of the answer that tells the window, if one does.
-    pub window: Option<(String, Carrier)>,
+    /// The column of the answer that says when its rows close, if one does.
+    pub closing_column: Option<ClosingColumn>,
     /// When rows are written.
     pub emit: Emit,
     /// What becomes of rows behind the watermark.
@@ -117,9 +115,12 @@ impl Analysis<'_, '_> {
         same_every_time(plan).map_err(|refusal| refusal.instead(BATCH))?;
         no_sort_or_limit(plan).map_err(|refusal| refusal.instead(BATCH))?;
         let (plan, flow) = self.walk(plan)?;
-        let window = match &flow {
+        let closing_column = match &flow {
             Flow::Windows { carriers, .. } => answer_column(&plan, carriers),
-            Flow::Emitted => None,
+            Flow::Emitted { times, wait } => times.first().map(|column| {
+                let name = plan.schema().field(*column).name().clone();
+                ClosingColumn { name, before: *wait }
+            }),
             Flow::Rows { .. } => return Ok(None),
             Flow::Lookup => {
                 let column = self.dataset.event_time.as_ref().map_or("", |time| time.column.as_str());
@@ -131,8 +132,9 @@ impl Analysis<'_, '_> {
             }
         };
         let late = self.dataset.event_time.as_ref().map_or(LatePolicy::Reopen, |time| time.late);
-        let query = StreamQuery { plan, scans: std::mem::take(&mut self.scans), window, emit, late };
-        query.check(matches!(flow, Flow::Emitted))?;
+        let scans = std::mem::take(&mut self.scans);
+        let query = StreamQuery { plan, scans, closing_column, emit, late };
+        query.check(matches!(flow, Flow::Emitted { .. }))?;
         Ok(Some(query))
     }
 
@@ -214,7 +216,7 @@ impl Analysis<'_, '_> {
                 (without_conditions(input)?, scans)
             }
             Flow::Lookup => return Ok((replaced(plan, vec![input])?, Flow::Lookup)),
-            Flow::Emitted => {
+            Flow::Emitted { .. } => {
                 return Err(not_as_a_stream("windows over a join by time").at(table.place).into());
             }
             Flow::Rows { .. } | Flow::Windows { .. } => {
@@ -320,7 +322,7 @@ impl Analysis<'_, '_> {
                 "read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`"
                     .to_owned(),
             ),
-            Flow::Emitted => not_as_a_stream(what),
+            Flow::Emitted { .. } => not_as_a_stream(what),
         };
         Err(refusal.at(place).into())
     }
@@ -392,7 +394,7 @@ impl StreamQuery {
         let refusal = if sessions || emitted {
             Refusal::new("what a session or a join by time gives is known when it closes".to_owned())
                 .or_hint("use `emit: on_close`".to_owned())
-        } else if self.window.is_none() {
+        } else if self.closing_column.is_none() {
             Refusal::new("`emit: on_change` replaces the rows of a window, but the query does not say of its rows which window they are of".to_owned())
                 .or_hint("select `window_end`, or use `emit: on_close`".to_owned())
         } else {
@@ -424,8 +426,11 @@ fn together(one: Flow, other: Flow) -> Flow {
                 |one: &Carrier| others.iter().any(|other| one.column == other.column && one.agrees(other));
             Flow::Windows { carriers: carriers.into_iter().filter(told).collect(), scans }
         }
+        (Flow::Emitted { times, wait }, Flow::Emitted { times: others, wait: other }) if wait == other => {
+            Flow::Emitted { times: times.intersection(&others).copied().collect(), wait }
+        }
         (Flow::Lookup, Flow::Lookup) => Flow::Lookup,
-        _ => Flow::Emitted,
+        _ => Flow::Emitted { times: BTreeSet::new(), wait: 0 },
     }
 }
 
@@ -497,8 +502,14 @@ fn partition_by(expr: &Expr) -> &[Expr] {
     window_function(expr).map_or(&[], |function| &function.params.partition_by)
 }
 
+/// The columns that keep sessions apart.
+pub(super) fn session_keys(window: &Window) -> &[Expr] {
+    window.window_expr.iter().find(|expr| is_session_bound(expr)).map_or(&[], partition_by)
+}
+
 /// The column of the answer that tells its rows' window best.
-fn answer_column(plan: &LogicalPlan, carriers: &[Carrier]) -> Option<(String, Carrier)> {
+fn answer_column(plan: &LogicalPlan, carriers: &[Carrier]) -> Option<ClosingColumn> {
     let carrier = carriers.iter().filter(|carrier| carrier.tells()).min_by_key(|carrier| carrier.role)?;
-    Some((plan.schema().field(carrier.column).name().clone(), *carrier))
+    let name = plan.schema().field(carrier.column).name().clone();
+    Some(ClosingColumn { name, before: carrier.before_end() })
 }

@@ -48,6 +48,9 @@ pub(crate) struct StreamState {
     /// What the last run put on disk since its memory did not hold it, bytes.
     #[serde(default)]
     pub spilled: u64,
+    /// The rows that the last run read of its inputs: those that are new, and those that it needed again.
+    #[serde(default)]
+    pub rows_read: u64,
 }
 
 /// Event time in one input.

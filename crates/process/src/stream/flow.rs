@@ -32,12 +32,12 @@ impl Carrier {
         self.role != Role::Start || matches!(self.spec.kind, WindowKind::Tumble | WindowKind::Hop)
     }
 
-    /// The value of the column in the rows of the window that ends at this time.
-    pub fn of_end(&self, end: i64) -> i64 {
+    /// How far before the end of the window the value of the column lies, microseconds.
+    pub fn before_end(&self) -> i64 {
         match self.role {
-            Role::End => end,
-            Role::Time => end.saturating_sub(1_000),
-            Role::Start => end.saturating_sub(self.spec.size),
+            Role::End => 0,
+            Role::Time => 1_000,
+            Role::Start => self.spec.size,
         }
     }
 
@@ -47,6 +47,21 @@ impl Carrier {
             && other.tells()
             && self.role == other.role
             && (self.role != Role::Start || self.spec.size == other.spec.size)
+    }
+}
+
+/// A column of a query's answer that says when its rows close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClosingColumn {
+    pub name: String,
+    /// How far before that time its value lies, microseconds.
+    pub before: i64,
+}
+
+impl ClosingColumn {
+    /// Its value in the rows that close at this time.
+    pub fn at(&self, closing: i64) -> i64 {
+        closing.saturating_sub(self.before)
     }
 }
 
@@ -69,8 +84,13 @@ pub(super) enum Flow {
         /// The scans that they come from.
         scans: Vec<usize>,
     },
-    /// Rows each of which is given once, when its time has come; no column tells when that is.
-    Emitted,
+    /// Rows each of which is given once, when its time has come.
+    Emitted {
+        /// The columns that are the time of the row that it was made from; none when nothing tells it.
+        times: BTreeSet<usize>,
+        /// How long after that time it is given, microseconds.
+        wait: i64,
+    },
 }
 
 impl Flow {
@@ -86,7 +106,10 @@ impl Flow {
                 });
                 Self::Windows { carriers: moved.collect(), scans }
             }
-            other => other,
+            Self::Emitted { times, wait } => {
+                Self::Emitted { times: times.into_iter().flat_map(place).collect(), wait }
+            }
+            Self::Lookup => Self::Lookup,
         }
     }
 

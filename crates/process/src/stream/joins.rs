@@ -1,5 +1,7 @@
 //! Joins in streams: window with window, row with row within a stretch of time, and anything with a table.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator, lit, utils};
 use datafusion::scalar::ScalarValue;
@@ -57,8 +59,8 @@ impl Analysis<'_, '_> {
                 let conditions: Vec<&Expr> = conditions.iter().collect();
                 match interval(&conditions, &times) {
                     Some(found) => {
-                        let left_time = (0..width).find(|index| (times.left_time)(*index)).unwrap_or(0);
-                        return self.by_time(plan, join, Sides { left: left.clone(), right: right.clone(), left_time, scans, more, found });
+                        let left_times = (0..width).filter(|index| (times.left_time)(*index)).collect();
+                        return self.by_time(plan, join, Sides { left: left.clone(), right: right.clone(), left_times, scans, more, found });
                     }
                     None if join.join_type != JoinType::Inner => {
                         return Err(refuse(
@@ -82,7 +84,7 @@ impl Analysis<'_, '_> {
 
     /// A row of the left side is complete when no row of the right side can come any more that it meets.
     fn by_time(&mut self, plan: &LogicalPlan, join: &Join, sides: Sides) -> Walked {
-        let Sides { left, right, left_time, scans, more, found: Interval { least, most } } = sides;
+        let Sides { left, right, left_times, scans, more, found: Interval { least, most } } = sides;
         if !matches!(
             join.join_type,
             JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti
@@ -107,16 +109,17 @@ impl Analysis<'_, '_> {
             }
         }
         let interval = ScalarValue::new_interval_mdn(0, 0, wait.saturating_mul(1_000));
+        let left_time = left_times.first().copied().unwrap_or(0);
         let complete = column(left.schema(), left_time) + lit(interval);
         let left = closing_at(complete, true, left)?;
-        Ok((replaced(plan, vec![left, right])?, Flow::Emitted))
+        Ok((replaced(plan, vec![left, right])?, Flow::Emitted { times: left_times, wait }))
     }
 }
 
 struct Sides {
     left: LogicalPlan,
     right: LogicalPlan,
-    left_time: usize,
+    left_times: BTreeSet<usize>,
     scans: Vec<usize>,
     more: Vec<usize>,
     found: Interval,

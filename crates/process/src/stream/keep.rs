@@ -47,7 +47,7 @@ impl StreamRun<'_> {
         };
         self.forget(&before.stale).await;
         state.stale = gone(before, state);
-        let closing = Wanted { ends: BTreeSet::new(), ..wanted.clone() };
+        let closing = Wanted { ends: BTreeSet::new(), again: Vec::new(), ..wanted.clone() };
         let reopened = Wanted { between: None, ..wanted.clone() };
         let mut plans = self.plans(&with_results(self.query, results)?, &[&closing]).await?;
         plans.extend(self.plans(self.query, &[&reopened]).await?);
@@ -150,7 +150,7 @@ impl StreamRun<'_> {
         let rows = execute_stream(Arc::clone(&plan), Arc::clone(&task))?;
         // The rest is for the operators that fill and empty it.
         let held = Held::of(rows, &task, self.share.limit() / 4).await?;
-        MemoryShare::note_spilled(self.state, &plan, held.spilled);
+        MemoryShare::note_run(self.state, &plan, held.spilled);
         Ok(held)
     }
 
@@ -179,7 +179,7 @@ impl StreamRun<'_> {
             let plan = step.partials.merged(source, self.too_large(bytes))?;
             let rows = execute_stream(Arc::clone(&plan), Arc::clone(&task))?;
             let written = self.written(Box::pin(rows), step).await;
-            MemoryShare::note_spilled(self.state, &plan, 0);
+            MemoryShare::note_run(self.state, &plan, 0);
             match written {
                 // One group alone is too large: it stays in parts until its window closes.
                 Err(ProcessError::Memory(_)) => {}

@@ -21,11 +21,13 @@ mod look;
 mod observe;
 mod partial;
 mod quarantine;
+mod reopen;
 mod restrict;
 mod run;
 mod sessions;
 mod status;
 mod step;
+mod stretches;
 mod tables;
 
 use datafusion::error::Result;

@@ -18,6 +18,8 @@ use futures::StreamExt;
 
 use super::closing::Closing;
 use super::disorder::{Disorder, SKEW_MIN};
+use super::stretches::Stretches;
+use crate::engine::MemoryShare;
 
 /// More windows than this that new rows touch are not told one by one.
 const BINS_MAX: usize = 50_000;
@@ -53,8 +55,12 @@ pub(super) struct Observed {
     pub newest: BTreeMap<i32, i64>,
     /// The rows of each partition that were behind the watermark or ahead of the clock, where there are any.
     pub disorder: BTreeMap<i32, Disorder>,
-    /// The ends of the windows that were asked for; none when they cannot be told.
+    /// The ends of the windows that were asked for; none when there are too many.
     pub ends: Option<BTreeSet<i64>>,
+    /// When joined rows close that were asked for.
+    pub joined: Stretches,
+    /// The times of rows whose sessions were asked for.
+    pub in_sessions: Stretches,
 }
 
 /// Looks at the rows of a table.
@@ -70,11 +76,12 @@ pub(super) async fn observe(
     columns.extend(schema.index_of(OFFSET).ok());
     let plan = LogicalPlanBuilder::scan("rows", provider_as_source(rows), Some(columns))?.build()?;
     let physical = state.create_physical_plan(&plan).await?;
-    let mut stream = execute_stream(physical, state.task_ctx())?;
+    let mut stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
     let mut observer = Observer::new(question);
     while let Some(batch) = stream.next().await.transpose()? {
         observer.add(&batch, time)?;
     }
+    MemoryShare::note_run(state, &physical, 0);
     Ok(observer.finish())
 }
 
@@ -169,10 +176,15 @@ impl<'a> Observer<'a> {
     fn want(&mut self, time: i64) {
         let Some(bins) = &mut self.bins else { return };
         for (index, closing) in self.question.closings.iter().enumerate() {
-            let Some(bin) = closing.bin(time) else {
-                self.bins = None;
-                return;
-            };
+            match closing {
+                Closing::Sessions(gap) => self.found.in_sessions.add(time, time, *gap),
+                Closing::Span { first, last } => {
+                    let (first, last) = (time.saturating_add(*first), time.saturating_add(*last));
+                    self.found.joined.add(first, last, 0);
+                }
+                Closing::Windows(_) => {}
+            }
+            let Some(bin) = closing.bin(time) else { continue };
             if self.last[index] != Some(bin) {
                 self.last[index] = Some(bin);
                 bins[index].insert(bin);

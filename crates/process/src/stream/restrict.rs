@@ -19,14 +19,25 @@ use super::closing::Closing;
 use crate::upkeep::bind;
 
 /// What a run writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// What closes behind the first watermark and not behind the second.
     pub between: Option<(Option<i64>, Option<i64>)>,
     /// The windows with one of these ends, too.
     pub ends: BTreeSet<i64>,
+    /// What closed within these stretches of time, too.
+    pub again: Vec<Again>,
     /// Sessions that close now begin no earlier than this.
     pub sessions_from: Option<i64>,
+}
+
+/// What closed from one time on and before another, and is computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Again {
+    pub from: i64,
+    pub until: i64,
+    /// The sessions among it begin no earlier.
+    pub rows_from: i64,
 }
 
 /// Stretches of time that are told apart when rows are looked for; more are joined with their neighbours.
@@ -36,12 +47,17 @@ impl Wanted {
     /// Everything that closes behind a time, or everything without one, that is closed at a watermark; everything that
     /// is open as well without one.
     pub fn all(from: Option<i64>, until: Option<i64>) -> Self {
-        Self { between: Some((from, until)), ends: BTreeSet::new(), sessions_from: None }
+        Self { between: Some((from, until)), ..Self::default() }
+    }
+
+    /// Sessions made from the rows between these times.
+    pub fn of_rows(from: i64, until: i64) -> Self {
+        Self { between: Some((Some(until), Some(until))), sessions_from: Some(from), ..Self::default() }
     }
 
     /// Whether there is nothing to be written.
     pub fn is_nothing(&self) -> bool {
-        self.between.is_none() && self.ends.is_empty()
+        self.between.is_none() && self.ends.is_empty() && self.again.is_empty()
     }
 
     /// The condition that a closing meets.
@@ -66,6 +82,10 @@ impl Wanted {
             let ends = self.ends.iter().map(|end| at(*end)).collect::<Result<Vec<_>>>()?;
             condition = condition.or(time.clone().in_list(ends, false));
         }
+        for again in &self.again {
+            let (from, until) = (at(again.from)?, at(again.until)?);
+            condition = condition.or(time.clone().gt_eq(from).and(time.clone().lt(until)));
+        }
         Ok(condition)
     }
 
@@ -82,6 +102,13 @@ impl Wanted {
         }
         stretches
             .extend(joined(&self.ends, reach).into_iter().map(|(from, until)| (Some(from), Some(until))));
+        stretches.extend(self.again.iter().map(|again| {
+            let from = match closing {
+                Closing::Sessions(_) => again.rows_from,
+                _ => again.from.saturating_sub(reach),
+            };
+            (Some(from), Some(again.until))
+        }));
         if stretches.contains(&(None, None)) {
             return Ok(None);
         }

@@ -20,7 +20,7 @@ use super::disorder::{findings, note};
 use super::observe::{Observed, Question, observe};
 use super::quarantine;
 use super::restrict::{Wanted, instant, restricted};
-use super::sessions::open_since;
+use super::sessions::{Looking, open_since};
 use super::step::{News, Step, told};
 use crate::ProcessError;
 use crate::engine::{MemoryShare, Resolver};
@@ -54,6 +54,10 @@ impl StreamRun<'_> {
             Step::Nothing => Ok(None),
             Step::Rebuild(why) => self.rebuild(why, None).await.map(Some),
             Step::Write(wanted) => self.write(wanted, &known, state, news).await.map(Some),
+            Step::Reopen(wanted) => {
+                let wanted = self.with_reached(wanted, &known, &news).await?;
+                self.write(wanted, &known, state, news).await.map(Some)
+            }
         }
     }
 
@@ -139,7 +143,7 @@ impl StreamRun<'_> {
             kept => self.kept_plans(&kept, &wanted, before, &mut state).await?,
         };
         let staged = self.stage(plans, writer).await?;
-        self.move_sessions(&mut state, before.sessions_from).await?;
+        self.move_sessions(&mut state, wanted.sessions_from).await?;
         let late = self.quarantine(before.watermark, &news).await?;
         let quarantined = late.iter().map(|finding| finding.count).sum::<u64>();
         let dropped = self.query.late == LatePolicy::Drop;
@@ -168,7 +172,7 @@ impl StreamRun<'_> {
     async fn rebuild(&self, why: String, from: Option<i64>) -> Result<Prepared, ProcessError> {
         let attempt = self.attempt;
         let mut state = self.kept_state();
-        let from = from.filter(|_| self.query.window.is_some());
+        let from = from.filter(|_| self.query.closing_column.is_some());
         let from = from.map(|from| state.watermark.map_or(from, |watermark| from.min(watermark)));
         let mut news = News::default();
         for input in self.inputs() {
@@ -186,7 +190,7 @@ impl StreamRun<'_> {
         let wanted = match (self.query.emit, state.watermark) {
             (Emit::OnChange, _) => Wanted::all(from, None),
             (Emit::OnClose, Some(watermark)) => Wanted::all(from, Some(watermark)),
-            (Emit::OnClose, None) => Wanted { between: None, ends: BTreeSet::new(), sessions_from: None },
+            (Emit::OnClose, None) => Wanted::default(),
         };
         let (table, spec) = (attempt.table(), attempt.spec());
         if !table.exists().await.map_err(attempt.failed("opening"))? {
@@ -264,6 +268,7 @@ impl StreamRun<'_> {
         let mut earliest: Option<i64> = None;
         for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
             let mut starts: Vec<i64> = wanted.ends.first().copied().into_iter().collect();
+            starts.extend(wanted.again.iter().map(|again| again.rows_from.min(again.from)));
             if let Some((after, _)) = wanted.between {
                 starts.push(after?);
             }
@@ -290,7 +295,7 @@ impl StreamRun<'_> {
                 let batch = attempt.sieve.lock().pass(batch)?;
                 writer.write(&batch).await.map_err(attempt.failed("writing"))?;
             }
-            MemoryShare::note_spilled(self.state, &physical, 0);
+            MemoryShare::note_run(self.state, &physical, 0);
         }
         writer.finish().await.map_err(attempt.failed("writing"))
     }
@@ -299,29 +304,36 @@ impl StreamRun<'_> {
     async fn move_sessions(&self, state: &mut StreamState, from: Option<i64>) -> Result<(), ProcessError> {
         let sessions = self.query.scans.iter().any(|scan| matches!(scan.closing, Some(Closing::Sessions(_))));
         if let (true, Some(watermark)) = (sessions, state.watermark) {
-            let open = open_since(self.state, self.query, &self.tables().await?, from, watermark).await?;
-            state.sessions_from = Some(open);
+            let (scans, tables) = (&self.query.scans, self.tables().await?);
+            let looking = Looking { state: self.state, scans, tables: &tables };
+            state.sessions_from = Some(open_since(&looking, self.query, from, watermark).await?);
         }
         Ok(())
     }
 
     /// The rows that what is written takes the place of.
     fn replaced(&self, wanted: &Wanted) -> Result<Option<Expr>, ProcessError> {
-        let Some((column, carrier)) = self.query.window.as_ref().filter(|_| !wanted.ends.is_empty()) else {
-            return Ok(None);
-        };
-        let kind = arrow_types::timestamp();
-        let values = wanted.ends.iter().map(|end| instant(carrier.of_end(*end), &kind));
-        let values = values.collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(named(column).in_list(values, false)))
+        let Some(column) = &self.query.closing_column else { return Ok(None) };
+        let (kind, mut gone) = (arrow_types::timestamp(), Vec::new());
+        let at = |closing: i64| instant(column.at(closing), &kind);
+        if !wanted.ends.is_empty() {
+            let ends = wanted.ends.iter().map(|end| at(*end)).collect::<Result<Vec<_>, _>>()?;
+            gone.push(named(&column.name).in_list(ends, false));
+        }
+        for again in &wanted.again {
+            let (from, until) = (at(again.from)?, at(again.until)?);
+            gone.push(named(&column.name).gt_eq(from).and(named(&column.name).lt(until)));
+        }
+        Ok(gone.into_iter().reduce(Expr::or))
     }
 
     /// The rows of what closes behind a time.
     fn behind(&self, from: i64) -> Result<Option<Expr>, ProcessError> {
-        let Some((column, carrier)) = &self.query.window else { return Ok(None) };
-        let from = instant(carrier.of_end(from), &arrow_types::timestamp())?;
+        let Some(column) = &self.query.closing_column else { return Ok(None) };
+        let from = instant(column.at(from), &arrow_types::timestamp())?;
         let strict = self.query.scans.iter().any(|scan| scan.closing.as_ref().is_some_and(Closing::strict));
-        Ok(Some(if strict { named(column).gt_eq(from) } else { named(column).gt(from) }))
+        let column = named(&column.name);
+        Ok(Some(if strict { column.gt_eq(from) } else { column.gt(from) }))
     }
 
     /// Puts late rows into quarantine, where the stream says so; a finding for each column that is their time says how
@@ -369,7 +381,8 @@ impl StreamRun<'_> {
 
     /// The state with what the run cost.
     fn spent(&self, state: StreamState) -> StreamState {
-        StreamState { memory: self.share.peak() as u64, spilled: self.share.spilled(), ..state }
+        let (memory, spilled) = (self.share.peak() as u64, self.share.spilled());
+        StreamState { memory, spilled, rows_read: self.share.rows_read(), ..state }
     }
 
     fn bytes_added(&self) -> u64 {

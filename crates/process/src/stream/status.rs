@@ -88,6 +88,7 @@ async fn status_of(
         state_limit: dataset.stream_memory(),
         memory: state.memory,
         spilled: state.spilled,
+        rows_read: state.rows_read,
     }))
 }
 

@@ -10,6 +10,7 @@ use super::clocks::patience;
 use super::observe::Observed;
 use super::restrict::Wanted;
 use super::run::StreamRun;
+use super::stretches::Stretches;
 
 /// More closed windows than this that late rows touch are not computed one by one: everything is.
 const REOPENED_MAX: usize = 1_000;
@@ -22,6 +23,8 @@ pub(super) enum Step {
     Nothing,
     /// What is written.
     Write(Wanted),
+    /// What is written, beside what late rows reach of joined rows and sessions that were closed.
+    Reopen(Wanted),
     /// Computing everything is better, or the only way.
     Rebuild(String),
 }
@@ -35,8 +38,12 @@ pub(super) struct News {
     pub late: u64,
     /// Whether a row changes something that is closed.
     pub touches_closed: bool,
-    /// The ends of the windows that they touch; none when these cannot be told.
+    /// The ends of the windows that they touch; none when these are too many.
     pub ends: Option<BTreeSet<i64>>,
+    /// When joined rows close that they touch.
+    pub joined: Stretches,
+    /// The times of those that touch closed sessions.
+    pub in_sessions: Stretches,
     /// The late rows of each input that has any.
     pub late_of: BTreeMap<DatasetName, u64>,
 }
@@ -62,19 +69,19 @@ impl StreamRun<'_> {
             if ends.len() > TOUCHED_MAX {
                 return Step::Rebuild(format!("new rows touch more than {TOUCHED_MAX} windows"));
             }
-            return Step::Write(Wanted { between: None, ends, sessions_from });
+            return Step::Write(Wanted { ends, sessions_from, ..Wanted::default() });
         }
         if !(reopens && news.touches_closed) {
-            return Step::Write(Wanted { between, ends: BTreeSet::new(), sessions_from });
+            return Step::Write(Wanted { between, sessions_from, ..Wanted::default() });
         }
-        let (Some(ends), Some(_)) = (&news.ends, &self.query.window) else {
+        let Some(ends) = news.ends.as_ref().filter(|_| self.query.reopens_in_part()) else {
             return Step::Rebuild("late rows change what is closed".to_owned());
         };
         let ends: BTreeSet<i64> = ends.iter().filter(|end| closed(end)).copied().collect();
         if ends.len() > REOPENED_MAX {
             return Step::Rebuild(format!("late rows touch more than {REOPENED_MAX} closed windows"));
         }
-        Step::Write(Wanted { between, ends, sessions_from })
+        Step::Reopen(Wanted { between, ends, sessions_from, ..Wanted::default() })
     }
 }
 
@@ -91,6 +98,8 @@ impl News {
             }
             _ => None,
         };
+        self.joined.extend(&observed.joined);
+        self.in_sessions.extend(&observed.in_sessions);
         if observed.late > 0 {
             self.late_of.insert(dataset.clone(), observed.late);
         }
@@ -111,6 +120,9 @@ pub(super) fn told(wanted: &Wanted, emit: Emit, late: u64) -> String {
     };
     if emit == Emit::OnClose && !wanted.ends.is_empty() {
         how.push_str(&format!(", {} windows reopened", wanted.ends.len()));
+    }
+    if !wanted.again.is_empty() {
+        how.push_str(&format!(", {} stretches of time reopened", wanted.again.len()));
     }
     if late > 0 {
         how.push_str(&format!(", {late} rows late"));

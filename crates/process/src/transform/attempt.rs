@@ -135,6 +135,7 @@ impl Attempt<'_> {
                 let Some(mut prepared) = self.follow(state, resolver, &hop).await? else { return Ok(None) };
                 let mut clocks = stream::clocks_of(self, state, now).await?;
                 (clocks.memory, clocks.spilled) = (share.peak() as u64, share.spilled());
+                clocks.rows_read = share.rows_read();
                 prepared.findings = stream::disorder_of(self, &mut clocks, now);
                 prepared.stream = Some(clocks);
                 Ok(Some(prepared))

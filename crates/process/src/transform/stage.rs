@@ -47,7 +47,7 @@ impl Work<'_> {
         while let Some(batch) = stream.next().await.transpose()? {
             writer.write(&batch).await.map_err(self.attempt.failed("writing"))?;
         }
-        MemoryShare::note_spilled(self.state, &physical, 0);
+        MemoryShare::note_run(self.state, &physical, 0);
         let staged = writer.finish().await.map_err(self.attempt.failed("writing"))?;
         let event_time_max = *event_time.lock();
         Ok((staged, Ran { physical, event_time_max }))
@@ -59,7 +59,7 @@ impl Work<'_> {
         let (stream, event_time) = self.observed(stream);
         let merge = self.attempt.table().stage_merge(stream, &self.attempt.dataset.key).await;
         let merge = merge.map_err(self.attempt.failed("writing"))?;
-        MemoryShare::note_spilled(self.state, &physical, 0);
+        MemoryShare::note_run(self.state, &physical, 0);
         let event_time_max = *event_time.lock();
         Ok((merge, Ran { physical, event_time_max }))
     }

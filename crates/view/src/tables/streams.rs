@@ -46,6 +46,8 @@ system_row! {
         memory_bytes_max: u64,
         /// What its last run put on disk since its memory did not hold it, bytes.
         spilled_bytes: u64,
+        /// The rows that its last run read of its inputs: those that are new, and those that it needed again.
+        rows_read: u64,
     }
 }
 
@@ -89,5 +91,6 @@ fn row(stream: StreamStatus, now: DateTime<Utc>) -> StreamRow {
         state_limit_bytes: stream.state_limit,
         memory_bytes_max: stream.memory,
         spilled_bytes: stream.spilled,
+        rows_read: stream.rows_read,
     }
 }

@@ -262,7 +262,7 @@ impl Windows {
             (Role::Start, crate::windows::WindowKind::Cumulate) => {
                 spec.last_end(bin).saturating_sub(spec.size)
             }
-            _ => Carrier { column: 0, role, spec }.of_end(end),
+            _ => end.saturating_sub(Carrier { column: 0, role, spec }.before_end()),
         }
     }
 }

@@ -83,6 +83,18 @@ pub const CASES: &[Case] = &[
         "select customer, window_start, window_end, count(*) as n, sum(amount) as total from table(session(table shop.sales partition by customer, descriptor(ts), interval '20' second)) group by customer, window_start, window_end",
     ),
     closing(
+        "sessions of all keys together, with a window's time alone",
+        "select window_time, count(*) as n, min(ts) as first from session((select * from shop.sales where amount > 1), descriptor(ts), interval '5' second) group by window_start, window_end, window_time",
+    ),
+    closing(
+        "sessions of two streams",
+        "select customer, window_end, count(*) as n from session((select customer, ts from shop.sales union all select customer, ts from shop.payments where amount > 0) partition by customer, descriptor(ts), interval '15' second) group by customer, window_start, window_end",
+    ),
+    closing(
+        "sessions beside a table",
+        "select c.name, window_end, count(*) as n from session(table shop.sales partition by customer, id, descriptor(ts), interval '40' second) w join shop.customers c on w.customer = c.customer group by c.name, id, window_start, window_end",
+    ),
+    closing(
         "rows that meet within a stretch of time",
         "select s.id, p.id as payment, s.ts, p.ts as paid_at from shop.sales s join shop.payments p on s.customer = p.customer and p.ts between s.ts - interval '10' second and s.ts + interval '30' second",
     ),

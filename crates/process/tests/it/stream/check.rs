@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use flowline_model::{Dataset, LatePolicy};
+use flowline_model::{Dataset, LatePolicy, Materialization};
 use flowline_process::check;
 
 use super::cases::{self, CASES};
-use crate::support::{landed, on_change, plan, stream};
+use crate::support::{Declare, landed, on_change, plan, sql, stream};
 
 async fn said(out: Dataset, expected: Expect) {
     let columns = "id string!, customer string, amount int64!, ts timestamp";
@@ -85,9 +85,80 @@ async fn what_mixes_windows_is_refused() {
     .await;
     said(out(&format!("select a.id from {windows} a join shop.payments p on a.id = p.id")), expect!["datasets/shop/out.sql:1:106: windows cannot be joined with rows that have none (read both sides through the same window)"])
         .await;
-    said(out("select window_end from tumble((select customer, ts + interval '1' hour as at from shop.sales), descriptor(at), interval '1' minute) group by window_end"), expect!["datasets/shop/out.sql:1:1: DESCRIPTOR names `at`, which is not the event time `ts` of one stream (name the column of `event_time` as it comes from the input, or `window_time` of an inner window)"]).await;
-    said(out("select window_end from session((select customer, window_time as at from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by customer, window_time, window_end) partition by customer, descriptor(at), interval '1' minute) group by window_end"), expect!["datasets/shop/out.sql:1:1: windows of sessions, and sessions of windows, cannot be run as a stream (use `mode: batch` with `materialize: full`)"]).await;
-    said(out(&format!("select window_end, count(*) as n from {windows} where id in (select id from shop.payments) group by window_end")), expect!["datasets/shop/out.sql:1:107: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)"]).await;
+    said(out("select window_end from tumble((select customer, ts + interval '1' hour as at from shop.sales), descriptor(at), interval '1' minute) group by window_end"), expect!["datasets/shop/out.sql:1:107: DESCRIPTOR names `at`, which is not the event time `ts` of one stream (name the column of `event_time` as it comes from the input, or `window_time` of an inner window)"]).await;
+    said(out("select window_end from session((select customer, window_time as at from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by customer, window_time, window_end) partition by customer, descriptor(at), interval '1' minute) group by window_end"), expect!["datasets/shop/out.sql:1:192: windows of sessions, and sessions of windows, cannot be run as a stream (use `mode: batch` with `materialize: full`)"]).await;
+    said(out(&format!("select window_end, count(*) as n from {windows} where id in (select id from shop.payments) group by window_end")), expect!["datasets/shop/out.sql:1:114: a subquery reads the stream `shop.payments`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)"]).await;
+}
+
+#[tokio::test]
+async fn the_bounds_of_windows_are_never_null() {
+    for call in [
+        "tumble(table shop.sales, descriptor(ts), interval '1' minute)",
+        "hop(table shop.sales, descriptor(ts), interval '1' minute, interval '5' minute)",
+        "cumulate(table shop.sales, descriptor(ts), interval '1' minute, interval '5' minute)",
+        "session(table shop.sales, descriptor(ts), interval '1' minute)",
+    ] {
+        let text = format!(
+            "select window_start, window_end, window_time, max(ts) as newest, count(*) as n from {call} group by window_start, window_end, window_time"
+        );
+        let columns = "window_start timestamp!, window_end timestamp!, window_time timestamp!, newest timestamp!, n int64!";
+        said(out(&text).with_columns(columns), expect![""]).await;
+    }
+    let ends = |column: &str, minutes: i64| {
+        format!("unnest(flowline_hop_starts(ts, {minutes} * 60000000, 60000000, 0)) as {column}")
+    };
+    // Of two lists, the shorter one is filled up with nulls.
+    let text = format!("select {}, {} from shop.sales where ts is not null", ends("a", 2), ends("b", 3));
+    said(out(&text).with_columns("a timestamp!, b timestamp!"), expect![[r#"
+        datasets/shop/out.sql:1:8: column `a` is declared required, but the SQL may give null (add `where a is not null`, use coalesce, or do not require it)
+        datasets/shop/out.sql:1:73: column `b` is declared required, but the SQL may give null (add `where b is not null`, use coalesce, or do not require it)"#]]).await;
+}
+
+#[tokio::test]
+async fn a_subquery_is_refused_where_it_reads_a_stream() {
+    let datasets = |text: &str| {
+        [
+            landed("shop.sales", "id string!, customer string, amount int64!, ts timestamp"),
+            landed("shop.customers", "customer string!, name string"),
+            // Nothing is declared of its columns.
+            sql("shop.big", Materialization::Append, "select id, ts from shop.sales where amount > 100"),
+            sql("shop.known", Materialization::View, "select id from shop.big"),
+            out(text),
+        ]
+    };
+    for (text, expected) in [
+        (
+            "select window_end, count(*) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute) where customer in (select customer from shop.customers) group by window_start, window_end",
+            expect![[""]],
+        ),
+        (
+            "select id, ts from shop.sales\nwhere id in (select id from shop.big)",
+            expect![
+                "datasets/shop/out.sql:2:14: a subquery reads the stream `shop.big`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)"
+            ],
+        ),
+        (
+            "select id, ts from shop.sales\nwhere customer in (select customer from shop.customers)\nand exists (select 1 from shop.big b where b.id = sales.id)",
+            expect![
+                "datasets/shop/out.sql:3:13: a subquery reads the stream `shop.big`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)"
+            ],
+        ),
+        (
+            "select window_end, count(*) as n, (select count(*) from shop.known) as all from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by window_start, window_end",
+            expect![
+                "datasets/shop/out.sql:1:36: a subquery reads the stream `shop.big`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)"
+            ],
+        ),
+        (
+            "select window_end, count(*) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by window_start, window_end having count(*) > (select count(*) from shop.big)",
+            expect![
+                "datasets/shop/out.sql:1:154: a subquery reads the stream `shop.big`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)"
+            ],
+        ),
+    ] {
+        let lines: Vec<String> = check(&plan(datasets(text))).await.iter().map(ToString::to_string).collect();
+        expected.assert_eq(&lines.join("\n"));
+    }
 }
 
 #[tokio::test]
@@ -171,11 +242,11 @@ async fn what_is_said_to_the_rest_of_sql() {
         select s.id from shop.sales s full join shop.customers c on s.customer = c.customer
           1:61: a row of a table that no row of the stream meets is never known to stay alone (put the stream on the left of a LEFT JOIN)
         select id from shop.sales s where exists (select 1 from shop.payments p where p.id = s.id)
-          1:1: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+          1:43: a subquery reads the stream `shop.payments`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)
         select id from shop.sales s where id not in (select id from shop.payments)
-          1:35: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+          1:46: a subquery reads the stream `shop.payments`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)
         select id, (select max(amount) from shop.payments) as most from shop.sales
-          1:8: a subquery over a stream cannot be run as a stream (use `mode: batch` with `materialize: full`)
+          1:13: a subquery reads the stream `shop.payments`, and what it gives may be another with each new row (write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`)
         select id, random() as r from shop.sales
           1:12: `random()` gives another value each time, so what was computed before cannot be kept (leave it out, or use `mode: batch` with `materialize: full`)
         select id, uuid() as u from shop.sales

@@ -6,5 +6,6 @@ mod check;
 mod differential;
 mod late;
 mod nexmark;
+mod reopen;
 mod restart;
 mod state;
