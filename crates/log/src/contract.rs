@@ -39,6 +39,7 @@ pub async fn all(log: impl Open) {
     reads_begin_anywhere_and_are_bounded(&log).await;
     what_was_acknowledged_outlives_the_process(&log).await;
     a_known_key_appends_nothing(&log).await;
+    a_key_with_another_body_is_refused(&log).await;
     the_same_key_at_the_same_time_appends_once(&log).await;
     concurrent_appends_leave_no_gap(&log).await;
     waiting_ends_with_the_next_record(&log).await;
@@ -233,6 +234,32 @@ pub async fn a_known_key_appends_nothing(log: &impl Open) {
         }
         assert_eq!(log.bounds(&partition(0)).await.expect("it has bounds").end, 4);
     }
+}
+
+/// A key that comes again with another body is refused and appends nothing, also after the log was opened again.
+pub async fn a_key_with_another_body_is_refused(log: &impl Open) {
+    for round in 0..3 {
+        let log = log.open("reused").await;
+        let csv = |schema: &'static str| Batch {
+            format: RecordFormat::Csv,
+            schema: Bytes::from(schema),
+            ..keyed("b", &["1,2"])
+        };
+        for batch in [keyed("a", &["x", "y"]), csv("a,b")] {
+            log.append(&partition(0), batch).await.expect("it answers");
+        }
+        for other in [keyed("a", &["x"]), keyed("a", &["x", "z"]), keyed("a", &["xy", ""]), csv("b,a")] {
+            let refused = log.append(&partition(0), other).await.expect_err("it is another body");
+            assert!(matches!(refused, LogError::KeyReused { .. }), "round {round}: {refused}");
+        }
+        assert_eq!(log.bounds(&partition(0)).await.expect("it has bounds").end, 3);
+    }
+    // Of two at the same time one is appended, and the other is refused.
+    let log = log.open("reused-at-once").await;
+    let append = async |record: &str| log.append(&partition(0), keyed("a", &[record])).await;
+    let (one, other) = tokio::join!(append("x"), append("y"));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(log.bounds(&partition(0)).await.expect("it has bounds").end, 1);
 }
 
 /// Of appends with one key at the same time, one appends and all get its answer.

@@ -84,6 +84,17 @@ pub enum LogError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An idempotency key came again with another body.
+    #[error(
+        "this idempotency key was used for another body, whose records lie in `{partition}` from offset {first} on; nothing \
+         was appended: send the same body again, or use a new key"
+    )]
+    KeyReused {
+        /// Where the first body lies.
+        partition: PartitionId,
+        /// Its first offset.
+        first: u64,
+    },
     /// Another process has the log open.
     #[error("another process has the log in {path:?} open; stop it first")]
     Locked {
@@ -148,7 +159,7 @@ impl Classify for LogError {
             Self::StorageFull { .. } => ErrorKind::StorageFull,
             Self::Corrupt { .. } | Self::Behind { .. } => ErrorKind::Corrupt,
             Self::Gone { .. } => ErrorKind::NotFound,
-            Self::Batch { .. } => ErrorKind::Input,
+            Self::Batch { .. } | Self::KeyReused { .. } => ErrorKind::Input,
             Self::Locked { .. } => ErrorKind::Fenced,
             Self::Kafka { error, .. } => error.kind(),
             Self::Cluster(error) => error.kind(),

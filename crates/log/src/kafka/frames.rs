@@ -12,6 +12,8 @@ use bytes::Bytes;
 use flowline_base::TraceId;
 use flowline_kafka::records::{BatchBuilder, Record};
 
+use crate::segment::frame::body_crc;
+use crate::segment::keys::Known;
 use crate::segment::spans::{put_varint, take_varint};
 use crate::{Batch, Frame, RecordFormat};
 
@@ -22,6 +24,8 @@ const CONTENT_TYPE: &str = "content-type";
 /// When they were received, microseconds since the epoch.
 const RECEIVED_AT: &str = "received-at";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The checksum of what was sent with the key, eight digits of base 16; not there without a key, and of older versions.
+const BODY: &str = "flowline-body";
 const TRACE_ID: &str = "trace-id";
 /// What is needed to read each of them: the CSV header.
 const SCHEMA: &str = "flowline-schema";
@@ -36,6 +40,7 @@ pub(crate) fn push(batch: &Batch, builder: &mut BatchBuilder) {
     let (records, received_at) = (batch.records.to_string(), batch.received_at.to_string());
     let trace_id = batch.trace_id.map(|trace| trace.to_string()).unwrap_or_default();
     let between = between(batch);
+    let body = batch.idempotency_key.as_ref().map(|_| format!("{:08x}", body_crc(batch)));
     let mut headers: Vec<(&str, &[u8])> = vec![
         (CONTENT_TYPE, content_type(batch.format).as_bytes()),
         (RECORDS, records.as_bytes()),
@@ -43,6 +48,7 @@ pub(crate) fn push(batch: &Batch, builder: &mut BatchBuilder) {
     ];
     let present = |name, value: &[u8]| (!value.is_empty()).then_some(name);
     headers.extend(batch.idempotency_key.as_deref().map(|key| (IDEMPOTENCY_KEY, key.as_bytes())));
+    headers.extend(body.as_deref().map(|body| (BODY, body.as_bytes())));
     headers.extend(present(TRACE_ID, trace_id.as_bytes()).map(|name| (name, trace_id.as_bytes())));
     headers.extend(present(SCHEMA, &batch.schema).map(|name| (name, &batch.schema[..])));
     headers.extend(present(BETWEEN, &between).map(|name| (name, &between[..])));
@@ -179,12 +185,14 @@ fn join(records: &[Record], between: &[u8]) -> Option<(Bytes, Vec<(u32, u32)>)> 
     Some((Bytes::from(payload), spans))
 }
 
-/// The idempotency keys among records: the key, the offset of its frame, and how many records that has.
-pub(crate) fn keys(records: &[Record]) -> impl Iterator<Item = (&str, u64, u32)> {
+/// The idempotency keys among records: the key, and what was appended with it.
+pub(crate) fn keys(records: &[Record]) -> impl Iterator<Item = (&str, Known)> {
     records.iter().filter_map(|record| {
         let key = std::str::from_utf8(record.header(IDEMPOTENCY_KEY)?).ok()?;
         let count = record.header(RECORDS).and_then(number).unwrap_or(1);
-        Some((key, u64::try_from(record.offset).ok()?, count))
+        let body = record.header(BODY).and_then(|body| std::str::from_utf8(body).ok());
+        let body = body.and_then(|body| u32::from_str_radix(body, 16).ok());
+        Some((key, Known { first: u64::try_from(record.offset).ok()?, records: count, body }))
     })
 }
 

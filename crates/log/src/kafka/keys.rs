@@ -91,8 +91,8 @@ impl Keys {
                 if !batch.control() {
                     let records =
                         batch.records().map_err(|reason| partition.damaged(batch.first_offset, reason))?;
-                    for (key, first, records) in frames::keys(&records) {
-                        self.insert(KeyHash::of(key), Known { first, records });
+                    for (key, known) in frames::keys(&records) {
+                        self.insert(KeyHash::of(key), known);
                     }
                 }
                 // Behind the markers of somebody's transactions as well, which hold no records.

@@ -1,10 +1,12 @@
 //! The file that idempotency keys of a partition are kept in.
 //!
 //! ```text
-//! "FLKEYS01"  id of the topic: 16 bytes  looked at up to: u64  number of keys: u32
-//! for each key, oldest first: hash: 16 bytes  first offset: u64  records: u32
+//! "FLKEYS02"  id of the topic: 16 bytes  looked at up to: u64  number of keys: u32
+//! for each key, oldest first: hash: 16 bytes  first offset: u64  records: u32  checksum of the body is known: u32
+//!                             checksum of the body: u32
 //! crc32c of all that: u32
 //! ```
+//! "FLKEYS01" is the same without what is said of the body.
 //! Integers are little-endian. A file that does not hold what it should is as good as none: everything in it stands in
 //! the topic as well.
 
@@ -14,9 +16,11 @@ use std::path::Path;
 use super::keys::KEYS_MAX;
 use crate::segment::keys::{KeyHash, Known};
 
-const MAGIC: &[u8; 8] = b"FLKEYS01";
+const MAGIC: &[u8; 8] = b"FLKEYS02";
+const MAGIC_WITHOUT_BODY: &[u8; 8] = b"FLKEYS01";
 const HEAD_BYTES: usize = 8 + 16 + 8 + 4;
-const KEY_BYTES: usize = 16 + 8 + 4;
+const KEY_BYTES_WITHOUT_BODY: usize = 16 + 8 + 4;
+const KEY_BYTES: usize = KEY_BYTES_WITHOUT_BODY + 4 + 4;
 const CRC_BYTES: usize = 4;
 
 /// What the file says.
@@ -57,6 +61,8 @@ fn encode(topic: [u8; 16], kept: &Kept) -> Vec<u8> {
         bytes.extend_from_slice(&hash.to_bytes());
         bytes.extend_from_slice(&known.first.to_le_bytes());
         bytes.extend_from_slice(&known.records.to_le_bytes());
+        bytes.extend_from_slice(&u32::from(known.body.is_some()).to_le_bytes());
+        bytes.extend_from_slice(&known.body.unwrap_or_default().to_le_bytes());
     }
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
@@ -69,20 +75,27 @@ fn decode(bytes: &[u8], topic: [u8; 16]) -> Option<Kept> {
         return None;
     }
     let (head, keys) = content.split_at_checked(HEAD_BYTES)?;
-    if head.get(..8)? != MAGIC || *head.get(8..24)? != topic {
+    let key_bytes = match head.get(..8)? {
+        magic if magic == MAGIC => KEY_BYTES,
+        magic if magic == MAGIC_WITHOUT_BODY => KEY_BYTES_WITHOUT_BODY,
+        _ => return None,
+    };
+    if *head.get(8..24)? != topic {
         return None;
     }
     let looked_to = u64::from_le_bytes(head.get(24..32)?.try_into().ok()?);
     let count = u32::from_le_bytes(head.get(32..36)?.try_into().ok()?) as usize;
-    if keys.len() != count.checked_mul(KEY_BYTES)? {
+    if keys.len() != count.checked_mul(key_bytes)? {
         return None;
     }
     let key = |bytes: &[u8]| {
         let hash = KeyHash::from_bytes(bytes.get(..16)?.try_into().ok()?);
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let first = u64::from_le_bytes(bytes.get(16..24)?.try_into().ok()?);
-        Some((hash, Known { first, records: u32::from_le_bytes(bytes.get(24..28)?.try_into().ok()?) }))
+        let body = number(28).filter(|known| *known == 1).and_then(|_| number(32));
+        Some((hash, Known { first, records: number(24)?, body }))
     };
-    let keys = keys.chunks_exact(KEY_BYTES).map(key).collect::<Option<Vec<_>>>()?;
+    let keys = keys.chunks_exact(key_bytes).map(key).collect::<Option<Vec<_>>>()?;
     Some(Kept { looked_to, keys })
 }
 
@@ -90,10 +103,31 @@ fn decode(bytes: &[u8], topic: [u8; 16]) -> Option<Kept> {
 mod tests {
     use super::*;
 
+    /// As the version before wrote it.
+    #[test]
+    fn a_file_that_says_nothing_of_bodies_is_read() {
+        let mut bytes = MAGIC_WITHOUT_BODY.to_vec();
+        bytes.extend_from_slice(&[7; 16]);
+        bytes.extend_from_slice(&30u64.to_le_bytes());
+        bytes.extend_from_slice(&1u32.to_le_bytes());
+        bytes.extend_from_slice(&KeyHash::of("key").to_bytes());
+        bytes.extend_from_slice(&20u64.to_le_bytes());
+        bytes.extend_from_slice(&10u32.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        let known = Known { first: 20, records: 10, body: None };
+        let kept = Kept { looked_to: 30, keys: vec![(KeyHash::of("key"), known)] };
+        assert_eq!(decode(&bytes, [7; 16]), Some(kept));
+    }
+
     #[test]
     fn what_is_kept_is_read_again_for_the_same_topic_alone() {
-        let keys = (0..3)
-            .map(|number| (KeyHash::of(&format!("key-{number}")), Known { first: number * 10, records: 10 }));
+        let known = |number: u32| Known {
+            first: u64::from(number) * 10,
+            records: 10,
+            body: (number > 0).then_some(number),
+        };
+        let keys = (0..3).map(|number| (KeyHash::of(&format!("key-{number}")), known(number)));
         let kept = Kept { looked_to: 30, keys: keys.collect() };
         let bytes = encode([7; 16], &kept);
         assert_eq!(decode(&bytes, [7; 16]), Some(kept));

@@ -67,6 +67,8 @@ pub(crate) struct Pending {
     pub(crate) batch: Batch,
     pub(crate) bytes: u64,
     pub(crate) hash: Option<KeyHash>,
+    /// The checksum of what it holds, where it has a key.
+    pub(crate) body: u32,
     pub(crate) reply: oneshot::Sender<Result<Appended, LogError>>,
     /// Its room in the queue, given back when it is answered.
     _room: OwnedSemaphorePermit,
@@ -119,8 +121,10 @@ impl Partition {
         let room = Arc::clone(&self.shared.room).acquire_many_owned(Shared::permits(bytes)).await;
         let room = room.map_err(|_| LogError::Closed)?;
         let hash = batch.idempotency_key.as_deref().map(KeyHash::of);
+        // Only asked for with a key.
+        let body = hash.map_or(0, |_| frame::body_crc(&batch));
         let (reply, answer) = oneshot::channel();
-        self.push(Pending { batch, bytes, hash, reply, _room: room })?;
+        self.push(Pending { batch, bytes, hash, body, reply, _room: room })?;
         answer.await.unwrap_or(Err(LogError::Closed))
     }
 

@@ -111,14 +111,21 @@ impl Writer {
         let mut in_group = HashMap::new();
         for pending in group {
             if let Some(known) = pending.hash.and_then(|hash| self.keys.get(hash)) {
-                answer(pending, Ok(known.repeated()));
+                let said = known.repeated(&partition.id, pending.body);
+                answer(pending, said);
                 continue;
             }
             let earlier = pending.hash.and_then(|hash| in_group.get(&hash).copied());
-            let at = earlier.unwrap_or_else(|| builder.count());
+            if earlier.is_some_and(|(_, body)| body != pending.body) {
+                // Where the first of them lies is known only when the group is written.
+                let first = partition.bounds_known().end;
+                answer(pending, Err(LogError::KeyReused { partition: partition.id.clone(), first }));
+                continue;
+            }
+            let at = earlier.map_or_else(|| builder.count(), |(at, _)| at);
             if earlier.is_none() {
                 frames::push(&pending.batch, &mut builder);
-                in_group.extend(pending.hash.map(|hash| (hash, at)));
+                in_group.extend(pending.hash.map(|hash| (hash, (at, pending.body))));
             }
             placed.push(Placed { pending, at, repeated: earlier.is_some() });
         }
@@ -247,7 +254,11 @@ impl Writer {
         let bytes = new().map(|placed| placed.pending.bytes).sum();
         let received_at = new().map(|placed| placed.pending.batch.received_at).max().unwrap_or(0);
         let keys = new().filter_map(|placed| {
-            let known = Known { first: first + u64::from(placed.at), records: placed.pending.batch.records };
+            let known = Known {
+                first: first + u64::from(placed.at),
+                records: placed.pending.batch.records,
+                body: Some(placed.pending.body),
+            };
             Some((placed.pending.hash?, known))
         });
         self.keys.appended(first, records, keys);

@@ -58,7 +58,7 @@ pub(crate) struct Head {
     schema_bytes: u32,
     spans_bytes: u32,
     payload_bytes: u32,
-    body_crc: u32,
+    pub(crate) body_crc: u32,
 }
 
 impl Head {
@@ -87,6 +87,8 @@ pub(crate) struct Encoded {
     payload: Bytes,
     pub(crate) records: u32,
     pub(crate) received_at: i64,
+    /// The checksum of schema, spans and payload.
+    pub(crate) body_crc: u32,
     key_bytes: u8,
 }
 
@@ -132,6 +134,7 @@ impl Encoded {
             payload: batch.payload,
             records: batch.records,
             received_at: batch.received_at,
+            body_crc,
             key_bytes,
         })
     }
@@ -153,6 +156,13 @@ impl Encoded {
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         [&self.front, &self.payload]
     }
+}
+
+/// The checksum of what a batch holds: its schema, spans and payload, as a frame has it.
+pub(crate) fn body_crc(batch: &Batch) -> u32 {
+    let mut spans = Vec::with_capacity(batch.spans.len() * 3);
+    spans::encode(&batch.spans, &mut spans);
+    [&batch.schema[..], &spans, &batch.payload].iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
 /// Refuses a batch that no log can keep.

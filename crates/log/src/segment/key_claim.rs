@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::keys::KeyHash;
+use super::keys::{KeyHash, Known};
 use super::partition::Partition;
 use super::sealed::Sealed;
 use super::state::State;
-use crate::Appended;
 
 /// The right to append with a key. When it is dropped without an answer, those who wait try for themselves.
 ///
@@ -23,9 +22,9 @@ pub(crate) struct KeyClaim {
 /// What became of the attempt to claim a key.
 pub(crate) enum Claimed {
     /// It was appended before.
-    Known(Appended),
+    Known(Known),
     /// It is being appended: the answer comes here, or nothing when that failed.
-    Wait(oneshot::Receiver<Appended>),
+    Wait(oneshot::Receiver<Known>),
     /// It is ours, unless one of these segments holds it.
     Ours(KeyClaim, Arc<Vec<Arc<Sealed>>>),
 }
@@ -36,7 +35,7 @@ impl KeyClaim {
         let mut state = partition.state.lock();
         let State { active, claimed, sealed, .. } = &mut *state;
         if let Some(known) = active.as_ref().and_then(|active| active.keys.get(&hash)) {
-            return Claimed::Known(known.repeated());
+            return Claimed::Known(*known);
         }
         if let Some(waiters) = claimed.get_mut(&hash) {
             let (answer, wait) = oneshot::channel();
@@ -57,7 +56,7 @@ impl KeyClaim {
     }
 
     /// Answers those who wait with what was appended in earlier times.
-    pub(crate) fn resolve(mut self, answer: Appended) {
+    pub(crate) fn resolve(mut self, answer: Known) {
         self.answered = true;
         let waiters = self.partition.state.lock().claimed.remove(&self.hash).unwrap_or_default();
         for waiter in waiters {

@@ -2,7 +2,8 @@
 //!
 //! Keys are known by a hash of 128 bits. Those of the open segment are in a map; those of a sealed one lie sorted in
 //! its sidecar, in blocks with a checksum each, and a filter in memory (1.5 bytes a key) answers nearly every question
-//! about a new key without the disk. A segment holds at most [`KEYS_MAX`] of them, so the map is bounded as well.
+//! about a new key without the disk. With each key stands a checksum of what was sent with it, so that the same key with
+//! another body is refused and not answered. A segment holds at most [`KEYS_MAX`] of them, so the map is bounded as well.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ pub(crate) const KEYS_MAX: u64 = 1 << 17;
 
 /// Bytes of a full block of keys.
 const BLOCK_BYTES: usize = 4096;
-const ENTRY_BYTES: usize = 28;
+const ENTRY_BYTES: usize = 32;
 const BLOCK_ENTRIES: usize = (BLOCK_BYTES - 4) / ENTRY_BYTES;
 const FILTER_BITS_PER_KEY: usize = 12;
 const FILTER_PROBES: u64 = 8;
@@ -49,6 +50,8 @@ pub(crate) struct Known {
     pub(crate) first: u64,
     /// Records.
     pub(crate) records: u32,
+    /// The checksum of what was sent with it; not known of what earlier versions have written to Kafka.
+    pub(crate) body: Option<u32>,
 }
 
 /// Keys in memory.
@@ -81,6 +84,8 @@ impl KeyTable {
                 blocks.extend_from_slice(&hash.0.to_le_bytes());
                 blocks.extend_from_slice(&known.first.to_le_bytes());
                 blocks.extend_from_slice(&known.records.to_le_bytes());
+                // Every frame of a segment has one.
+                blocks.extend_from_slice(&known.body.unwrap_or_default().to_le_bytes());
             }
             blocks.extend_from_slice(&crc32c::crc32c(&blocks[from..]).to_le_bytes());
         }
@@ -126,7 +131,11 @@ pub(crate) fn find_in_block(block: &[u8], hash: KeyHash) -> Result<Option<Known>
     }
     let key = hash.0.to_le_bytes();
     let entry = entries.chunks_exact(ENTRY_BYTES).find(|entry| entry[..16] == key);
-    Ok(entry.map(|entry| Known { first: u64_at(entry, 16), records: u32_at(entry, 24) }))
+    Ok(entry.map(|entry| Known {
+        first: u64_at(entry, 16),
+        records: u32_at(entry, 24),
+        body: Some(u32_at(entry, 28)),
+    }))
 }
 
 /// The bits of the filter that stand for the key.
@@ -151,8 +160,8 @@ mod tests {
 
     #[test]
     fn every_key_is_found_and_few_others_are_looked_for() {
-        for count in [0u64, 1, 145, 146, 147, 5_000] {
-            let known = |n: u64| Known { first: n * 7, records: n as u32 + 1 };
+        for count in [0u64, 1, 126, 127, 128, 5_000] {
+            let known = |n: u64| Known { first: n * 7, records: n as u32 + 1, body: Some(n as u32) };
             let map: KeyMap = (0..count).map(|n| (KeyHash::of(&n.to_string()), known(n))).collect();
             let (table, blocks) = KeyTable::build(&map);
             assert_eq!(table.blocks_bytes(), blocks.len() as u64);
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_damaged_block_is_not_believed() {
-        let map = KeyMap::from([(KeyHash::of("a"), Known { first: 1, records: 2 })]);
+        let map = KeyMap::from([(KeyHash::of("a"), Known { first: 1, records: 2, body: Some(3) })]);
         let (_, blocks) = KeyTable::build(&map);
         for bit in 0..blocks.len() * 8 {
             let mut damaged = blocks.clone();

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::frame::Encoded;
 use super::key_claim::{Claimed, KeyClaim};
-use super::keys::KeyHash;
+use super::keys::{KeyHash, Known};
 use super::recover::Recovered;
 use super::sealed::Sealed;
 use super::shared::{Shared, io_error, mark_path, permits_of};
@@ -19,7 +19,7 @@ use super::state::{Outcome, Pending, State};
 use super::telemetry;
 use super::writer::{Drain, OpenSegment};
 use crate::disk::{DiskFile, OpenMode, write_all_at};
-use crate::{Appended, Batch, Bounds, LogError, PartitionId, PartitionStatus, Retained};
+use crate::{Batch, Bounds, LogError, PartitionId, PartitionStatus, Retained};
 
 /// See the module.
 #[derive(Debug)]
@@ -51,25 +51,26 @@ impl Partition {
     }
 
     pub(crate) async fn append(self: &Arc<Self>, batch: Batch) -> Outcome {
-        let Some(hash) = batch.idempotency_key.as_deref().map(KeyHash::of) else {
-            return self.enqueue(batch, None).await;
-        };
+        let hash = batch.idempotency_key.as_deref().map(KeyHash::of);
+        let frame = Encoded::new(batch)?;
+        let Some(hash) = hash else { return self.enqueue(frame, None).await };
+        let answered = |known: Known| known.repeated(&self.id, frame.body_crc);
         loop {
             match KeyClaim::claim(self, hash) {
-                Claimed::Known(answer) => return Ok(answer),
+                Claimed::Known(known) => return answered(known),
                 Claimed::Wait(answer) => {
-                    if let Ok(answer) = answer.await {
-                        return Ok(answer);
+                    if let Ok(known) = answer.await {
+                        return answered(known);
                     }
                     // Whoever had the key failed or went away: try for ourselves.
                 }
                 Claimed::Ours(claim, sealed) => {
                     return match self.find_key(sealed, hash).await? {
-                        Some(answer) => {
-                            claim.resolve(answer);
-                            Ok(answer)
+                        Some(known) => {
+                            claim.resolve(known);
+                            answered(known)
                         }
-                        None => self.enqueue(batch, Some(claim)).await,
+                        None => self.enqueue(frame, Some(claim)).await,
                     };
                 }
             }
@@ -80,7 +81,7 @@ impl Partition {
         &self,
         sealed: Arc<Vec<Arc<Sealed>>>,
         hash: KeyHash,
-    ) -> Result<Option<Appended>, LogError> {
+    ) -> Result<Option<Known>, LogError> {
         let suspects: Vec<_> = sealed.iter().rev().filter(|sealed| sealed.may_hold(hash)).cloned().collect();
         if suspects.is_empty() {
             return Ok(None);
@@ -89,7 +90,7 @@ impl Partition {
         blocking(move || {
             for sealed in suspects {
                 if let Some(known) = sealed.find_key(&shared, hash)? {
-                    return Ok(Some(known.repeated()));
+                    return Ok(Some(known));
                 }
             }
             Ok(None)
@@ -97,8 +98,7 @@ impl Partition {
         .await
     }
 
-    async fn enqueue(self: &Arc<Self>, batch: Batch, claim: Option<KeyClaim>) -> Outcome {
-        let frame = Encoded::new(batch)?;
+    async fn enqueue(self: &Arc<Self>, frame: Encoded, claim: Option<KeyClaim>) -> Outcome {
         let bytes = frame.bytes();
         // Before waiting for room as well: what is refused should be refused at once.
         self.state.lock().admit(&self.id, &self.shared.settings, bytes)?;

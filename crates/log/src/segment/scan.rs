@@ -114,7 +114,7 @@ impl Walked {
         self.contents.add(position, head);
         self.synced = self.synced.max(position.saturating_sub(u64::from(head.group_back)));
         if let Some(key) = &head.key {
-            let known = Known { first: head.first_offset, records: head.records };
+            let known = Known { first: head.first_offset, records: head.records, body: Some(head.body_crc) };
             self.keys.entry(KeyHash::of(key)).or_insert(known);
         }
     }

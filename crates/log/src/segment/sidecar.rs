@@ -8,7 +8,8 @@ use super::index::{Contents, Entry};
 use super::keys::{KeyMap, KeyTable};
 
 const MAGIC: [u8; 8] = *b"FLOWIDX\n";
-const VERSION: u32 = 1;
+/// The first version did not say what was sent with a key; such a sidecar is made again.
+const VERSION: u32 = 2;
 /// Bytes that [`front_bytes`] needs.
 pub(crate) const FIXED_BYTES: usize = 96;
 const ENTRY_BYTES: usize = 24;

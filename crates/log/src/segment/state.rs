@@ -60,7 +60,7 @@ pub(crate) struct State {
     /// Somebody is emptying the queue.
     pub(crate) draining: bool,
     /// Keys that are being appended, and who waits for the same key.
-    pub(crate) claimed: HashMap<KeyHash, Vec<oneshot::Sender<Appended>>>,
+    pub(crate) claimed: HashMap<KeyHash, Vec<oneshot::Sender<Known>>>,
     pub(crate) failed: Option<LogError>,
     /// The failure was found when the log was opened: the mark on disk is evidence and must stay.
     pub(crate) damaged: bool,
@@ -206,7 +206,7 @@ impl State {
         &mut self,
         group: &mut [Pending],
         mut position: u64,
-    ) -> Vec<(oneshot::Sender<Appended>, Appended)> {
+    ) -> Vec<(oneshot::Sender<Known>, Known)> {
         let mut waiting = Vec::new();
         let Some(active) = &mut self.active else { return waiting };
         for pending in group {
@@ -219,10 +219,10 @@ impl State {
             self.last_received_at = self.last_received_at.max(Some(frame.received_at));
             if let Some(claim) = &mut pending.claim {
                 claim.answered();
-                let known = Known { first, records: frame.records };
+                let known = Known { first, records: frame.records, body: Some(frame.body_crc) };
                 active.keys.insert(claim.hash(), known);
                 let waiters = self.claimed.remove(&claim.hash()).unwrap_or_default();
-                waiting.extend(waiters.into_iter().map(|waiter| (waiter, known.repeated())));
+                waiting.extend(waiters.into_iter().map(|waiter| (waiter, known)));
             }
         }
         waiting
@@ -333,8 +333,14 @@ fn position_before(contents: &Contents, offset: u64) -> u64 {
 
 impl Known {
     /// The answer to an append whose key is known.
-    pub(crate) fn repeated(self) -> Appended {
-        Appended { first: self.first, last: self.first + u64::from(self.records) - 1, repeated: true }
+    ///
+    /// # Errors
+    /// [`LogError::KeyReused`] when something else was sent with it.
+    pub(crate) fn repeated(self, partition: &PartitionId, body: u32) -> Result<Appended, LogError> {
+        if self.body.is_some_and(|known| known != body) {
+            return Err(LogError::KeyReused { partition: partition.clone(), first: self.first });
+        }
+        Ok(Appended { first: self.first, last: self.first + u64::from(self.records) - 1, repeated: true })
     }
 }
 

@@ -212,9 +212,14 @@ impl Model {
 
     fn batch(&mut self, plan: &Plan) -> Batch {
         self.batches += 1;
-        let record = format!("{}:{}", self.batches, "x".repeat(plan.record_bytes));
-        let batch = contract::batch(&vec![record.as_str(); plan.records as usize]);
-        Batch { idempotency_key: plan.key.map(|key| format!("key {key}")), ..batch }
+        let Some(key) = plan.key else {
+            let record = format!("{}:{}", self.batches, "x".repeat(plan.record_bytes));
+            return contract::batch(&vec![record.as_str(); plan.records as usize]);
+        };
+        // What is sent with a key is always the same.
+        let record = format!("key {key}:{}", "x".repeat(usize::from(key) * 10));
+        let batch = contract::batch(&vec![record.as_str(); 1 + usize::from(key) % 3]);
+        Batch { idempotency_key: Some(format!("key {key}")), ..batch }
     }
 
     /// The log holds what it should.

@@ -18,7 +18,7 @@ async fn open(files: &Files) -> Arc<SegmentLog> {
 }
 
 /// A log of some segments, each with a few frames: its files, its frames, and the answers to their keys.
-async fn small_log() -> (Files, Vec<Frame>, Vec<(String, Appended)>) {
+async fn small_log() -> (Files, Vec<Frame>, Vec<(Batch, Appended)>) {
     let disk = SimDisk::default();
     let log = reopen_on(Arc::new(disk.clone()), Path::new("/log"), settings(SEGMENT_BYTES)).await;
     let mut keys = Vec::new();
@@ -27,8 +27,8 @@ async fn small_log() -> (Files, Vec<Frame>, Vec<(String, Appended)>) {
         let batch = contract::batch(&vec![record.as_str(); 1 + number % 3]);
         let key = (number % 2 == 0).then(|| format!("key {number}"));
         let batch = Batch { idempotency_key: key.clone(), ..batch };
-        let answer = log.append(&contract::partition(0), batch).await.unwrap();
-        keys.extend(key.map(|key| (key, Appended { repeated: true, ..answer })));
+        let answer = log.append(&contract::partition(0), batch.clone()).await.unwrap();
+        keys.extend(key.map(|_| (batch, Appended { repeated: true, ..answer })));
     }
     log.release(&contract::partition(0), 3).await.unwrap();
     let mut frames = Vec::new();
@@ -82,8 +82,9 @@ async fn every_single_bit() {
             assert!(released <= 3, "released {released}");
             let failed = log.status()[0].failed.clone();
             assert!(failed.is_some() || errors.len() <= frames.len() / 2, "what lies elsewhere can be read");
-            for (key, answer) in &keys {
-                match log.append(&contract::partition(0), contract::keyed(key, &["again"])).await {
+            for (batch, answer) in &keys {
+                let key = batch.idempotency_key.as_deref().unwrap();
+                match log.append(&contract::partition(0), batch.clone()).await {
                     Ok(repeated) => assert_eq!(repeated, *answer, "{}: bit {bit}, {key}", path.display()),
                     Err(error) => assert_names(&error, path),
                 }

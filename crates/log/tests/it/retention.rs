@@ -100,7 +100,7 @@ async fn keys_are_kept_as_long_as_their_records() {
     assert!(start > 0);
     for round in 0..2 {
         for number in start..20 {
-            let batch = contract::keyed(&number.to_string(), &["again"]);
+            let batch = contract::keyed(&number.to_string(), &[&"x".repeat(100)]);
             let answer = log.append(&contract::partition(0), batch).await.unwrap();
             assert!(answer.repeated && answer.first == number, "round {round}: {answer:?}");
         }

@@ -58,7 +58,7 @@ pub(crate) struct AppendAnswer {
 /// its reason, unless the source validates at the gateway, which answers 422 and appends nothing.
 ///
 /// With an `Idempotency-Key`, the same key again within the log's retention returns the first answer and appends
-/// nothing, also after a restart.
+/// nothing, also after a restart. With another body it is refused.
 #[utoipa::path(
     post,
     path = "/v1/sources/{source}/records",
@@ -204,6 +204,9 @@ fn log_problem(error: &LogError) -> Problem {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-waiting", message).retry_after(5)
         }
         LogError::Batch { .. } => Problem::bad_request(message),
+        LogError::KeyReused { .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", message)
+        }
         LogError::Stopped { .. } | LogError::Closed | LogError::Io { .. } | LogError::Locked { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-stopped", message).retry_after(5)
         }

@@ -168,6 +168,10 @@ async fn the_same_key_returns_the_first_answer_also_after_a_restart() {
     assert_eq!(answer(send(&node, "shop.events", "k1", body)).await, (200, events));
     assert_eq!(node.log.bounds(&orders(0)).await.unwrap().end, 8);
 
+    let reused = problem(send(&node, "shop.orders", "k1", "{\"order_id\":\"e\"}\n")).await;
+    assert_eq!(reused, (422, "idempotency-key-reused".to_owned()));
+    assert_eq!(node.log.bounds(&orders(0)).await.unwrap().end, 8, "nothing is appended");
+
     for key in ["", &"x".repeat(256), "two words"] {
         let request = send(&node, "shop.orders", key, body);
         assert_eq!(problem(request).await, (400, "bad-request".to_owned()), "{key:?}");
