@@ -1,14 +1,14 @@
 //! What happened to a table: its commits, and what changed between two versions.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::DateTime;
 
-use crate::delta::actions::Commit;
+use crate::delta::actions::{Add, Commit, Remove};
 use crate::delta::snapshot::{Snapshot, file_ref};
 use crate::delta::{stats, values};
 use crate::table::Shared;
-use crate::{Changes, CompactOptions, HistoryEntry, LakeError, PartitionValues, TableStats};
+use crate::{Changes, CompactOptions, FileRef, HistoryEntry, LakeError, PartitionValues, TableStats};
 
 /// Commits that are read together.
 const CHUNK: i64 = 32;
@@ -64,6 +64,8 @@ pub(crate) async fn changes(table: &Shared, after: Option<i64>, upto: i64) -> Re
         upto,
         appended: Vec::new(),
         rewritten: false,
+        removed: Vec::new(),
+        removed_unknown: false,
         unknown: false,
         partitions: Vec::new(),
     };
@@ -134,6 +136,10 @@ fn collect(
     }
     for remove in commit.removes.iter().filter(|remove| remove.data_change) {
         changes.rewritten = true;
+        match removed_file(newest, remove) {
+            Some(file) => changes.removed.push(file),
+            None => changes.removed_unknown = true,
+        }
         match &remove.partition_values {
             Some(texts) => match values::read(texts, columns, &newest.schema) {
                 Ok(partition) => drop(partitions.insert(partition)),
@@ -143,6 +149,24 @@ fn collect(
             None => changes.unknown |= !columns.is_empty(),
         }
     }
+}
+
+/// A file that is gone, so that it can be read while it is still there; none when the log does not say enough.
+fn removed_file(newest: &Snapshot, remove: &Remove) -> Option<FileRef> {
+    let add = Add {
+        path: remove.path.clone(),
+        partition_values: match (&remove.partition_values, newest.partition_columns()) {
+            (Some(values), _) => values.clone(),
+            (None, []) => BTreeMap::new(),
+            (None, _) => return None,
+        },
+        size: remove.size?,
+        modification_time: 0,
+        data_change: true,
+        stats: None,
+        deletion_vector: None,
+    };
+    file_ref(&newest.table, &add, newest.partition_columns(), &newest.schema).ok()
 }
 
 /// How the table stands.

@@ -204,6 +204,11 @@ impl Table {
         self.shared.loaded().map(|snapshot| snapshot.version)
     }
 
+    /// What the log calls the table that is loaded: another one once it was dropped and made again.
+    pub fn log_id(&self) -> Option<String> {
+        self.shared.loaded().map(|snapshot| snapshot.metadata.id.clone())
+    }
+
     /// The columns of the version that is loaded.
     pub fn schema(&self) -> Option<SchemaRef> {
         self.shared.loaded().map(|snapshot| Arc::clone(&snapshot.schema))

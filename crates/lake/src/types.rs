@@ -159,6 +159,11 @@ pub struct Changes {
     pub appended: Vec<FileRef>,
     /// Rows were removed or updated: the appended files alone do not tell the story.
     pub rewritten: bool,
+    /// The files whose rows are gone, as far as the log says enough of them to read them. They stay for as long as
+    /// [`crate::VACUUM_KEEP`] says. What was appended and is gone again is in both lists.
+    pub removed: Vec<FileRef>,
+    /// Files are gone of which the log does not say enough, so that `removed` is not all.
+    pub removed_unknown: bool,
     /// The log of these versions is no longer kept: what changed cannot be told; read the whole table instead.
     pub unknown: bool,
     /// The partitions that any of the changes touched; empty for a table without partitions.

@@ -57,6 +57,11 @@ pub fn expected(history: &[Point], at: DateTime<Utc>, anomaly: &Anomaly) -> Resu
         ));
     }
     let spread = (NORMAL * deviation * anomaly.sensitivity).max(anomaly.floor);
+    if !(middle - spread).is_finite() || !(middle + spread).is_finite() {
+        return Err(format!(
+            "the {known} earlier periods are further apart than numbers reach, so that anything would be expected"
+        ));
+    }
     Ok(Expected { lower: middle - spread, upper: middle + spread, median: middle, periods: known })
 }
 
@@ -99,6 +104,9 @@ fn of_season(season: Season) -> &'static str {
 pub(crate) fn shown(value: f64) -> String {
     if value == value.trunc() && value.abs() < 1e15 {
         return format!("{value:.0}");
+    }
+    if value.abs() >= 1e21 {
+        return format!("{value:.4e}");
     }
     let digits = if value.abs() >= 100.0 { 1 } else { 4 };
     let text = format!("{value:.digits$}");

@@ -114,7 +114,9 @@ fn normed_wasserstein(before: &[f64], now: &[f64]) -> Option<f64> {
     let mean = before.iter().sum::<f64>() / before.len() as f64;
     let variance = before.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / before.len() as f64;
     let norm = variance.sqrt().max(1e-3);
-    wasserstein(before, now).map(|distance| distance / norm).filter(|distance| distance.is_finite())
+    // A deviation that is too large for a number would make every distance none.
+    let distance = wasserstein(before, now).filter(|_| norm.is_finite());
+    distance.map(|distance| distance / norm).filter(|distance| distance.is_finite())
 }
 
 /// Counts of the same bins before and now.

@@ -181,14 +181,31 @@ pub fn freshness(newest: Option<DateTime<Utc>>, now: DateTime<Utc>, within: std:
     Outcome::of(age <= most, message).bounded(age, None, Some(most))
 }
 
-/// Whether two numbers are equal within a share of the second.
-pub fn equal(what: &str, own: f64, other: f64, tolerance: f64) -> Outcome {
-    if !own.is_finite() || !other.is_finite() {
-        return Outcome::not_evaluated(format!("the {what} is {own} here and {other} there"));
+/// A number that is held against another: about what it is, and as it is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amount {
+    /// Exact up to about 15 digits; no number when it is out of range.
+    pub value: f64,
+    /// With all digits.
+    pub text: String,
+}
+
+impl From<f64> for Amount {
+    fn from(value: f64) -> Self {
+        Self { value, text: shown(value) }
+    }
+}
+
+/// Whether two numbers are equal within a share of the second. `difference` is by how much they differ, which may be
+/// told more exactly than from what they are about.
+pub fn equal(what: &str, own: &Amount, other: &Amount, difference: f64, tolerance: f64) -> Outcome {
+    let message = format!("the {what} is {} here and {} there", own.text, other.text);
+    let (own, other) = (own.value, other.value);
+    if !own.is_finite() || !other.is_finite() || !difference.is_finite() {
+        return Outcome::not_evaluated(message);
     }
     let allowed = other.abs() * tolerance;
-    let message = format!("the {what} is {} here and {} there", shown(own), shown(other));
-    let outcome = Outcome::of((own - other).abs() <= allowed, message);
+    let outcome = Outcome::of(difference.abs() <= allowed, message);
     outcome.bounded(own, Some(other - allowed), Some(other + allowed))
 }
 
@@ -300,6 +317,10 @@ pub fn distributed(rule: &CheckRule, reference: Window<'_>, current: Window<'_>)
 /// Whether a metric is where its history lets expect it.
 pub fn anomalous(anomaly: &flowline_model::Anomaly, history: &[Point], current: Option<Point>) -> Outcome {
     let Some(current) = current else { return Outcome::not_evaluated("no period is over yet") };
+    if !current.value.is_finite() {
+        let metric = anomaly.metric.as_str();
+        return Outcome::not_evaluated(format!("`{metric}` is {}, which no bounds hold", current.value));
+    }
     match expected(history, current.at, anomaly) {
         Err(reason) => Outcome { metric: Some(current.value), ..Outcome::not_evaluated(reason) },
         Ok(bounds) => {

@@ -149,7 +149,13 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let at = share.clamp(0.0, 1.0) * last as f64;
     let below = at.floor();
     let (low, high) = (sorted[below as usize], sorted[(below as usize + 1).min(last)]);
-    Some(if low == high { low } else { low + (high - low) * (at - below) })
+    let (width, part) = (high - low, at - below);
+    Some(match () {
+        () if low == high => low,
+        () if width.is_finite() => low + width * part,
+        // Two of the largest numbers may be further apart than the largest is from zero.
+        () => low * (1.0 - part) + high * part,
+    })
 }
 
 /// The middle value of a sample.

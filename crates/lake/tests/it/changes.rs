@@ -43,6 +43,9 @@ async fn rows_that_went_are_told() {
     table.delete_where(col("id").eq(lit(1)), TableCommit::append(StagedFiles::none())).await.unwrap();
     let changes = table.changes(Some(1), 2).await.unwrap();
     assert!(changes.rewritten && !changes.append_only());
+    assert!(!changes.removed_unknown);
+    let gone = table.provider_of_files(&changes.removed).await.unwrap();
+    assert!(lines(&query(gone, "select id from t").await).contains(&"1".to_owned()), "the file that had it");
     assert_eq!(changes.partitions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["country=fr"]);
     let staged = stage(&table, &rows(9..10)).await.unwrap();
     table.commit(TableCommit { mode: CommitMode::Overwrite, ..TableCommit::append(staged) }).await.unwrap();

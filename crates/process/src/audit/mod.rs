@@ -1,16 +1,19 @@
 //! The checks of datasets, evaluated over tables: over what is committed, and over what is about to be.
 //!
 //! Owns: how checks are compiled into as few scans as possible. One scan counts everything that single rows decide,
-//! sums and newest times (`scan`); where rows were only added since the last audit, it reads those alone. What needs
-//! rows to be held against each other or against another dataset has a query of its own (`queries`); how much came when
-//! is read from the table's log, what it looked like from profiles (`history`), without a scan.
+//! sums and newest times (`scan`); where rows were only added since the last audit, it reads those alone. Keys are
+//! counted, and the counts moved on by what came and went (`keys`). What else needs rows to be held against each other or
+//! against another dataset has a query of its own (`queries`); how much came when is read from the table's log, what it
+//! looked like from profiles (`history`), without a scan.
 //! Does not own: what the numbers mean (`flowline-quality`), when a dataset is audited (`flowline-node`).
 
 mod candidate;
 mod history;
+mod keys;
 mod queries;
 mod scan;
 mod state;
+mod wide;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use crate::{ProcessError, QueryEngine};
 
 pub(crate) use candidate::candidate;
 pub use scan::{Scan, ScanTally};
+pub use wide::Wide;
 
 /// Audits datasets. Cheap to clone.
 #[derive(Clone)]

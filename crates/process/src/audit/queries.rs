@@ -5,16 +5,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::array_value_to_string;
 use datafusion::execution::SessionState;
-use flowline_model::{Check, CheckRule, Completeness, Dataset, DatasetName};
+use datafusion::physical_plan::execute_stream;
+use flowline_lake::{ReadAt, TableId};
+use flowline_model::{Check, CheckRule, CheckSeverity, Completeness, Dataset, DatasetName};
+use flowline_quality::outcome::Amount;
 use flowline_quality::{Outcome, outcome};
+use futures::TryStreamExt;
 
-use super::Subject;
-use super::scan::{ScanTally, Sum};
+use super::scan::{Scan, ScanTally, Sum, sum};
+use super::state::{Beside, FOLDER, tally_in};
+use super::{Subject, keys};
 use crate::engine::{Pins, Resolver};
 use crate::{ProcessError, QueryEngine};
 
@@ -23,7 +28,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
 /// Sums of floating point numbers differ by their order.
 const FLOAT_TOLERANCE: f64 = 1e-9;
 /// So many failing values are shown.
-const EXAMPLES: u32 = 3;
+pub(super) const EXAMPLES: u32 = 3;
 
 /// The queries of the checks of one dataset.
 pub(super) struct Queries<'a> {
@@ -44,16 +49,14 @@ impl<'a> Queries<'a> {
     /// What a check says.
     pub async fn outcome(&self, check: &Check, tally: Option<&ScanTally>) -> Result<Outcome, ProcessError> {
         match &check.rule {
-            CheckRule::Unique { columns } => self.unique(check, columns, true).await,
+            CheckRule::Unique { columns } => self.keys(check, columns).await,
             CheckRule::Duplicates { columns } => {
+                let all = self.engine.columns().await.get(&self.dataset.name);
                 let all: Vec<String> =
-                    self.dataset.columns.iter().map(|column| column.name.clone()).collect();
-                let columns = if columns.is_empty() { &all } else { columns };
-                self.unique(check, columns, false).await
+                    all.unwrap_or(&self.dataset.columns).iter().map(|column| column.name.clone()).collect();
+                self.keys(check, if columns.is_empty() { &all } else { columns }).await
             }
-            CheckRule::Referential { columns, to, to_columns } => {
-                self.referential(check, columns, to, to_columns).await
-            }
+            CheckRule::Referential { columns, .. } => self.keys(check, columns).await,
             CheckRule::Sql { query } => {
                 let count =
                     format!("SELECT count(*) FROM ({}) AS failing", query.trim().trim_end_matches(';'));
@@ -74,6 +77,27 @@ impl<'a> Queries<'a> {
             other => {
                 Ok(Outcome::not_evaluated(format!("nothing evaluates checks of kind `{}`", other.kind())))
             }
+        }
+    }
+
+    /// What the counts of keys say where they are kept, and else what a query over the whole table does.
+    async fn keys(&self, check: &Check, columns: &[String]) -> Result<Outcome, ProcessError> {
+        let counted = keys::failing(self.engine, self.dataset, check, columns, self.subject).await;
+        let counted = counted.unwrap_or_else(|error| {
+            tracing::warn!(dataset = %self.dataset.name, check = check.name, error = flowline_base::chain(&error), "keys could not be counted; the whole table is asked");
+            None
+        });
+        match counted {
+            Some(counted) if counted.failed == 0 || !counted.examples.is_empty() => {
+                let outcome = outcome::failing_rows(check, self.known_rows().await?, counted.failed);
+                Ok(outcome.with_examples(counted.examples))
+            }
+            _ => match &check.rule {
+                CheckRule::Referential { to, to_columns, .. } => {
+                    self.referential(check, columns, to, to_columns).await
+                }
+                rule => self.unique(check, columns, matches!(rule, CheckRule::Unique { .. })).await,
+            },
         }
     }
 
@@ -134,16 +158,75 @@ impl<'a> Queries<'a> {
         let (Some(column), Some(with_column)) = (column, with_column) else {
             let other = self.number(&format!("SELECT count(*) FROM {with}")).await?.unwrap_or(0.0);
             let own = self.known_rows().await? as f64;
-            return Ok(outcome::equal("number of rows", own, other, check.tolerance));
+            let difference = own - other;
+            let (own, other) = (Amount::from(own), Amount::from(other));
+            return Ok(outcome::equal("number of rows", &own, &other, difference, check.tolerance));
         };
-        let Some(own) = tally.map(|tally| tally.sums.get(column).copied().unwrap_or(Sum::Exact(Some(0), 0)))
-        else {
+        let Some(own) = tally.map(|tally| tally.sums.get(column).copied().unwrap_or(Sum::none())) else {
             return Ok(Outcome::not_evaluated("the table could not be scanned"));
         };
-        let other = self.number(&format!("SELECT sum(\"{with_column}\") FROM {with}")).await?.unwrap_or(0.0);
-        let exact = matches!(own, Sum::Exact(..));
+        let other = match self.kept_sum(with, with_column).await? {
+            Some(sum) => sum,
+            None => self.asked_sum(with, with_column).await?,
+        };
+        let exact = matches!((own, other), (Sum::Exact(..), Sum::Exact(..)));
         let tolerance = if exact { check.tolerance } else { check.tolerance.max(FLOAT_TOLERANCE) };
-        Ok(outcome::equal(&format!("sum of `{column}`"), own.value(), other, tolerance))
+        let what = format!("sum of `{column}`");
+        Ok(outcome::equal(&what, &own.amount(), &other.amount(), own.difference(other), tolerance))
+    }
+
+    /// The sum of a column of another table, moved on from the last audit; none where it must be asked for: of a view,
+    /// and where nothing can be kept.
+    async fn kept_sum(&self, with: &DatasetName, column: &str) -> Result<Option<Sum>, ProcessError> {
+        let Some(other) = self.engine.project().dataset(with).filter(|other| other.materialized()) else {
+            return Ok(None);
+        };
+        let failed = || format!("reading `{with}`");
+        let table = self.engine.lake().table(TableId::of(other));
+        if table.refresh().await.map_err(ProcessError::lake(failed()))?.is_none() {
+            return Ok(None);
+        }
+        let read = table.read(ReadAt::Latest).await.map_err(ProcessError::lake(failed()))?;
+        let subject = Subject { provider: read.provider, version: Some(read.version), rows: None };
+        let Some(columns) = self.engine.columns().await.get(with) else { return Ok(None) };
+        let rule = CheckRule::Reconcile {
+            column: Some(column.to_owned()),
+            with: self.dataset.name.clone(),
+            with_column: None,
+        };
+        let check = Check {
+            name: "sum".to_owned(),
+            description: None,
+            owner: String::new(),
+            severity: CheckSeverity::Warn,
+            tolerance: 0.0,
+            rule,
+        };
+        let summed = Dataset { checks: vec![check], ..other.clone() };
+        let (scan, _) = Scan::compile(&summed, columns);
+        let own = self.engine.lake().table(TableId::of(self.dataset));
+        let folder = format!("{FOLDER}/sums/{with}-{}", hexadecimal(column));
+        let beside = Beside { table: &own, folder: &folder };
+        let tally = match self.subject.version {
+            Some(_) => tally_in(self.engine, &summed, &subject, &scan, &beside).await?,
+            // Nothing is kept beside a table that is not there yet.
+            None => return Ok(None),
+        };
+        Ok(Some(tally.sums.get(column).copied().unwrap_or(Sum::none())))
+    }
+
+    /// The sum of a column of a dataset, by a query. The column is read, and added up here: what the engine adds up may
+    /// go round at the end of its type.
+    async fn asked_sum(&self, with: &DatasetName, column: &str) -> Result<Sum, ProcessError> {
+        let plan = self.state.create_logical_plan(&format!("SELECT \"{column}\" FROM {with}")).await?;
+        let physical = self.state.create_physical_plan(&plan).await?;
+        let mut batches = execute_stream(physical, self.state.task_ctx())?;
+        let mut all: Option<Sum> = None;
+        while let Some(batch) = batches.try_next().await? {
+            let part = sum(batch.column(0))?;
+            all = Some(all.map_or(part, |all| all.add(part)));
+        }
+        Ok(all.unwrap_or(Sum::none()))
     }
 
     /// The rows of the audited table.
@@ -173,17 +256,25 @@ impl<'a> Queries<'a> {
     /// The values of the first columns of some rows; those of personal data are not shown.
     async fn examples(&self, sql: &str, columns: &[String]) -> Result<Vec<String>, ProcessError> {
         let batches = self.engine.rows_in(&self.state, sql).await?;
-        let personal = |name: &String| self.dataset.column(name).is_some_and(|column| column.pii.is_some());
-        let shown = |batch: &RecordBatch, row: usize| {
-            let values = columns.iter().zip(batch.columns()).map(|(name, values)| match personal(name) {
-                true => "***".to_owned(),
-                false => array_value_to_string(values, row).unwrap_or_default().chars().take(60).collect(),
-            });
-            values.collect::<Vec<_>>().join(", ")
-        };
+        let shown = |batch: &RecordBatch, row: usize| shown(self.dataset, columns, batch.columns(), row);
         let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| shown(batch, row)));
         Ok(rows.take(EXAMPLES as usize).collect())
     }
+}
+
+/// The values of a row as they are shown: those of personal data are not.
+pub(super) fn shown(dataset: &Dataset, columns: &[String], values: &[ArrayRef], row: usize) -> String {
+    let personal = |name: &String| dataset.column(name).is_some_and(|column| column.pii.is_some());
+    let values = columns.iter().zip(values).map(|(name, values)| match personal(name) {
+        true => "***".to_owned(),
+        false => array_value_to_string(values, row).unwrap_or_default().chars().take(60).collect(),
+    });
+    values.collect::<Vec<_>>().join(", ")
+}
+
+/// A column as the name of a folder.
+fn hexadecimal(column: &str) -> String {
+    column.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn quoted(columns: &[String]) -> String {

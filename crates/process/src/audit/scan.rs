@@ -16,9 +16,12 @@ use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use flowline_lake::arrow_types;
 use flowline_model::{CheckRule, Column, Dataset};
+use flowline_quality::outcome::Amount;
 use flowline_quality::{RowRules, RowTally, RuleError, Which};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+
+use super::wide::Wide;
 
 /// Whether a check is answered by the scan.
 pub(super) fn answers(rule: &CheckRule) -> bool {
@@ -54,26 +57,68 @@ pub struct ScanTally {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sum {
-    /// Of whole numbers and decimals with so many digits behind the point; none when it is out of range.
-    Exact(Option<i128>, i8),
+    /// Of whole numbers and decimals with so many digits behind the point.
+    Exact(Wide, i8),
     /// Of floating point numbers.
     Float(f64),
 }
 
 impl Sum {
-    /// As a number; what is out of range is none.
+    /// The sum of nothing.
+    pub fn none() -> Self {
+        Self::Exact(Wide::default(), 0)
+    }
+
+    /// About the number.
     pub fn value(self) -> f64 {
         match self {
-            Self::Exact(Some(sum), scale) => sum as f64 / 10f64.powi(i32::from(scale)),
-            Self::Exact(None, _) => f64::NAN,
+            Self::Exact(sum, scale) => sum.about() / 10f64.powi(i32::from(scale)),
             Self::Float(sum) => sum,
         }
     }
 
-    fn add(self, other: Self) -> Self {
+    /// By how much it differs from another one: exactly where both are exact.
+    pub fn difference(self, other: Self) -> f64 {
+        let exact = || {
+            let (Self::Exact(one, scale), Self::Exact(other, other_scale)) = (self, other) else {
+                return None;
+            };
+            let digits = scale.max(other_scale);
+            let aligned = |sum: Wide, scale: i8| {
+                let factor = 10i128.checked_pow(u32::try_from(digits - scale).ok()?)?;
+                match factor {
+                    1 => Some(sum),
+                    factor => Some(Wide::of(sum.number()?.checked_mul(factor)?)),
+                }
+            };
+            let difference = aligned(one, scale)?.minus(aligned(other, other_scale)?);
+            Some(difference.about() / 10f64.powi(i32::from(digits)))
+        };
+        exact().unwrap_or_else(|| self.value() - other.value())
+    }
+
+    /// As it is told: with all its digits where it is exact.
+    pub fn amount(self) -> Amount {
+        let Self::Exact(sum, scale) = self else { return Amount::from(self.value()) };
+        match sum.number() {
+            Some(sum) if scale > 0 => {
+                let places = scale.unsigned_abs() as usize;
+                let digits = format!("{:0width$}", sum.unsigned_abs(), width = places + 1);
+                let (whole, part) = digits.split_at(digits.len() - places);
+                let (sign, part) = (if sum < 0 { "-" } else { "" }, part.trim_end_matches('0'));
+                let point = if part.is_empty() { "" } else { "." };
+                Amount { value: self.value(), text: format!("{sign}{whole}{point}{part}") }
+            }
+            Some(sum) if scale == 0 => Amount { value: self.value(), text: sum.to_string() },
+            _ => Amount::from(self.value()),
+        }
+    }
+
+    pub(super) fn add(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Exact(one, scale), Self::Exact(other, _)) => {
-                Self::Exact(one.zip(other).and_then(|(one, other)| one.checked_add(other)), scale)
+            // Sums of one column: their scale is that of its type.
+            (Self::Exact(one, scale), Self::Exact(other, other_scale)) if scale == other_scale => {
+                Self::Exact(one.plus(other), scale)
             }
             (one, other) => Self::Float(one.value() + other.value()),
         }
@@ -92,6 +137,21 @@ impl ScanTally {
             let own = self.newest.entry(column.clone()).or_insert(*newest);
             *own = (*own).max(*newest);
         }
+    }
+
+    /// The same without rows that are gone; none where that cannot be told: of floating point numbers.
+    pub(super) fn without(&self, gone: &Self) -> Option<Self> {
+        let mut left = self.clone();
+        left.rows.rows = left.rows.rows.checked_sub(gone.rows.rows)?;
+        for (column, sum) in &gone.sums {
+            let own = left.sums.get_mut(column)?;
+            let (Sum::Exact(all, scale), Sum::Exact(gone, other_scale)) = (*own, *sum) else { return None };
+            if scale != other_scale {
+                return None;
+            }
+            *own = Sum::Exact(all.minus(gone), scale);
+        }
+        Some(left)
     }
 
     /// The newest time in a column.
@@ -136,6 +196,11 @@ impl Scan {
     /// The rules that rows are held against.
     pub fn rules(&self) -> &RowRules {
         &self.rules
+    }
+
+    /// Whether nothing is counted but rows and sums, from which rows can be taken away again.
+    pub(super) fn adds_up(&self) -> bool {
+        self.rules.is_empty() && self.newest.is_empty()
     }
 
     /// The columns that are read.
@@ -194,16 +259,16 @@ impl Scan {
     }
 }
 
-fn sum(values: &ArrayRef) -> Result<Sum> {
+pub(super) fn sum(values: &ArrayRef) -> Result<Sum> {
     Ok(match values.data_type() {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
             let values = cast(values, &DataType::Int64)?;
             let values = values.as_primitive::<Int64Type>();
-            Sum::Exact(Some(values.iter().flatten().map(i128::from).sum()), 0)
+            Sum::Exact(values.iter().flatten().map(i128::from).collect(), 0)
         }
         DataType::Decimal128(_, scale) => {
             let decimals = values.as_primitive::<Decimal128Type>();
-            Sum::Exact(decimals.iter().flatten().try_fold(0i128, i128::checked_add), *scale)
+            Sum::Exact(decimals.iter().flatten().collect(), *scale)
         }
         kind if kind.is_numeric() => {
             let values = cast(values, &DataType::Float64)?;

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod audit;
+mod cases;
 mod check;
 mod differential;
 mod exactly_once;
+mod keys;
 mod lineage;
 mod queries;
 mod slt;

@@ -48,6 +48,24 @@ fn the_season_decides_what_is_expected() {
     assert_eq!(verdict(&rows(Season::None, 50.0), &history(), noon, 10.0), Verdict::Passed);
 }
 
+/// A history that reaches as far as numbers do lets nothing pass, and a metric that is no number holds nowhere.
+#[test]
+fn the_largest_numbers_are_not_evaluated() {
+    let far = |hour: i64| if hour % 2 == 0 { f64::MAX } else { f64::MIN };
+    let history: Vec<Point> =
+        (0..100).map(|hour| Point { at: start() + TimeDelta::hours(hour), value: far(hour) }).collect();
+    for value in [0.0, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN] {
+        assert_eq!(verdict(&rows(Season::None, 0.0), &history, 100, value), Verdict::NotEvaluated, "{value}");
+    }
+    for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        let seasonal = rows(Season::HourOfDay, 50.0);
+        assert_eq!(verdict(&seasonal, &self::history(), 14 * 24, value), Verdict::NotEvaluated, "{value}");
+    }
+    let one = |value: f64| vec![Point { at: start(), value }; 20];
+    assert_eq!(verdict(&rows(Season::None, 0.0), &one(f64::MAX), 100, f64::MAX), Verdict::Passed);
+    assert_eq!(verdict(&rows(Season::None, 0.0), &one(f64::MAX), 100, 1.0), Verdict::Failed);
+}
+
 #[test]
 fn small_numbers_do_not_alarm() {
     let night = 14 * 24 + 2;

@@ -66,6 +66,30 @@ fn the_same_share_of_values_that_come_often_is_no_shift() {
     }
 }
 
+/// What cannot be told of the largest numbers is not told to hold.
+#[test]
+fn the_largest_numbers_never_hold_for_want_of_an_answer() {
+    use DistributionMethod::{ChiSquare, JensenShannon, Ks, Psi, Wasserstein};
+    let window = |sample: &[f64]| {
+        (sample.len() as u64, ColumnProfile { sample: sample.to_vec(), ..Default::default() })
+    };
+    let spread = mixed(&[(-1e308, 30), (1e308, 30), (0.0, 40)]);
+    for (before, now) in [
+        (spread.clone(), repeated(f64::MAX, 100)),
+        (spread.clone(), repeated(f64::NEG_INFINITY, 100)),
+        (repeated(f64::INFINITY, 100), spread.clone()),
+        (repeated(f64::MIN_POSITIVE, 100), repeated(f64::MAX, 100)),
+        (mixed(&[(f64::NAN, 50), (1.0, 50)]), repeated(7.0, 100)),
+    ] {
+        let (one, other) = (window(&before), window(&now));
+        for method in [Psi, JensenShannon, ChiSquare, Ks, Wasserstein] {
+            let found = compare(method, &[(one.0, &one.1)], &[(other.0, &other.1)]);
+            let holds = found.clone().is_ok_and(|found| within(method, found, method.limit_default()));
+            assert!(!holds, "{method:?} of {:?} and {:?}: {found:?}", before[0], now[0]);
+        }
+    }
+}
+
 #[test]
 fn zero_has_one_bin_whatever_its_sign() {
     for method in BINNED {

@@ -8,11 +8,14 @@ use arrow::array::RecordBatch;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use chrono::{DateTime, Utc};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use flowline_base::{Clock, ManualClock, SharedClock};
 use flowline_lake::faults::FaultInjector;
 use flowline_lake::{
-    Committed, Lake, LakeSettings, Table, TableCommit, TableId, TableSpec, WriterOptions, arrow_types,
+    Committed, Lake, LakeSettings, StagedFiles, Table, TableCommit, TableId, TableSpec, WriterOptions,
+    arrow_types,
 };
 use flowline_ledger::Ledger;
 use flowline_model::{Dataset, DatasetName, Plan, Run};
@@ -144,6 +147,22 @@ impl World {
         let transaction = Some((format!("{name}/{source}"), next));
         let staged = writer.finish().await.unwrap();
         table.commit(TableCommit { transaction, ..TableCommit::append(staged) }).await.unwrap()
+    }
+
+    /// Puts rows, given as the rows of a SQL VALUES, in the place of those with the same key.
+    pub async fn merge(&self, name: &str, key: &[&str], values: &str) -> Committed {
+        self.clock.advance(Duration::from_secs(1));
+        let rows = self.stamped(self.dataset(name), 0, &self.batch(name, values).await).await;
+        let stream = RecordBatchStreamAdapter::new(rows.schema(), futures::stream::iter([Ok(rows)]));
+        let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+        let commit = TableCommit::append(StagedFiles::none());
+        self.table(name).merge(Box::pin(stream), &key, commit).await.unwrap()
+    }
+
+    /// Deletes the rows that meet a condition.
+    pub async fn delete(&self, name: &str, condition: Expr) -> Committed {
+        let commit = TableCommit::append(StagedFiles::none());
+        self.table(name).delete_where(condition, commit).await.unwrap()
     }
 
     async fn stamped(&self, dataset: &Dataset, partition: i32, batch: &RecordBatch) -> RecordBatch {
