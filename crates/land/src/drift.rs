@@ -142,7 +142,7 @@ impl DriftWatch {
         watched.renames = std::mem::take(&mut reporter.renames);
         watched.closest = reporter.closest;
         watched.found = reporter.finish();
-        watched.held = stops && !watched.found.is_empty();
+        watched.held = watched.found.iter().any(|found| found.drift.fate == Fate::Held);
         if let Some((baseline, windows)) = before.filter(|_| watched.held) {
             (state.baseline, state.windows) = (baseline, windows);
             let first = watched.found.first().map(|found| found.first.clone());
@@ -180,6 +180,8 @@ impl Found {
 /// What becomes of a record in which there is drift of a kind.
 fn fate(policy: OnDrift, kind: FindingKind) -> Fate {
     match policy {
+        // It concerns no record more than others.
+        _ if kind == FindingKind::SlowChange => Fate::Accepted,
         OnDrift::Quarantine => Fate::Quarantined,
         OnDrift::Stop => Fate::Held,
         OnDrift::AcceptNewFields => match kind {

@@ -122,6 +122,7 @@ fn severity(kind: FindingKind) -> Severity {
         | FindingKind::NullShare
         | FindingKind::ChangedUnit
         | FindingKind::ChangedValues
+        | FindingKind::SlowChange
         | FindingKind::WrongType
         | FindingKind::FailedRule
         | FindingKind::FailedCheck

@@ -339,8 +339,10 @@ pub enum FindingKind {
     NullShare,
     /// Values come as another type and are converted.
     CoercedType,
-    /// Numbers are all larger or smaller by one factor than they were.
+    /// Numbers are all larger or smaller by one factor than they were, or by about the same.
     ChangedUnit,
+    /// Over days numbers or the share of nulls have moved, however little from one hour to the next.
+    SlowChange,
     /// Texts are none of the few that a column had.
     ChangedValues,
     /// Records were read that are in none of the counts.
@@ -412,6 +414,7 @@ impl FindingKind {
             Self::NullShare => "null-share",
             Self::CoercedType => "coerced-type",
             Self::ChangedUnit => "changed-unit",
+            Self::SlowChange => "slow-change",
             Self::ChangedValues => "changed-values",
             Self::Imbalance => "imbalance",
             Self::Gap => "gap",

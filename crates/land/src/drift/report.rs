@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowline_model::{ContractVersion, Dataset, Drift, Fate, FindingKind, OnDrift, Rename, Severity};
-use flowline_quality::drift::{Baseline, SignalKind, likeness};
+use flowline_quality::drift::{Baseline, Moving, SignalKind, TREND_POINT_HOURS, TREND_POINTS, likeness};
 
 use super::examples::{examples, personal};
 use super::window::Placed;
@@ -193,9 +193,9 @@ impl<'a> Reporter<'a> {
     fn examples_of(&self, decoded: &Decoded, signal: &Placed) -> Vec<String> {
         let personal = personal(self.dataset, Some(signal.column));
         let texts: Vec<String> = match &signal.kind {
-            SignalKind::Nulls { .. } => Vec::new(),
+            SignalKind::Nulls { .. } | SignalKind::Trend { .. } => Vec::new(),
             SignalKind::Values { new, .. } => new.iter().map(|(text, _)| text.clone()).collect(),
-            SignalKind::Unit { .. } => {
+            SignalKind::Unit { .. } | SignalKind::Offset { .. } => {
                 let array = decoded.rows.column(signal.column);
                 let options = FormatOptions::default();
                 let formatter = ArrayFormatter::try_new(array.as_ref(), &options).ok();
@@ -382,6 +382,34 @@ fn describe(name: &str, signal: &Placed, absent: u64) -> (FindingKind, String) {
                 format!("values of `{name}` are {factor} they were{unit}: another unit is suspected");
             (FindingKind::ChangedUnit, message)
         }
+        SignalKind::Offset { factor, offset } => {
+            let by = format!(
+                "by {} {} than",
+                shown(offset.abs()),
+                if *offset < 0.0 { "smaller" } else { "larger" }
+            );
+            let scaled = if *factor == 1.0 { String::new() } else { format!(" times {factor:.3}") };
+            let unit =
+                zero_point(*factor, *offset).map(|unit| format!(", as from {unit}")).unwrap_or_default();
+            let message = format!(
+                "values of `{name}` are {by} they were{scaled}{unit}: another zero point or unit is suspected"
+            );
+            (FindingKind::ChangedUnit, message)
+        }
+        SignalKind::Trend { of, before, now, bound, .. } => {
+            let days = TREND_POINTS as i64 * TREND_POINT_HOURS / 24;
+            let (what, before, now, bound) = match of {
+                Moving::Level => ("the median of", shown(*before), shown(*now), shown(*bound)),
+                Moving::Nulls => {
+                    let share = |share: f64| format!("{:.1}%", share * 100.0);
+                    ("the share of nulls in", share(*before), share(*now), share(*bound))
+                }
+            };
+            let message = format!(
+                "{what} `{name}` has moved slowly from {before} to {now}, over records of {days} days each; {bound} are no change"
+            );
+            (FindingKind::SlowChange, message)
+        }
         SignalKind::Values { new, known, like } => {
             let mut message = format!(
                 "`{name}` has {} that none of the records before had, which had {known} different ones",
@@ -393,6 +421,33 @@ fn describe(name: &str, signal: &Placed, absent: u64) -> (FindingKind, String) {
             (FindingKind::ChangedValues, message)
         }
     }
+}
+
+/// A number with four digits that count.
+fn shown(value: f64) -> String {
+    let digits = 3 - value.abs().max(1e-9).log10().floor() as i32;
+    let shown = format!("{value:.*}", digits.clamp(0, 9) as usize);
+    match shown.contains('.') {
+        true => shown.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => shown,
+    }
+}
+
+/// A change of units with another zero point.
+fn zero_point(factor: f64, offset: f64) -> Option<&'static str> {
+    const UNITS: [(f64, f64, &str); 6] = [
+        (1.0, 273.15, "degrees Celsius to kelvins"),
+        (1.0, -273.15, "kelvins to degrees Celsius"),
+        (1.8, 32.0, "degrees Celsius to Fahrenheit"),
+        (1.0 / 1.8, -32.0 / 1.8, "degrees Fahrenheit to Celsius"),
+        (1.8, -459.67, "kelvins to degrees Fahrenheit"),
+        (1.0 / 1.8, 459.67 / 1.8, "degrees Fahrenheit to kelvins"),
+    ];
+    // The offset is that of two medians, which is right to some percent.
+    let near = |(one, other): &(f64, f64)| {
+        (factor - one).abs() < 1e-9 && (offset - other).abs() < 0.05 * other.abs()
+    };
+    UNITS.iter().find(|(factor, offset, _)| near(&(*factor, *offset))).map(|(.., unit)| *unit)
 }
 
 /// A change of units with about this factor.

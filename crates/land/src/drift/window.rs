@@ -1,14 +1,19 @@
 //! Rows in windows, across parcels, with the position of each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use flowline_quality::drift::{Baseline, SignalKind, WINDOW_ROWS};
+use chrono::{DateTime, Utc};
+use flowline_quality::drift::{Baseline, SignalKind, WINDOW_ROWS, trend_point};
 
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Place};
 use crate::parcel::Parcel;
 use crate::stamp;
+
+/// The points of a slow change whose positions are known: ten days, as the baseline keeps them, and some more.
+const POINTS_MAX: usize = 160;
 
 /// Rows that are not a whole window yet, and the window before them.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +21,8 @@ pub(super) struct Windows {
     open: Vec<Piece>,
     rows: usize,
     previous: Option<Window>,
+    /// Where the first window of each point of a slow change begins.
+    points: BTreeMap<i64, String>,
 }
 
 /// Rows that were decoded together.
@@ -24,6 +31,8 @@ struct Piece {
     rows: RecordBatch,
     input: Arc<str>,
     offsets: Vec<u64>,
+    /// When the first of them was received.
+    received_at: DateTime<Utc>,
 }
 
 /// A whole window.
@@ -64,6 +73,7 @@ impl Windows {
                 rows: decoded.rows.slice(from, count),
                 input: Arc::clone(&parcel.input),
                 offsets: places.iter().map(|place| stamp::offset(parcel, *place)).collect(),
+                received_at: received_at(parcel, places.first().copied()),
             });
             self.rows += count;
             if self.rows == WINDOW_ROWS
@@ -101,11 +111,29 @@ impl Windows {
         Some(Window { rows, pieces })
     }
 
+    /// A change that began with an earlier point. It concerns no record more than others, so none is named.
+    fn slow(&self, window: &Window, column: usize, kind: SignalKind, since: i64) -> Option<Placed> {
+        let last = window.position(WINDOW_ROWS - 1)?;
+        let first =
+            self.points.range(since..).next().map_or_else(|| last.clone(), |(_, first)| first.clone());
+        Some(Placed { column, kind, first, last, count: WINDOW_ROWS as u64, rows: Vec::new() })
+    }
+
     /// `here` is the row of the batch under way with which the window begins; below zero when it began before.
-    fn judge(&self, window: &Window, baseline: &mut Baseline, here: i64) -> Vec<Placed> {
+    fn judge(&mut self, window: &Window, baseline: &mut Baseline, here: i64) -> Vec<Placed> {
+        let at = window.pieces.last().map_or(DateTime::UNIX_EPOCH, |piece| piece.received_at);
+        if let Some(position) = window.position(0) {
+            self.points.entry(trend_point(at)).or_insert(position);
+            while self.points.len() > POINTS_MAX {
+                self.points.pop_first();
+            }
+        }
         let previous = self.previous.as_ref();
-        let signals = baseline.observe(&window.rows, previous.map(|previous| &previous.rows));
+        let signals = baseline.observe(&window.rows, previous.map(|previous| &previous.rows), at);
         let signals = signals.into_iter().filter_map(|signal| {
+            if let SignalKind::Trend { since, .. } = signal.kind {
+                return self.slow(window, signal.column, signal.kind, since);
+            }
             let before = previous.map_or(0, |previous| previous.rows.num_rows());
             // Counted from the window before where that was looked at.
             let first = match signal.first.checked_sub(before) {
@@ -121,6 +149,13 @@ impl Windows {
         });
         signals.collect()
     }
+}
+
+/// When a record was received.
+fn received_at(parcel: &Parcel, place: Option<Place>) -> DateTime<Utc> {
+    let piece = place.and_then(|place| parcel.pieces.get(place.batch as usize));
+    let at = piece.and_then(|piece| DateTime::from_timestamp_micros(piece.received_at));
+    at.unwrap_or(DateTime::UNIX_EPOCH)
 }
 
 fn copied(rows: &RecordBatch) -> RecordBatch {

@@ -79,7 +79,7 @@ fn rename(record: &mut Value, from: &str, to: &str) {
 type Change = fn(&mut Value, usize);
 
 /// What is injected, where, and what must be found there: the kind, the subject, and how far off the position may be.
-const INJECTED: [(&str, usize, Change, FindingKind, &str, usize); 11] = [
+const INJECTED: [(&str, usize, Change, FindingKind, &str, usize); 12] = [
     ("a new field", 3_117, |record, _| record["gate"] = json!("B12"), FindingKind::UnknownField, "gate", 0),
     (
         "a field left out",
@@ -120,6 +120,14 @@ const INJECTED: [(&str, usize, Change, FindingKind, &str, usize); 11] = [
         FindingKind::ChangedUnit,
         "distance",
         150,
+    ),
+    (
+        "delays from another zero point",
+        10_501,
+        |record, _| record["delay"] = json!(record["delay"].as_i64().unwrap() + 90),
+        FindingKind::ChangedUnit,
+        "delay",
+        20,
     ),
     (
         "small letters",
@@ -200,6 +208,35 @@ async fn drift_is_found_where_it_begins() {
         let others: Vec<_> = found.iter().filter(|other| *other != finding).filter(follows).collect();
         assert_eq!(others, Vec::<&Finding>::new(), "{what}");
         println!("{what}: {} ({:?})", finding.message, finding.drift);
+    }
+}
+
+/// What moves by less than anyone would see from one hour to the next is found over days, and nothing where nothing does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_change_is_found_over_days() {
+    let Some(flights) = flights() else { return };
+    for per_flight in [0.0, 1.0 / 250.0] {
+        let mut records = flights.clone();
+        for (index, record) in records.iter_mut().enumerate().skip(8_000) {
+            let delay = record["delay"].as_f64().unwrap() + (index - 8_000) as f64 * per_flight;
+            record["delay"] = json!(delay.round() as i64);
+        }
+        let world = World::new(contract()).await;
+        for request in records.chunks(500) {
+            post(&world, request, 500).await;
+            world.clock.advance(std::time::Duration::from_secs(2 * 3_600));
+        }
+        world.land().await;
+        let found = findings(&world).await;
+        if per_flight == 0.0 {
+            assert_eq!(found, []);
+            continue;
+        }
+        let told: Vec<_> = found.iter().map(|found| (found.kind, found.subject.as_str())).collect();
+        assert_eq!(told, [(FindingKind::SlowChange, "delay")], "{found:#?}");
+        assert!((8_000..=11_500).contains(&first(&found[0])), "{}", first(&found[0]));
+        assert_eq!(found[0].drift.as_ref().unwrap().fate, Fate::Accepted);
+        println!("{}", found[0].message);
     }
 }
 

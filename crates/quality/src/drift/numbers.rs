@@ -1,4 +1,4 @@
-//! The size of numbers, on a scale of factors.
+//! The size of numbers, on a scale of factors; and where they lie, as they are.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -13,8 +13,16 @@ const DEVIATIONS: f64 = 6.0;
 const FACTOR_LOG_MIN: f64 = 0.35;
 /// Values that are looked at of a window.
 const SAMPLE: usize = 500;
+/// Values that are looked at of a window for where they lie.
+const LEVEL_SAMPLE: usize = 250;
 /// Values that a window must have.
 const VALUES_MIN: usize = 50;
+/// A shift by less than so many distances between the quartiles is no other zero point: most values still lie where
+/// others did.
+const OFFSET_SPREADS_MIN: f64 = 1.5;
+/// Units with another zero point: the factor, then what is added.
+const AFFINE: [(f64, f64); 4] =
+    [(1.8, 32.0), (1.0 / 1.8, -32.0 / 1.8), (1.8, -459.67), (1.0 / 1.8, 459.67 / 1.8)];
 
 #[derive(Debug, Clone)]
 pub(super) struct Numbers {
@@ -22,25 +30,34 @@ pub(super) struct Numbers {
     middles: Running,
     /// The distance between its quartiles.
     spreads: Running,
+    /// The median of the values of each window.
+    levels: Running,
+    /// The distance between its quartiles.
+    widths: Running,
 }
 
 /// Where the values of a window lie.
-struct Position {
-    middle: f64,
-    spread: f64,
+pub(super) struct Position {
+    pub middle: f64,
+    pub spread: f64,
 }
 
 impl Numbers {
     /// None for columns that hold no numbers.
     pub(super) fn of(kind: &DataType) -> Option<Self> {
         let number = kind.is_numeric() || matches!(kind, DataType::Timestamp(..));
-        number.then(|| Self { middles: Running::default(), spreads: Running::default() })
+        let none = Running::default;
+        number.then(|| Self { middles: none(), spreads: none(), levels: none(), widths: none() })
     }
 
     pub(super) fn learn(&mut self, array: &ArrayRef) {
         if let Some(position) = position(&logarithms(array, array.len().div_ceil(SAMPLE))) {
             self.middles.add(position.middle);
             self.spreads.add(position.spread);
+        }
+        if let Some(level) = level(array) {
+            self.levels.add(level.middle);
+            self.widths.add(level.spread);
         }
     }
 
@@ -49,6 +66,16 @@ impl Numbers {
         array: &ArrayRef,
         before: Option<&ArrayRef>,
     ) -> Option<(SignalKind, usize, Vec<usize>)> {
+        // A shift that leaves the values as far apart as they were is no factor. One that does not may be a factor and
+        // another zero point, but only where a factor alone does not say it.
+        match self.offset(array, before) {
+            Some(shifted @ (SignalKind::Offset { factor: 1.0, .. }, ..)) => Some(shifted),
+            shifted => self.factor(array, before).or(shifted),
+        }
+    }
+
+    /// Whether the values are larger or smaller by a factor.
+    fn factor(&self, array: &ArrayRef, before: Option<&ArrayRef>) -> Option<(SignalKind, usize, Vec<usize>)> {
         if self.middles.windows() < WINDOWS_MIN {
             return None;
         }
@@ -60,7 +87,10 @@ impl Numbers {
         }
         let parts: Vec<&ArrayRef> = before.into_iter().chain([array]).collect();
         let series: Vec<f64> = parts.iter().flat_map(|part| logarithms(part, 1)).collect();
-        let (at, shift) = self.begin(&series, found.middle - self.middles.mean());
+        // The quartiles of a normal distribution are 1.35 deviations apart.
+        let deviation = (self.spreads.mean() / 1.35).max(0.05);
+        let usual = (self.middles.mean(), deviation);
+        let (at, shift) = begin(&series, usual, found.middle - self.middles.mean());
         // Other values than before are another distribution; another unit keeps their shape.
         let after = position(&series[at..].iter().step_by(2).copied().collect::<Vec<_>>())
             .or_else(|| position(&series[at..]))?;
@@ -81,38 +111,88 @@ impl Numbers {
         1.25 * self.spreads.mean() / 1.35 / (SAMPLE as f64).sqrt()
     }
 
-    /// Where the values begin to be shifted, and by how much.
-    fn begin(&self, series: &[f64], shift: f64) -> (usize, f64) {
-        // The quartiles of a normal distribution are 1.35 deviations apart.
-        let deviation = (self.spreads.mean() / 1.35).max(0.05);
-        let (mut shift, mut at) = (shift, 0);
-        for _ in 0..3 {
-            let score = |value: &f64| {
-                if !value.is_finite() {
-                    return 0.0;
-                }
-                let before = value - self.middles.mean();
-                let after = before - shift;
-                // One value far out must not decide alone.
-                ((before * before - after * after) / (2.0 * deviation * deviation)).clamp(-8.0, 8.0)
-            };
-            at = change_point(series.iter().map(score));
-            if let Some(found) = position(&series[at..]) {
-                shift = found.middle - self.middles.mean();
-            }
+    /// Whether the values are all larger or smaller by about the same, as from another zero point; or are those of a
+    /// known unit with another factor and another zero point.
+    fn offset(&self, array: &ArrayRef, before: Option<&ArrayRef>) -> Option<(SignalKind, usize, Vec<usize>)> {
+        let (usual, width) = (self.levels.mean(), self.widths.mean());
+        // Values that are mostly the same have no width by which a shift could be measured.
+        if self.levels.windows() < WINDOWS_MIN || width <= 0.0 {
+            return None;
         }
-        (at, shift)
+        let found = level(array)?;
+        let error = 1.25 * width / 1.35 / (LEVEL_SAMPLE as f64).sqrt();
+        let chance = DEVIATIONS * self.levels.deviation().max(error);
+        if (found.middle - usual).abs() <= chance.max(OFFSET_SPREADS_MIN * width) {
+            return None;
+        }
+        let parts: Vec<&ArrayRef> = before.into_iter().chain([array]).collect();
+        let series: Vec<f64> = parts.iter().flat_map(|part| floats(part, 1)).collect();
+        let (at, shift) = begin(&series, (usual, width / 1.35), found.middle - usual);
+        let after = position(&series[at..])?;
+        let near = |one: f64, other: f64, unit: f64| {
+            (one - other).abs() <= (DEVIATIONS * self.widths.deviation()).max(0.25 * width) * unit
+        };
+        let affine = || {
+            let fits = |(factor, offset): &&(f64, f64)| {
+                let lies = (after.middle - (usual * factor + offset)).abs();
+                near(after.spread, width * factor, *factor) && lies <= (chance.max(0.5 * width)) * factor
+            };
+            AFFINE.iter().find(fits).copied()
+        };
+        let (factor, offset) = match near(after.spread, width, 1.0) {
+            true => (1.0, shift),
+            false => affine()?,
+        };
+        let begins = series.len() - array.len();
+        let concerned = (0..array.len()).filter(|row| row + begins >= at && array.is_valid(*row)).collect();
+        Some((SignalKind::Offset { factor, offset }, at, concerned))
     }
+}
+
+/// Where the values of a window lie; none for times, which always move on.
+pub(super) fn level(array: &ArrayRef) -> Option<Position> {
+    match array.data_type() {
+        DataType::Timestamp(..) => None,
+        _ => position(&floats(array, array.len().div_ceil(LEVEL_SAMPLE))),
+    }
+}
+
+/// Where values begin to be shifted, and by how much, from where they lie usually and their deviation.
+fn begin(series: &[f64], usual: (f64, f64), shift: f64) -> (usize, f64) {
+    let ((usual, deviation), mut shift, mut at) = (usual, shift, 0);
+    for _ in 0..3 {
+        let score = |value: &f64| {
+            if !value.is_finite() {
+                return 0.0;
+            }
+            let before = value - usual;
+            let after = before - shift;
+            // One value far out must not decide alone.
+            ((before * before - after * after) / (2.0 * deviation * deviation)).clamp(-8.0, 8.0)
+        };
+        at = change_point(series.iter().map(score));
+        if let Some(found) = position(&series[at..]) {
+            shift = found.middle - usual;
+        }
+    }
+    (at, shift)
 }
 
 /// The logarithm of the absolute value of one in `step` values; no number for null and zero.
 fn logarithms(array: &ArrayRef, step: usize) -> Vec<f64> {
+    let size = |value: f64| if value.abs() > 0.0 { logarithm(value.abs()) } else { f64::NAN };
+    sampled(array, step, size)
+}
+
+/// One in `step` values; no number for null.
+fn floats(array: &ArrayRef, step: usize) -> Vec<f64> {
+    sampled(array, step, |value| value)
+}
+
+fn sampled(array: &ArrayRef, step: usize, of: impl Fn(f64) -> f64) -> Vec<f64> {
     let sampled = |array: &ArrayRef| -> Vec<f64> {
         let floats = array.as_primitive::<Float64Type>();
-        let value = |row: usize| {
-            let value = floats.value(row).abs();
-            if floats.is_valid(row) && value > 0.0 { logarithm(value) } else { f64::NAN }
-        };
+        let value = |row: usize| if floats.is_valid(row) { of(floats.value(row)) } else { f64::NAN };
         (0..floats.len()).step_by(step.max(1)).map(value).collect()
     };
     let numbers = match array.data_type() {

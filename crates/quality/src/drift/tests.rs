@@ -51,7 +51,8 @@ fn signals(rows: &RecordBatch) -> Vec<(usize, Signal)> {
     for start in (0..rows.num_rows() - WINDOW_ROWS + 1).step_by(WINDOW_ROWS) {
         let window = rows.slice(start, WINDOW_ROWS);
         let before = previous.as_ref().map_or(0, RecordBatch::num_rows);
-        for signal in baseline.observe(&window, previous.as_ref()) {
+        let at = DateTime::from_timestamp(7_200 * (start / WINDOW_ROWS) as i64, 0).unwrap();
+        for signal in baseline.observe(&window, previous.as_ref(), at) {
             found.push((start + signal.first - before, signal));
         }
         previous = Some(window);
@@ -107,6 +108,67 @@ fn a_column_of_many_values_has_no_new_ones() {
     assert_eq!(signals(&rows), []);
 }
 
+/// Temperatures, in degrees Celsius, some below zero.
+fn celsius(row: usize, random: &mut impl FnMut() -> f64) -> f64 {
+    let noise = (0..6).map(|_| random()).sum::<f64>() - 3.0;
+    12.0 + 8.0 * noise + (row % 3_000) as f64 / 3_000.0
+}
+
+fn temperatures(count: usize, seed: u64, of: impl Fn(usize, f64) -> Option<f64>) -> RecordBatch {
+    let mut random = noise(seed);
+    let values: Float64Array = (0..count).map(|row| of(row, celsius(row, &mut random))).collect();
+    RecordBatch::try_from_iter_with_nullable([("t", Arc::new(values) as ArrayRef, true)]).unwrap()
+}
+
+#[test]
+fn another_zero_point_is_found_where_it_begins() {
+    let found = signals(&temperatures(10_000, 7, |row, t| Some(if row < 6_543 { t } else { t + 273.15 })));
+    let (at, kind) = first(&found);
+    let SignalKind::Offset { factor, offset } = kind else { panic!("{kind:?}") };
+    assert_eq!((at, *factor), (6_543, 1.0));
+    assert!((offset - 273.15).abs() < 1.0, "{offset}");
+    let found =
+        signals(&temperatures(10_000, 8, |row, t| Some(if row < 6_543 { t } else { t * 1.8 + 32.0 })));
+    let (at, kind) = first(&found);
+    assert!(at.abs_diff(6_543) < 20, "{at}");
+    assert_eq!(*kind, SignalKind::Offset { factor: 1.8, offset: 32.0 });
+    let found = signals(&temperatures(10_000, 9, |row, t| Some(if row < 6_543 { t } else { t - 30.0 })));
+    assert!(
+        matches!(first(&found).1, SignalKind::Offset { factor, offset } if *factor == 1.0 && (offset + 30.0).abs() < 2.0)
+    );
+}
+
+#[test]
+fn what_moves_slowly_is_found_over_days() {
+    let slowly = |row: usize| row.saturating_sub(10_000) as f64 / 1_000.0;
+    let found = signals(&temperatures(40_000, 10, |row, t| Some(t + slowly(row))));
+    let kinds: Vec<_> = found.iter().map(|(_, signal)| &signal.kind).collect();
+    let Some(SignalKind::Trend { of: Moving::Level, before, now, bound, since }) = kinds.first() else {
+        panic!("{kinds:?}")
+    };
+    assert!(now - before > *bound && *bound >= 3.0, "{kinds:?}");
+    assert!((20..40).contains(since), "windows 20 and on: {since}");
+    assert!(kinds.len() <= 5, "told once for each further step: {kinds:?}");
+    // Nulls that grow by a thousandth with each window.
+    let grows = |row: usize| (row * 7_919) % 10_007 < 1_000 + row.saturating_sub(10_000) / 40;
+    let found = signals(&temperatures(60_000, 11, |row, t| (!grows(row)).then_some(t)));
+    let (_, kind) = first(&found);
+    assert!(
+        matches!(kind, SignalKind::Trend { of: Moving::Nulls, before, now, .. } if *before < 0.12 && *now > 0.14),
+        "{kind:?}"
+    );
+}
+
+#[test]
+fn what_is_counted_up_moves_by_its_nature_and_seasons_come_again() {
+    let counted: Float64Array = (0..60_000).map(|row| Some(f64::from(row))).collect();
+    let rows = RecordBatch::try_from_iter([("n", Arc::new(counted) as ArrayRef)]).unwrap();
+    assert_eq!(signals(&rows), []);
+    // A day of twelve points, warmer and colder.
+    let season = |row: usize| (row as f64 / 6_000.0 * std::f64::consts::TAU).sin() * 6.0;
+    assert_eq!(signals(&temperatures(60_000, 12, |row, t| Some(t + season(row)))), []);
+}
+
 #[test]
 fn nothing_is_said_before_enough_is_known() {
     let early = WINDOW_ROWS * WINDOWS_MIN as usize - 1;
@@ -122,7 +184,7 @@ fn what_lasts_becomes_normal_where_it_may() {
     let mut previous = None;
     for start in (0..20_000).step_by(WINDOW_ROWS) {
         let window = rows.slice(start, WINDOW_ROWS);
-        told += baseline.observe(&window, previous.as_ref()).len();
+        told += baseline.observe(&window, previous.as_ref(), DateTime::UNIX_EPOCH).len();
         previous = Some(window);
     }
     assert_eq!(told, 11);
@@ -132,7 +194,7 @@ proptest! {
     /// Rows that are made by one rule throughout never alarm.
     #[test]
     fn steady_rows_are_steady(seed in any::<u64>()) {
-        prop_assert_eq!(signals(&rows(8_000, seed, usize::MAX, |_, _| {})), vec![]);
+        prop_assert_eq!(signals(&rows(24_000, seed, usize::MAX, |_, _| {})), vec![]);
     }
 
     /// Whatever arrays hold, they are looked at without panic.
