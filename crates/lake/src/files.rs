@@ -1,10 +1,12 @@
 //! The files of a source, on any object store.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
 
 use crate::LakeError;
 use crate::store::Store;
@@ -36,6 +38,13 @@ impl FileStore {
     /// The folder's location as it may be shown.
     pub fn location(&self) -> String {
         self.store.url().to_string()
+    }
+
+    /// The path of a file as this machine's own programs write it, where the folder is one of this machine; that of the
+    /// folder for an empty path.
+    pub fn local_path(&self, path: &str) -> Option<PathBuf> {
+        let local = self.store.url().scheme() == "file";
+        local.then(|| LocalFileSystem::new().path_to_filesystem(&self.store.at(path)).ok())?
     }
 
     /// Every file below the folder, sorted by path; none when the folder does not exist.

@@ -317,8 +317,19 @@ impl FileLander {
     async fn report_unmatched(&mut self, listing: &Listing) -> Result<(), LandError> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let mut findings = Findings::default();
-        let unmatched = listing.unmatched.iter().filter(|entry| !state.landed.reported(entry));
-        let unmatched: Vec<&FileEntry> = unmatched.collect();
+        let new = |entry: &&FileEntry| !state.landed.reported(entry);
+        let mut unmatched: Vec<&FileEntry> = listing.unmatched.iter().filter(new).collect();
+        let elsewhere: Vec<&FileEntry> = listing.elsewhere.iter().filter(new).collect();
+        for entry in &elsewhere {
+            tracing::warn!(dataset = %self.tables.dataset.name, path = entry.path, "a link leads out of the folder");
+            findings.add_count(FindingKind::UnreadableFile, &entry.path, 1, || {
+                format!(
+                    "`{}` is behind a symbolic link that leads out of the folder: it is not landed; put the file \
+                     itself there, or set `follow_links: true`",
+                    entry.path
+                )
+            });
+        }
         for entry in &unmatched {
             findings.add_count(FindingKind::UnmatchedFile, &entry.path, 1, || {
                 format!(
@@ -327,6 +338,7 @@ impl FileLander {
                 )
             });
         }
+        unmatched.extend(elsewhere);
         if unmatched.is_empty() {
             return Ok(());
         }

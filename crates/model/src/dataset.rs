@@ -164,6 +164,9 @@ pub struct FilesOrigin {
     pub format: Option<FileFormat>,
     /// How often the folder is listed.
     pub poll_every: Duration,
+    /// What symbolic links outside of the folder lead to is landed as well.
+    #[serde(default)]
+    pub follow_links: bool,
 }
 
 /// Records that others write to a Kafka topic.

@@ -211,6 +211,9 @@ fn origin(origin: &Origin) -> Value {
                 value["format"] = json!(format);
             }
             value["poll_every"] = duration(files.poll_every);
+            if files.follow_links {
+                value["follow_links"] = true.into();
+            }
             value
         }
         Origin::Kafka(kafka) => {

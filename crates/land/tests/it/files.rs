@@ -26,6 +26,7 @@ impl Inbox {
                 pattern: "*.{csv,json}".into(),
                 format: None,
                 poll_every: Duration::from_secs(1),
+                follow_links: false,
             }),
             ..(*world.dataset).clone()
         };
@@ -92,6 +93,8 @@ async fn files_that_cannot_land_are_found_and_stop_no_other() {
     }
     let inbox = Inbox { world: World { dataset: Arc::new(dataset), ..inbox.world } };
     inbox.put("broken.arrow", "ARROW1 and then nothing of the kind");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/etc/hostname", inbox.world.folder.path().join("inbox/linked.csv")).unwrap();
     let mut lander = inbox.lander().await;
     lander.land_available().await.unwrap();
     lander.land_available().await.unwrap();
@@ -101,7 +104,8 @@ async fn files_that_cannot_land_are_found_and_stop_no_other() {
             "empty-file empty.csv 1",
             "empty-file header.csv 1",
             "unmatched-file notes.txt 1",
-            "unreadable-file broken.arrow 1"
+            "unreadable-file broken.arrow 1",
+            "unreadable-file linked.csv 1"
         ]
     );
     assert_eq!(inbox.world.query("select id from t").await, ["x"]);

@@ -41,6 +41,7 @@ async fn from_files(columns: Vec<Column>, name: &str, bytes: &[u8]) -> World {
         pattern: "*".into(),
         format: None,
         poll_every: Duration::from_secs(1),
+        follow_links: false,
     });
     world.dataset = Arc::new(Dataset { origin, columns, ..(*world.dataset).clone() });
     for runs in [1, 0] {

@@ -113,6 +113,7 @@ pub fn declared(name: &str, owner: &str) -> CatalogDataset {
         pattern: "*.csv".to_owned(),
         format: None,
         poll_every: std::time::Duration::from_millis(1_500),
+        follow_links: false,
     });
     let declaration = Dataset {
         name: dataset(name),

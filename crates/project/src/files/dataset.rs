@@ -116,6 +116,10 @@ pub(crate) enum Origin {
         /// month.
         #[schemars(extend("default" = defaults::POLL_EVERY))]
         poll_every: Option<Written<DurationText>>,
+        /// Whether what symbolic links outside of the folder lead to is landed as well. Whoever may put files into the
+        /// folder can then have every file landed that the node may read. When it is not set, such a file is a finding.
+        #[schemars(extend("default" = false))]
+        follow_links: Option<bool>,
     },
     /// Others write records to a Kafka topic, in the cluster that `kafka` of the environment names.
     Kafka {

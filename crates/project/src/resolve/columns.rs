@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use flowline_model::{Column, ColumnType, EventTime, LatePolicy, PartitionField, PartitionTransform};
+use flowline_model::{
+    Column, ColumnType, EventTime, LatePolicy, Materialization, PartitionField, PartitionTransform,
+};
 
 use super::default_of;
+use super::origin::materialization;
 use crate::defaults;
 use crate::diagnostic::Code;
 use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord, Origin};
@@ -57,6 +60,9 @@ impl<'a> Columns<'a> {
             }
             if matches!(content.from, Some(Origin::Sql { .. })) {
                 for_landing_only(file, &pointer, written, report);
+                if written.check.is_some() && materialization(content) == Materialization::View {
+                    check_of_view(file, &pointer, written, report);
+                }
             }
             columns.push(column);
         }
@@ -193,6 +199,19 @@ fn for_landing_only(file: &SourceFile, pointer: &str, written: &ColumnFile, repo
         };
         report.at_key(file, &format!("{pointer}/{key}"), Problem::error(Code::Conflict, message).hint(hint));
     }
+}
+
+/// The rule of a column is held against each row when it is written, and rows of a view never are.
+fn check_of_view(file: &SourceFile, pointer: &str, written: &ColumnFile, report: &mut Report) {
+    let text = written.check.as_ref().map(|text| text.0.clone()).unwrap_or_default();
+    let message =
+        "`check` of a column is held against rows when they are written, and those of a view never are";
+    let hint = format!(
+        "write `checks: [{{ kind: condition, expression: \"{}\" }}]`, which is evaluated once a minute, or write the rows \
+         to a table (`materialize: full`, or another way)",
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    );
+    report.at_key(file, &format!("{pointer}/check"), Problem::error(Code::Conflict, message).hint(hint));
 }
 
 fn column(written: &ColumnFile) -> Column {

@@ -47,7 +47,7 @@ pub(super) fn resolve_origin(
                 validation,
             }))
         }
-        files::Origin::Files { location, pattern, format, poll_every } => {
+        files::Origin::Files { location, pattern, format, poll_every, follow_links } => {
             check_landed(file, content, sql, "files", report);
             let (location, pattern) = folder(scope, file, location, pattern.as_ref(), report)?;
             let poll_every = duration(poll_every.as_ref(), defaults::POLL_EVERY);
@@ -57,6 +57,7 @@ pub(super) fn resolve_origin(
                 pattern,
                 format: format.map(file_format),
                 poll_every,
+                follow_links: follow_links.unwrap_or(false),
             }))
         }
         files::Origin::Kafka { topic, group, format, registry, start } => {

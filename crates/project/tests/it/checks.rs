@@ -32,6 +32,31 @@ fn checks_are_read_with_their_defaults() {
     assert_eq!(read.checks[0].rule, bounds);
 }
 
+/// A rule that nothing would evaluate is refused, and not passed over.
+#[test]
+fn the_rule_of_a_column_of_a_view_is_refused_with_what_to_write_instead() {
+    let of = |materialize: &str| {
+        format!(
+            "owner: team-shop\nzone: clean\nfrom: {{ source: sql }}\nmaterialize: {materialize}\nsql: select 1 as n\ncolumns:\n  - {{ name: n, type: int64, check: \"n > 0\" }}\n"
+        )
+    };
+    check_dataset(
+        &of("view"),
+        expect![[r#"
+        error[conflict]: `check` of a column is held against rows when they are written, and those of a view never are
+         --> datasets/shop/orders.yaml:7:29
+          |
+        7 |   - { name: n, type: int64, check: "n > 0" }
+          |                             ^^^^^
+          |
+          = help: write `checks: [{ kind: condition, expression: "n > 0" }]`, which is evaluated once a minute, or write the rows to a table (`materialize: full`, or another way)
+
+        1 error
+    "#]],
+    );
+    check_dataset(&of("full"), expect![[""]]);
+}
+
 #[test]
 fn checks_that_cannot_be_are_refused() {
     check_dataset(

@@ -13,9 +13,9 @@ use flowline_land::{Discard, ReplaySelection};
 use flowline_ledger::{CatalogDataset, Ledger};
 use flowline_log::{EventLog, SegmentLog, SegmentLogOptions, StdDisk};
 use flowline_model::{
-    Column, Counts, Dataset, DatasetName, Deployment, Environment, FilesOrigin, HttpOrigin, InputRange,
-    LandingSettings, LogSettings, Materialization, Origin, Outcome, Plan, Run, RunKind, Slo, SqlOrigin,
-    Token, Validation, Zone,
+    Check, CheckResult, CheckRule, CheckSeverity, Column, Counts, Dataset, DatasetName, Deployment,
+    Environment, FilesOrigin, HttpOrigin, InputRange, LandingSettings, LogSettings, Materialization, Origin,
+    Outcome, Plan, Run, RunKind, Slo, SqlOrigin, Token, Validation, Verdict, Zone,
 };
 use flowline_process::QueryEngine;
 use flowline_serve::{
@@ -90,6 +90,7 @@ impl Node {
         let lake = Lake::open(settings).await.unwrap();
         let ledger = flowline_ledger::connect("sqlite::memory:").await.unwrap();
         record(&ledger, &plan, &clock).await;
+        ledger.record_checks(&verdicts(&clock)).await.unwrap();
         let engine = QueryEngine::new(plan.clone(), lake.clone(), clock.clone()).unwrap();
         engine
             .register_schema("system", system_schema(ledger.clone(), Arc::new(OfflineStatus), clock.clone()));
@@ -216,6 +217,57 @@ fn open_log(folder: &Path, settings: &LogSettings, clock: &SharedClock) -> Arc<d
     SegmentLog::open(options).unwrap()
 }
 
+/// The checks of orders, for which one of each verdict is recorded, and one of products, for which nothing is.
+fn checks_of(dataset: &str) -> Vec<Check> {
+    let rows = || CheckRule::RowCount { min: Some(1), max: None };
+    let check = |name: &str, severity| Check {
+        name: name.to_owned(),
+        description: None,
+        owner: "team-checks".to_owned(),
+        severity,
+        tolerance: 0.0,
+        rule: rows(),
+    };
+    match dataset {
+        "shop.orders" => vec![
+            check("holds", CheckSeverity::Warn),
+            check("fails", CheckSeverity::Block),
+            check("breaks", CheckSeverity::QuarantineRows),
+        ],
+        "shop.products" => vec![check("later", CheckSeverity::Warn)],
+        _ => Vec::new(),
+    }
+}
+
+/// What the checks of orders say.
+pub fn verdicts(clock: &SharedClock) -> Vec<CheckResult> {
+    let result = |name: &str, verdict, message: &str| CheckResult {
+        dataset: "shop.orders".parse().unwrap(),
+        check: name.to_owned(),
+        kind: "row_count".to_owned(),
+        dimension: String::new(),
+        verdict,
+        message: message.to_owned(),
+        severity: CheckSeverity::Warn,
+        owner: "team-checks".to_owned(),
+        metric: None,
+        lower: None,
+        upper: None,
+        rows_checked: 3,
+        rows_failed: 0,
+        examples: vec!["<i>x</i>".to_owned()],
+        version: None,
+        run: None,
+        evaluated_at: clock.now(),
+        duration_us: 1,
+    };
+    vec![
+        result("holds", Verdict::Passed, "there are 3 rows"),
+        result("fails", Verdict::Failed, "there are too few rows"),
+        result("breaks", Verdict::NotEvaluated, "there is no column `nope` here"),
+    ]
+}
+
 /// A shop: `orders` land over HTTP, `events` in two partitions by key, `strict` is validated at the gateway, `products`
 /// come as files, `numbers` and `letters` are views that need no table, `totals` is a table of SQL that sets rows aside.
 pub fn plan(folder: &Path, setup: &Setup) -> Plan {
@@ -289,7 +341,7 @@ fn dataset(name: &str, zone: Zone, origin: Origin) -> Dataset {
         event_time: None,
         partition_by: Vec::new(),
         compatibility: None,
-        checks: Vec::new(),
+        checks: checks_of(name),
         slo: Slo::default(),
         runbook: None,
         on_drift: Default::default(),
@@ -304,6 +356,7 @@ fn files() -> Origin {
         pattern: "**/*.csv".to_owned(),
         format: None,
         poll_every: Duration::from_secs(60),
+        follow_links: false,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod arrow_file;
 mod error;
+mod links;
 mod parquet_file;
 mod reader;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub struct FileSource {
     store: FileStore,
     pattern: GlobMatcher,
     format: Option<FileFormat>,
+    follow_links: bool,
 }
 
 /// What lies in the folder.
@@ -34,6 +36,9 @@ pub struct Listing {
     pub matched: Vec<FileEntry>,
     /// Files that do not, by path. Hidden files, and markers that other tools leave (`_SUCCESS`), are in neither.
     pub unmatched: Vec<FileEntry>,
+    /// Files that a symbolic link below the folder leads out of it to, by path. They are in neither of the others, unless
+    /// the origin follows links.
+    pub elsewhere: Vec<FileEntry>,
 }
 
 impl FileSource {
@@ -51,16 +56,24 @@ impl FileSource {
             store: lake.files(&origin.location)?,
             pattern: pattern.compile_matcher(),
             format: origin.format,
+            follow_links: origin.follow_links,
         })
     }
 
     /// Lists the folder and everything below it.
     pub async fn list(&self) -> Result<Listing, FileError> {
         let mut listing = Listing::default();
-        for entry in self.store.list().await? {
-            if entry.path.split('/').any(|part| part.starts_with(['.', '_'])) {
-                continue;
+        let mut found = self.store.list().await?;
+        found.retain(|entry| !entry.path.split('/').any(|part| part.starts_with(['.', '_'])));
+        let found = match self.follow_links {
+            true => found,
+            false => {
+                let (within, elsewhere) = links::apart(&self.store, found).await;
+                listing.elsewhere = elsewhere;
+                within
             }
+        };
+        for entry in found {
             if self.pattern.is_match(&entry.path) {
                 listing.matched.push(entry)
             } else {

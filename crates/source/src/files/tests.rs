@@ -39,6 +39,7 @@ impl Folder {
             pattern: pattern.into(),
             format: None,
             poll_every: Duration::from_secs(1),
+            follow_links: false,
         };
         Self { source: FileSource::open(&lake, &origin).unwrap(), folder }
     }
@@ -107,6 +108,29 @@ async fn the_pattern_divides_the_folder() {
     let paths = |entries: &[FileEntry]| entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
     assert_eq!(paths(&listing.matched), ["a.csv", "sub/b.csv"]);
     assert_eq!(paths(&listing.unmatched), ["c.txt"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_out_of_the_folder_is_not_followed_unless_it_may_be() {
+    let mut folder = Folder::new("**/*.csv").await;
+    let inbox = folder.folder.path().join("inbox");
+    let outside = folder.folder.path().join("outside %41");
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::write(outside.join("secret.csv"), "x").unwrap();
+    std::fs::write(inbox.join("a.csv"), "x").unwrap();
+    std::os::unix::fs::symlink(outside.join("secret.csv"), inbox.join("b.csv")).unwrap();
+    std::os::unix::fs::symlink(&outside, inbox.join("sub %41")).unwrap();
+    std::os::unix::fs::symlink(inbox.join("a.csv"), inbox.join("c.csv")).unwrap();
+    std::os::unix::fs::symlink(outside.join("gone.csv"), inbox.join("d.csv")).unwrap();
+    let paths = |entries: &[FileEntry]| entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
+    let listing = folder.source.list().await.unwrap();
+    assert_eq!(paths(&listing.matched), ["a.csv", "c.csv"]);
+    assert_eq!(paths(&listing.elsewhere), ["b.csv", "sub %41/secret.csv"]);
+    folder.source.follow_links = true;
+    let listing = folder.source.list().await.unwrap();
+    assert_eq!(paths(&listing.matched), ["a.csv", "b.csv", "c.csv", "sub %41/secret.csv"]);
+    assert_eq!(paths(&listing.elsewhere), [""; 0]);
 }
 
 #[tokio::test]
