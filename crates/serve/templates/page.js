@@ -33,8 +33,24 @@
     if (!element) return;
     if (selecting(element)) { held.set(id, html); return; }
     held.delete(id);
+    // What someone has opened or closed stays as it is, and so does where they are.
+    const opened = new Map([...element.querySelectorAll("details[id]")].map((part) => [part.id, part.open]));
+    const focused = element.contains(document.activeElement) && document.activeElement.closest("details[id]");
     element.outerHTML = html;
+    for (const [part, open] of opened) {
+      const now = document.getElementById(part);
+      if (now) now.open = open;
+    }
+    if (focused) document.getElementById(focused.id)?.querySelector("summary").focus();
   };
+
+  // A link to the checks of a dataset opens them.
+  const open = () => {
+    const part = location.hash && document.getElementById(location.hash.slice(1));
+    if (part && part.tagName === "DETAILS") { part.open = true; part.scrollIntoView({ block: "start" }); }
+  };
+  addEventListener("hashchange", open);
+  open();
 
   const follow = new EventSource("/events");
   follow.addEventListener("flow", (event) => {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use super::checks::Checks;
 use super::flow::Flow;
 use super::render::{self, Regions};
 use crate::ServeContext;
@@ -64,6 +65,14 @@ impl Feed {
             return Ok(snapshot.clone());
         }
         let flow = Flow::new(facts::read(&self.context, "order by dataset").await?);
+        let declared = self.context.plan.datasets.iter().any(|dataset| !dataset.checks.is_empty());
+        let flow = match declared {
+            true => {
+                let results = facts::read(&self.context, "where latest order by dataset, name").await?;
+                flow.with_checks(Checks::new(&self.context.plan, results))
+            }
+            false => flow,
+        };
         let read_at = self.context.clock.now();
         let snapshot = Snapshot::new(flow, &self.context.plan.project, read_at);
         let snapshot = Arc::new(snapshot.map_err(|error| Problem::internal(format!("the page: {error}")))?);

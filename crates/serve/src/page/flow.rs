@@ -1,10 +1,11 @@
 //! The flow map as it is to be drawn: cards, lines, what is wrong and what that holds up. Pure, from the rows of
-//! `system.hops`.
+//! `system.hops` and `system.checks`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowline_view::HopRow;
 
+use super::checks::Checks;
 use super::layout::{self, Graph, Layout};
 
 /// The zones in the order of the flow, with the words that stand above them.
@@ -27,6 +28,8 @@ pub(super) struct Flow {
     pub heads: Vec<Head>,
     /// Where everything stands.
     pub layout: Layout,
+    /// What the checks of the datasets say.
+    pub checks: Checks,
 }
 
 /// A card.
@@ -72,7 +75,12 @@ impl Flow {
         for head in &mut heads {
             head.nodes.sort_by_key(|node| layout.places[*node]);
         }
-        Self { hops, nodes, edges, heads, layout }
+        Self { hops, nodes, edges, heads, layout, checks: Checks::default() }
+    }
+
+    /// The same with what checks say.
+    pub fn with_checks(self, checks: Checks) -> Self {
+        Self { checks, ..self }
     }
 
     /// The hops that are not well: worst first, and a cause before what it holds up.

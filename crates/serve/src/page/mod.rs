@@ -1,10 +1,13 @@
 //! The page: the flow map, rendered on the server and kept up to date by server-sent events.
 //!
 //! Owns: what the page shows and how ([`flow`] decides, [`layout`] places, [`render`] writes), the templates, the
-//! stylesheet and the script, all in the binary. Reads `system.hops` through SQL and nothing else.
+//! stylesheet and the script, all in the binary. Reads `system.hops` and `system.checks` through SQL, and what checks are
+//! declared from the plan; nothing else.
 //! Does not own: the facts, their names and states (`flowline-view`).
 
 mod advice;
+mod check_list;
+mod checks;
 mod events;
 mod feed;
 mod flow;
@@ -68,6 +71,7 @@ struct Page<'a> {
     verdict: &'a str,
     troubles: &'a str,
     lines: &'a str,
+    checks: &'a str,
     ledger: &'a str,
     heads: Vec<PageHead<'a>>,
     empty: bool,
@@ -121,6 +125,7 @@ fn show(plan: &Plan, snapshot: &Snapshot) -> Response {
         verdict: region("verdict"),
         troubles: region("troubles"),
         lines: region("lines"),
+        checks: region("checks"),
         ledger: region("ledger"),
         heads: heads.collect(),
         empty: snapshot.flow.hops.is_empty(),

@@ -9,6 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use flowline_view::HopRow;
 
 use super::advice::next_step;
+use super::check_list;
+use super::checks::Standing;
 use super::flow::{Flow, Node, is_trouble};
 use super::layout::{CARD_HEIGHT, CARD_WIDTH, column_left};
 use super::text::{age, count, list, plural, short_count};
@@ -26,7 +28,8 @@ pub(super) struct Ago {
 }
 
 impl Ago {
-    fn of(at: Option<DateTime<Utc>>, now: Option<DateTime<Utc>>) -> Option<Self> {
+    /// The moment, as of `now`.
+    pub(super) fn of(at: Option<DateTime<Utc>>, now: Option<DateTime<Utc>>) -> Option<Self> {
         let at = at?;
         let words = now.map_or(String::new(), |now| age((now - at).num_seconds()));
         Some(Self { at: at.to_rfc3339_opts(SecondsFormat::Secs, true), words })
@@ -78,7 +81,16 @@ struct HopRegion<'a> {
     behind: String,
     note: Option<String>,
     note_bad: bool,
+    checks: Option<CardChecks<'a>>,
     from: Option<String>,
+}
+
+/// What a card says of the checks of its dataset, with where they stand.
+struct CardChecks<'a> {
+    id: String,
+    state: &'a str,
+    words: String,
+    title: String,
 }
 
 #[derive(Template)]
@@ -144,10 +156,11 @@ pub(super) fn regions(
     regions.insert("troubles".to_owned(), troubles(flow, now).render()?);
     regions.insert("lines".to_owned(), lines(flow).render()?);
     regions.insert("ledger".to_owned(), ledger(flow).render()?);
+    regions.insert("checks".to_owned(), check_list::render(&flow.checks, now)?);
     for (node, kind) in flow.nodes.iter().enumerate() {
         let html = match kind {
             Node::Source { hop } => source(&flow.hops[*hop], node).render()?,
-            Node::Hop { hop } => hop_card(&flow.hops[*hop], node, now).render()?,
+            Node::Hop { hop } => hop_card(flow, &flow.hops[*hop], node, now).render()?,
         };
         regions.insert(node_id(flow, node), html);
     }
@@ -232,6 +245,11 @@ fn detail(flow: &Flow, total: u64, never: u64) -> String {
     if never > 0 && never < total {
         parts.push(format!("{} without data yet", count(never)));
     }
+    let failing = flow.checks.count(Standing::Failed) + flow.checks.count(Standing::CouldNotRun);
+    if failing > 0 {
+        let hold = if failing == 1 { "does" } else { "do" };
+        parts.push(format!("{} {hold} not hold", plural(failing, "check")));
+    }
     let unbalanced = flow.unbalanced();
     if unbalanced.is_empty() {
         parts.push("the ledger balances".to_owned());
@@ -282,7 +300,16 @@ fn word(state: &str) -> &str {
     if state == "never" { "no data yet" } else { state }
 }
 
-fn hop_card(hop: &HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<'_> {
+fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<'a> {
+    let checks = flow.checks.of(&hop.dataset).map(|checks| CardChecks {
+        id: check_list::id(&hop.dataset),
+        state: checks.worst().state(),
+        words: match checks.count(Standing::Failed) + checks.count(Standing::CouldNotRun) {
+            0 => plural(checks.checks.len() as u64, "check"),
+            wrong => format!("{wrong} of {}", plural(checks.checks.len() as u64, "check")),
+        },
+        title: check_list::words(checks),
+    });
     let (note, note_bad) = note(hop).unzip();
     let behind = match (hop.lag_records, hop.lag_versions) {
         (Some(records), _) => short_count(records),
@@ -309,6 +336,7 @@ fn hop_card(hop: &HopRow, node: usize, now: Option<DateTime<Utc>>) -> HopRegion<
         behind,
         note,
         note_bad: note_bad.unwrap_or(false),
+        checks,
         from: (!hop.inputs.is_empty()).then(|| list(&hop.inputs)),
     }
 }

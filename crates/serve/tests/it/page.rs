@@ -2,7 +2,79 @@
 
 use std::time::Duration;
 
+use std::process::Stdio;
+
+use tokio::process::Command;
+
 use crate::support::Node;
+
+/// The page as Chromium has it after some seconds, with everything that the script did; none where there is no Chromium.
+async fn in_chromium(url: &str) -> Option<String> {
+    let profile = tempfile::tempdir().unwrap();
+    let ran = Command::new("chromium")
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--timeout=6000", "--dump-dom", url])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    match tokio::time::timeout(Duration::from_secs(120), ran).await.expect("Chromium ends") {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(_) => {
+            println!("skipped: chromium is not on the path");
+            None
+        }
+    }
+}
+
+/// A part of the page that opens: its tag.
+fn tag<'a>(page: &'a str, id: &str) -> &'a str {
+    let start = page.find(&format!("<details id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {page}"));
+    page[start..].split_inclusive('>').next().unwrap()
+}
+
+#[tokio::test]
+async fn the_checks_of_each_dataset_stand_with_their_verdict_owner_and_severity() {
+    let node = Node::start().await;
+    let page = node.get("/").send().await.unwrap().text().await.unwrap();
+    let orders = &page[page.find("id=\"checks-shop-orders\"").unwrap()..];
+    let orders = &orders[..orders.find("</details>").unwrap()];
+    for said in [
+        "3 checks, 1 failed, 1 could not run",
+        "there are 3 rows",
+        "there are too few rows",
+        "there is no column `nope` here",
+        "for example &#60;i&#62;x&#60;/i&#62;",
+        "team-checks",
+        "blocks the commit",
+        "rows go to quarantine",
+        "could not run</span>",
+    ] {
+        assert!(orders.contains(said), "the checks do not say {said:?}: {orders}");
+    }
+    assert!(page.contains("1 failed, 1 could not run, 1 not run yet of 4 checks"));
+    assert!(page.contains("2 checks do not hold"));
+    assert!(page.contains("href=\"#checks-shop-orders\""), "the card leads to them");
+    assert!(tag(&page, "checks-shop-orders").contains(" open"), "what does not hold is open");
+    assert!(!tag(&page, "checks-shop-products").contains(" open"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_browser_a_link_opens_the_checks_and_an_update_leaves_them_open() {
+    let node = Node::start().await;
+    let Some(page) = in_chromium(&node.url("/#checks-shop-products")).await else { return };
+    // The page has been followed since, so that every part was replaced at least once.
+    assert!(page.contains(">live</span>"), "{page}");
+    assert!(tag(&page, "checks-shop-products").contains(" open"), "the link opens it");
+    assert!(tag(&page, "checks-shop-orders").contains(" open"));
+    assert!(page.contains("not run yet"), "{page}");
+}
 
 #[tokio::test]
 async fn the_page_is_whole_without_scripts_and_keeps_to_its_policy() {
