@@ -85,7 +85,8 @@ pub(crate) struct FeedSlab {
     pub(crate) frames: Vec<Frame>,
     /// Where to read next.
     pub(crate) next: u64,
-    /// Records without a value, which are read and make no row.
+    /// Offsets that are read and make no row: records without a value, and in a log in Kafka also what transactions of
+    /// others leave behind, their marks and what was given up.
     pub(crate) tombstones: u64,
 }
 
@@ -175,7 +176,10 @@ impl Feed {
                 if feed.identity.is_some() {
                     feed.check(partition, from, slab.frames.is_empty()).await?;
                 }
-                Ok(FeedSlab { frames: slab.frames, next: slab.next, tombstones: 0 })
+                let held = |frame: &Frame| frame.next_offset() - frame.first_offset.max(from);
+                let records: u64 = slab.frames.iter().map(held).sum();
+                let tombstones = (slab.next - from).saturating_sub(records);
+                Ok(FeedSlab { frames: slab.frames, next: slab.next, tombstones })
             }
             Self::Topic { source, known } => {
                 let id = known.as_ref().and_then(|topic| topic.id);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flowline_base::{Clock, SystemClock};
 use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, http_client, output_of};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::crash::{FLOWLINE, Trial, seed};
@@ -222,12 +223,7 @@ async fn a_topic_that_has_lost_its_end_stops_landing_and_is_told() {
     let node = world.start("node", &["lander"]);
     until(&node, ROWS, 200).await;
     world.broker.halt().unwrap();
-    for file in std::fs::read_dir(world.broker.folder().join("data/orders-0")).unwrap() {
-        let path = file.unwrap().path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("0000")) {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    empty(&world.broker.folder().join("data/orders-0"));
     world.broker.restart().unwrap();
     world.produce(&["produce", "1000", "10"]);
     let told = "SELECT count(*) AS n FROM system.hops WHERE state = 'failed' AND last_error LIKE '%offset%'";
@@ -239,6 +235,47 @@ async fn a_topic_that_has_lost_its_end_stops_landing_and_is_told() {
         200,
         "records that took the offsets of lost ones were passed over or landed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_that_are_gone_are_told_and_the_others_are_landed() {
+    let Some(mut world) = World::new() else { return };
+    world.produce(&["create", "2"]);
+    world.produce(&["produce", "0", "100"]);
+    // A broker whose data was put back knows the topic as it was: Kafka itself takes no partition away.
+    world.broker.halt().unwrap();
+    let (data, kept) = (world.broker.folder().join("data"), world.folder.path().join("kept"));
+    copy(&data, &kept);
+    world.broker.restart().unwrap();
+    world.produce(&["grow", "4"]);
+    world.produce(&["produce", "100", "30", "2"]);
+    world.produce(&["produce", "130", "20", "3"]);
+    let node = world.start("node", &["lander"]);
+    until(&node, ROWS, 150).await;
+    world.broker.halt().unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&kept, &data);
+    world.broker.restart().unwrap();
+    let lost = "SELECT count(DISTINCT subject) AS n FROM system.findings WHERE kind = 'partitions-lost'";
+    until(&node, lost, 2).await;
+    world.produce(&["produce", "200", "40"]);
+    until(&node, DISTINCT, 190).await;
+    assert_eq!(number(&node, ROWS).await, 190);
+}
+
+/// Takes away what a partition holds on disk.
+fn empty(partition: &Path) {
+    for file in std::fs::read_dir(partition).unwrap() {
+        let path = file.unwrap().path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("0000")) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+    assert!(status.success(), "{} was not copied", from.display());
 }
 
 /// A project whose log is in Kafka.
@@ -316,6 +353,50 @@ async fn a_node_starts_while_its_broker_is_away_and_recovers_by_itself() {
     assert_eq!(status, 200);
     until(&node, LAG, 0).await;
     assert_eq!(number(&node, ROWS).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_in_kafka_that_has_lost_its_end_stops_landing_and_is_told() {
+    let Some(mut world) = World::new() else { return };
+    let node = logged(&world);
+    for id in 0..20 {
+        until_posted(&node, id).await;
+    }
+    until(&node, ROWS, 20).await;
+    world.broker.halt().unwrap();
+    empty(&world.broker.folder().join("data/log.shop.orders-0"));
+    world.broker.restart().unwrap();
+    until_posted(&node, 100).await;
+    let told = "SELECT count(*) AS n FROM system.hops WHERE state = 'failed' AND last_error LIKE '%offset%'";
+    until(&node, told, 1).await;
+    let hop = node.query("SELECT last_error FROM system.hops").await.unwrap();
+    println!("{}", hop[0]["last_error"]);
+    assert_eq!(number(&node, ROWS).await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn transactions_of_others_that_were_given_up_are_not_landed_from_a_log_in_kafka() {
+    let Some(world) = World::new() else { return };
+    let node = logged(&world);
+    until_posted(&node, 1).await;
+    world.python("log.shop.orders", &["transactions", "100", "40"]);
+    until_posted(&node, 2).await;
+    until(&node, ROWS, 22).await;
+    // Nothing behind a transaction is read before it has ended, but all of it then.
+    world.python("log.shop.orders", &["unfinished", "200", "10"]);
+    until_posted(&node, 3).await;
+    assert_eq!(number(&node, ROWS).await, 22);
+    until(&node, ROWS, 23).await;
+    until(&node, LAG, 0).await;
+    assert_eq!(number(&node, DISTINCT).await, 23);
+    // Four transactions and their marks, and the one that nobody ended: each offset is accounted for.
+    let counts =
+        "SELECT read, written, filtered, gap, balance FROM system.counts WHERE dataset = 'shop.orders'";
+    let counts = node.query(counts).await.unwrap();
+    let passed = 20 + 4 + 10 + 1;
+    let wanted =
+        json!({ "read": 23 + passed, "written": 23, "filtered": passed, "gap": 0, "balance": "balanced" });
+    assert_eq!(counts[0], wanted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

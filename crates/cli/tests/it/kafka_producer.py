@@ -1,28 +1,31 @@
 """A producer that nobody here wrote. Usage: kafka_producer.py BROKER TOPIC COMMAND [ARGUMENT]...
 
 create PARTITIONS [name=value]...   makes the topic
+grow PARTITIONS                     gives it as many partitions
 delete                              deletes it
-produce FIRST COUNT                 records {"id": n, "name": ...} with the key n, lz4
+produce FIRST COUNT [PARTITION]     records {"id": n, "name": ...} with the key n, lz4
 tombstones FIRST COUNT              records without a value for the same keys
 transactions FIRST COUNT            batches of ten in transactions, every other one given up
+unfinished FIRST COUNT              a transaction that nobody ends; the broker gives it up after ten seconds or so
 count                               prints how many records with a value a consumer sees
 """
 
 import json
+import os
 import sys
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 
 def producer(broker, **settings):
     return Producer({"bootstrap.servers": broker, "compression.type": "lz4", "linger.ms": 5, **settings})
 
 
-def send(producer, topic, number, value):
+def send(producer, topic, number, value, partition=-1):
     while True:
         try:
-            producer.produce(topic, key=str(number), value=value)
+            producer.produce(topic, key=str(number), value=value, partition=partition)
             return
         except BufferError:
             producer.poll(0.1)
@@ -60,6 +63,8 @@ def main(broker, topic, command, *arguments):
     if command == "create":
         config = dict(argument.split("=", 1) for argument in arguments[1:])
         settled(admin.create_topics([NewTopic(topic, int(arguments[0]), 1, config=config)]))
+    elif command == "grow":
+        settled(admin.create_partitions([NewPartitions(topic, int(arguments[0]))]))
     elif command == "delete":
         settled(admin.delete_topics([topic]))
     elif command == "count":
@@ -76,10 +81,20 @@ def main(broker, topic, command, *arguments):
                     send(writer, topic, number, record(number))
                 writer.flush()
                 writer.commit_transaction() if (start // 10) % 2 == 0 else writer.abort_transaction()
+        elif command == "unfinished":
+            writer = producer(broker, **{"transactional.id": f"{topic}-dead", "transaction.timeout.ms": 10000})
+            writer.init_transactions()
+            writer.begin_transaction()
+            for number in numbers:
+                send(writer, topic, number, record(number))
+            assert writer.flush(60) == 0
+            # Killed, so that nothing is given up in order.
+            os._exit(0)
         else:
             writer = producer(broker)
+            partition = int(arguments[2]) if len(arguments) > 2 else -1
             for number in numbers:
-                send(writer, topic, number, None if command == "tombstones" else record(number))
+                send(writer, topic, number, None if command == "tombstones" else record(number), partition)
             assert writer.flush(60) == 0
 
 

@@ -25,6 +25,8 @@ pub struct Fetched {
     pub batches: Bytes,
     /// The offset behind the last record that readers may see.
     pub end: i64,
+    /// The offset behind the last record: further than `end` while a transaction is under way.
+    pub written: i64,
     /// The oldest offset that is kept.
     pub start: i64,
     /// Transactions that were given up: who wrote them, and from which offset on.
@@ -178,6 +180,7 @@ fn fetched(found: PartitionData, committed: bool) -> Fetched {
     Fetched {
         batches: found.records.unwrap_or_default(),
         end,
+        written: found.high_watermark,
         start: found.log_start_offset,
         aborted: aborted.into_iter().map(|aborted| (aborted.producer_id.0, aborted.first_offset)).collect(),
     }

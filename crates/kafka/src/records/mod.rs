@@ -4,10 +4,12 @@ mod compression;
 mod decode;
 mod encode;
 mod varint;
+mod visible;
 
 pub use compression::Compression;
 pub use decode::{Record, RecordBatch, batches};
 pub use encode::{BatchBuilder, EncodedBatch, Producer};
+pub use visible::Visible;
 
 /// Bytes of a batch before its records.
 const HEADER_BYTES: usize = 61;

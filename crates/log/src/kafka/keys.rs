@@ -88,7 +88,8 @@ impl Keys {
                 break;
             }
             for batch in &found {
-                if !batch.control() {
+                // We write no transactions, so that a key in one is none of ours, and may be given up.
+                if !batch.control() && !batch.transactional() {
                     let records =
                         batch.records().map_err(|reason| partition.damaged(batch.first_offset, reason))?;
                     for (key, known) in frames::keys(&records) {

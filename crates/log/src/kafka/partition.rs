@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowline_kafka::records::batches;
+use flowline_kafka::records::{Visible, batches};
 use flowline_kafka::{CommittedOffset, Fetched, KafkaError, OffsetAt, code};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, oneshot, watch};
@@ -179,6 +179,17 @@ impl Partition {
         });
     }
 
+    /// Behind this offset a transaction of somebody else's is under way: nobody may read on, so that nobody need be woken.
+    fn withdraw(&self, readable: u64) {
+        self.end.send_if_modified(|end| match end {
+            Some(known) if *known > readable => {
+                *known = readable;
+                true
+            }
+            _ => false,
+        });
+    }
+
     /// Asks where the partition begins and ends.
     pub(crate) async fn refresh(&self) -> Result<Bounds, LogError> {
         self.shared.ready()?;
@@ -197,7 +208,7 @@ impl Partition {
             return Ok(Bounds { start: 0, end: 0 });
         }
         let start = self.offset(OffsetAt::Start).await?.unwrap_or(0);
-        let end = self.offset(OffsetAt::End).await?.unwrap_or(0).max(start);
+        let end = self.offset(OffsetAt::CommittedEnd).await?.unwrap_or(0).max(start);
         let mut state = self.state.lock();
         state.exists |= end > 0;
         (state.start, state.end) = (start, end);
@@ -236,7 +247,7 @@ impl Partition {
         if !self.shared.exists(&self.id).await? {
             return Ok(());
         }
-        let end = self.offset(OffsetAt::End).await?.unwrap_or(0);
+        let end = self.offset(OffsetAt::CommittedEnd).await?.unwrap_or(0);
         let mut state = self.state.lock();
         state.exists |= end > 0;
         state.end = state.end.max(end);
@@ -250,9 +261,20 @@ impl Partition {
         found.map_err(|error| self.failed(error))
     }
 
+    /// Whatever was written, also what belongs to transactions.
     pub(crate) async fn fetch(&self, from: u64, bytes_max: usize) -> Result<Fetched, LogError> {
         let id = self.shared.topic_id(&self.id.source);
-        let fetched = self.shared.cluster.fetch(&self.topic, id, self.number(), from, bytes_max).await;
+        self.fetched(self.shared.cluster.fetch(&self.topic, id, self.number(), from, bytes_max).await)
+    }
+
+    /// What lies before the oldest transaction that is under way. We write none, but others may write to the topic.
+    async fn fetch_committed(&self, from: u64, bytes_max: usize) -> Result<Fetched, LogError> {
+        let id = self.shared.topic_id(&self.id.source);
+        let cluster = &self.shared.cluster;
+        self.fetched(cluster.fetch_committed(&self.topic, id, self.number(), from, bytes_max).await)
+    }
+
+    fn fetched(&self, fetched: Result<Fetched, KafkaError>) -> Result<Fetched, LogError> {
         if let Err(KafkaError::Replaced { .. }) = &fetched {
             self.begin_anew();
         }
@@ -279,7 +301,7 @@ impl Partition {
             return Ok(empty());
         }
         let wanted = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        let fetched = match self.fetch(from, wanted).await {
+        let fetched = match self.fetch_committed(from, wanted).await {
             Err(LogError::Kafka { error, .. }) if error.code() == Some(code::OFFSET_OUT_OF_RANGE) => {
                 let Bounds { start, .. } = self.refresh().await?;
                 if from < start {
@@ -290,17 +312,21 @@ impl Partition {
             fetched => fetched?,
         };
         let (frames, next) = self.frames(&fetched, from, bytes_max)?;
+        if frames.is_empty() && next == from && fetched.end < fetched.written {
+            self.withdraw(u64::try_from(fetched.end).unwrap_or(0));
+        }
         Ok(LogSlab { partition: self.id.clone(), frames, next })
     }
 
     /// The frames from this offset on that follow each other without a gap and have not many more bytes than asked, and
-    /// where to read next: behind the markers of somebody's transactions as well.
+    /// where to read next: behind the markers of somebody's transactions, and what was given up, as well.
     fn frames(&self, fetched: &Fetched, from: u64, bytes_max: usize) -> Result<(Vec<Frame>, u64), LogError> {
         let (mut taken, mut next) = (Vec::<Frame>::new(), from);
         let mut bytes = 0;
         let found = batches(&fetched.batches).map_err(|(at, reason)| self.damaged(at, reason))?;
+        let mut visible = Visible::new(fetched.aborted.clone());
         for batch in &found {
-            if batch.control() {
+            if !visible.shows(batch) {
                 next = next.max(u64::try_from(batch.last_offset).unwrap_or(0) + 1);
                 continue;
             }

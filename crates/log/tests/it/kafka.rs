@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::{RunId, system_clock};
+use flowline_kafka::{Cluster, ClusterOptions, NewTopic};
 use flowline_log::{Batch, EventLog, KafkaLog, KafkaLogOptions, LogError, contract};
 use flowline_model::{
     KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, LogSettings, SaslMechanism, Secret,
@@ -121,6 +122,29 @@ async fn a_batch_that_no_topic_takes_is_refused_by_itself() {
     let refused = log.append(&partition, huge).await;
     assert!(matches!(refused, Err(LogError::Batch { .. })), "{refused:?}");
     assert_eq!(log.append(&partition, contract::batch(&["x"])).await.unwrap().first, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_compaction_takes_records_from_is_refused() {
+    let Some(broker) = broker() else { return };
+    let options = options(&broker, &prefix());
+    let cluster = Cluster::new(ClusterOptions {
+        cluster: options.kafka.cluster.clone(),
+        client_id: "somebody".to_owned(),
+        patience: Duration::from_secs(10),
+        clock: system_clock(),
+    })
+    .unwrap();
+    let name = format!("{}{}", options.kafka.topic_prefix, contract::partition(0).source);
+    let settings = vec![("cleanup.policy", "compact".to_owned())];
+    cluster.create_topic(NewTopic { name: &name, partitions: 1, replication: None, settings }).await.unwrap();
+    let refused = KafkaLog::open(options).await.unwrap_err();
+    let LogError::Topic { topic, reason } = &refused else { panic!("{refused}") };
+    assert_eq!(*topic, name);
+    assert!(
+        reason.contains("`cleanup.policy` is `compact`") && reason.contains("set it to `delete`"),
+        "{reason}"
+    );
 }
 
 /// The listener of `scripts/kafka-for-tests` that asks for TLS and a login.

@@ -10,12 +10,11 @@
 mod frames;
 #[cfg(test)]
 mod tests;
-mod visible;
 
 use std::time::Duration;
 
 use flowline_base::SharedClock;
-use flowline_kafka::records::batches;
+use flowline_kafka::records::{Visible, batches};
 use flowline_kafka::{Cluster, ClusterOptions, OffsetAt, Topic, code};
 use flowline_log::{Frame, RecordFormat};
 use flowline_model::{KafkaCluster, KafkaOrigin};
@@ -139,7 +138,7 @@ impl TopicSource {
         };
         let found = batches(&fetched.batches).map_err(|(offset, reason)| damaged(offset, reason))?;
         let mut frames = frames::Frames::new(self.format(), from);
-        let mut visible = visible::Visible::new(fetched.aborted);
+        let mut visible = Visible::new(fetched.aborted);
         for batch in &found {
             if visible.shows(batch) {
                 let records = batch.records().map_err(|reason| damaged(batch.first_offset, reason))?;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use flowline_kafka::records::RecordBatch;
+use super::RecordBatch;
 
 /// See the module. Batches are shown to it in their order.
-pub(super) struct Visible {
+#[derive(Debug)]
+pub struct Visible {
     /// Transactions that were given up and have not begun yet: offset of their first record and producer.
     ahead: BTreeSet<(i64, i64)>,
     /// Producers whose transaction is one of these here.
@@ -13,13 +14,14 @@ pub(super) struct Visible {
 }
 
 impl Visible {
-    pub(super) fn new(aborted: Vec<(i64, i64)>) -> Self {
+    /// `aborted` says of the transactions that were given up who wrote them, and from which offset on.
+    pub fn new(aborted: Vec<(i64, i64)>) -> Self {
         let ahead = aborted.into_iter().map(|(producer, first)| (first, producer)).collect();
         Self { ahead, inside: BTreeSet::new() }
     }
 
     /// Whether the batch holds records that a reader may see.
-    pub(super) fn shows(&mut self, batch: &RecordBatch) -> bool {
+    pub fn shows(&mut self, batch: &RecordBatch) -> bool {
         while let Some((first, producer)) = self.ahead.first().copied() {
             if first > batch.last_offset {
                 break;
