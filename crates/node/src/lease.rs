@@ -1,7 +1,7 @@
 //! Who this node is, and what it does only while no other node does it.
 //!
 //! Owns: the node's name over restarts, the claim of a segment log on its lake ([`LogOwner`]), and the election of
-//! whoever runs transforms ([`elected`]). Does not own: how a lease is kept (`flowline_lake::Lease`); safety, which is
+//! whoever runs transforms, lands files, watches and tidies ([`elected`]). Does not own: how a lease is kept (`flowline_lake::Lease`); safety, which is
 //! with the commits.
 
 use std::future::Future;
@@ -36,6 +36,15 @@ pub fn holder(storage: &Storage) -> anyhow::Result<LeaseHolder> {
         data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone()).display().to_string(),
         since: storage.clock.now(),
     })
+}
+
+/// What asks for the lease of this name on behalf of this node, anew for each start of a task.
+pub fn lease_of(
+    storage: &Storage,
+    name: impl Into<String>,
+) -> impl Fn() -> anyhow::Result<Lease> + Send + Sync + 'static {
+    let (storage, name) = (storage.clone(), name.into());
+    move || Ok(storage.lake.lease(&name, holder(&storage)?))
 }
 
 /// The name of the node with this data folder; made when it is asked for first.
@@ -164,7 +173,7 @@ impl LogOwner {
 /// [`LEASE_EXPIRES`] and the time between two looks; one that ends, at the next look.
 pub async fn elected<F, Fut>(
     mut lease: Lease,
-    what: &'static str,
+    what: &str,
     shutdown: CancellationToken,
     mut work: F,
 ) -> anyhow::Result<()>
@@ -172,8 +181,9 @@ where
     F: FnMut(CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    let elected = metrics::gauge!("flowline_node_elected", "what" => what.to_owned());
     while await_election(&mut lease, what, &shutdown).await {
-        metrics::gauge!("flowline_node_elected", "what" => what).set(1.0);
+        elected.set(1.0);
         let term = shutdown.child_token();
         let working = async {
             let done = work(term.clone()).await;
@@ -181,7 +191,7 @@ where
             done
         };
         let (done, ()) = tokio::join!(working, keep(&mut lease, what, &term));
-        metrics::gauge!("flowline_node_elected", "what" => what).set(0.0);
+        elected.set(0.0);
         if done.is_err() {
             give_back(lease).await;
             return done;
@@ -192,7 +202,7 @@ where
 }
 
 /// Waits until we are elected; false when the node ends instead.
-async fn await_election(lease: &mut Lease, what: &'static str, shutdown: &CancellationToken) -> bool {
+async fn await_election(lease: &mut Lease, what: &str, shutdown: &CancellationToken) -> bool {
     let (mut told, mut blind) = (None, Duration::ZERO);
     while !shutdown.is_cancelled() {
         match lease.claim().await {
@@ -226,7 +236,7 @@ async fn await_election(lease: &mut Lease, what: &'static str, shutdown: &Cancel
 }
 
 /// Renews the lease until it is lost, or the term is over otherwise.
-async fn keep(lease: &mut Lease, what: &'static str, term: &CancellationToken) {
+async fn keep(lease: &mut Lease, what: &str, term: &CancellationToken) {
     while !wait(term).await {
         match lease.claim().await {
             Ok(LeaseStanding::Held { .. }) => {}

@@ -142,20 +142,18 @@ impl Node {
         let storage = &self.storage;
         roles::start_gateway(&self.tasks, listeners, context);
         if has(Role::Lander) {
-            roles::start_landers(&self.tasks, &storage.plan, land, file_progress);
+            roles::start_landers(&self.tasks, storage, land, file_progress);
             roles::start_pressure(&self.tasks, storage.clone(), transformer.clone(), land.brake.clone());
         }
         if has(Role::Processor) {
             let concurrency = storage.plan.environment.concurrency;
             let clock = storage.clock.clone();
-            let (commits, storage) = (storage.lake.commits(), storage.clone());
-            let lease = move || Ok(storage.lake.lease("processor", lease::holder(&storage)?));
+            let (commits, lease) = (storage.lake.commits(), lease::lease_of(storage, "processor"));
             let start = roles::start_processor;
             self.activity = Some(start(&self.tasks, transformer, commits, concurrency, clock, lease));
         }
         if has(Role::Watcher) {
             roles::start_watcher(&self.tasks, storage.clone());
-            roles::start_auditor(&self.tasks, storage.clone());
         }
         if has(Role::Janitor) {
             roles::start_janitor(&self.tasks, storage.clone(), land.clone());

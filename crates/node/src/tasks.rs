@@ -29,10 +29,8 @@ pub enum TaskKind {
     FileLander,
     /// Decides which transforms run, and runs them.
     Processor,
-    /// Holds counts against each other, and measures lag and freshness.
+    /// Holds counts against each other, measures lag and freshness, and evaluates the checks of whole tables.
     Watcher,
-    /// Evaluates the checks of whole tables.
-    Auditor,
     /// Compaction, retention, pruning.
     Janitor,
     /// Keeps the metrics bounded.
@@ -51,7 +49,6 @@ impl TaskKind {
             Self::FileLander => "file-lander",
             Self::Processor => "processor",
             Self::Watcher => "watcher",
-            Self::Auditor => "auditor",
             Self::Janitor => "janitor",
             Self::Metrics => "metrics",
         }

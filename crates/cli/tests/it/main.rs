@@ -6,6 +6,7 @@ mod clients;
 mod commands;
 mod contracts;
 mod crash;
+mod election;
 mod kafka;
 mod object_stores;
 mod project;

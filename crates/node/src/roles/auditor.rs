@@ -12,19 +12,11 @@ use flowline_process::audit::Scope;
 use tokio_util::sync::CancellationToken;
 
 use crate::storage::Storage;
-use crate::tasks::{TaskKind, Tasks};
 
 /// How often it is looked whether a dataset is due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A dataset is audited at most this often, however often it commits.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
-
-/// Starts the auditor, where there is anything to audit.
-pub fn start(tasks: &Tasks, storage: Storage) {
-    if storage.plan.datasets.iter().any(|dataset| scope(dataset).is_some()) {
-        tasks.start(TaskKind::Auditor, "", move |shutdown| audit(storage.clone(), shutdown));
-    }
-}
 
 /// Which checks of a dataset are evaluated here; none where all are when its rows are written.
 fn scope(dataset: &Dataset) -> Option<Scope> {
@@ -41,7 +33,11 @@ fn ages(dataset: &Dataset) -> bool {
     })
 }
 
-async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Evaluates checks until told to stop, where there are any.
+pub async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<()> {
+    if storage.plan.datasets.iter().all(|dataset| scope(dataset).is_none()) {
+        return Ok(());
+    }
     let auditor = Auditor::new(storage.engine.clone(), storage.ledger.clone());
     let mut done: BTreeMap<DatasetName, (DateTime<Utc>, Option<i64>)> = BTreeMap::new();
     loop {

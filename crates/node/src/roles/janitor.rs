@@ -1,16 +1,20 @@
 //! Upkeep: small files are compacted, old log segments and old facts deleted, orphaned files removed. Never in the way
-//! of landing: it works on what is committed, and a commit of landing that comes between wins.
+//! of landing: it works on what is committed, and a commit of landing that comes between wins. What nodes share is
+//! tidied by one of them; each tidies its own log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use flowline_base::RunId;
 use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
 use flowline_land::LandContext;
+use flowline_log::EventLog;
 use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
 use flowline_process::sweep_stream_state;
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::{elected, lease_of};
 use crate::storage::Storage;
 use crate::tasks::{TaskKind, Tasks};
 
@@ -25,9 +29,34 @@ const SMALL_FILES: u64 = 16;
 /// How long runs, attempts and commits are kept.
 const KEEP_FACTS: TimeDelta = TimeDelta::days(30);
 
-/// Starts the janitor.
+/// Starts the janitor, which works while this node is elected to, and the upkeep of a log on this node's disk.
 pub fn start(tasks: &Tasks, storage: Storage, land: LandContext) {
-    tasks.start(TaskKind::Janitor, "", move |shutdown| tidy(storage.clone(), land.clone(), shutdown));
+    if storage.plan.environment.log.kafka.is_none() {
+        let log = Arc::clone(&land.log);
+        tasks.start(TaskKind::Janitor, "log", move |shutdown| tidy_log(Arc::clone(&log), shutdown));
+    }
+    let lease = lease_of(&storage, "janitor");
+    tasks.start(TaskKind::Janitor, "", move |shutdown| {
+        let (storage, land, lease) = (storage.clone(), land.clone(), lease());
+        let work = move |term| tidy(storage.clone(), land.clone(), term);
+        async move { elected(lease?, "janitor", shutdown, work).await }
+    });
+}
+
+async fn tidy_log(log: Arc<dyn EventLog>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        retain(log.as_ref()).await?;
+    }
+}
+
+async fn retain(log: &dyn EventLog) -> anyhow::Result<()> {
+    let retained = log.enforce_retention().await?;
+    metrics::counter!("flowline_node_log_retained_bytes_total").increment(retained.bytes);
+    Ok(())
 }
 
 async fn tidy(storage: Storage, land: LandContext, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -38,8 +67,9 @@ async fn tidy(storage: Storage, land: LandContext, shutdown: CancellationToken) 
             () = shutdown.cancelled() => return Ok(()),
         }
         round += 1;
-        let retained = land.log.enforce_retention().await?;
-        metrics::counter!("flowline_node_log_retained_bytes_total").increment(retained.bytes);
+        if storage.plan.environment.log.kafka.is_some() {
+            retain(land.log.as_ref()).await?;
+        }
         for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.materialized()) {
             // One table that cannot be tidied is no reason to leave the others.
             if let Err(error) = tidy_table(&storage, dataset, round % VACUUM_ROUNDS == 0).await {

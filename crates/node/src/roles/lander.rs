@@ -10,7 +10,9 @@ use flowline_model::{Dataset, Origin, Plan};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::{elected, lease_of};
 use crate::node::FileProgressFn;
+use crate::storage::Storage;
 use crate::tasks::{TaskKind, Tasks};
 
 /// How long a node that starts waits for its tables before it lets producers in regardless.
@@ -35,10 +37,11 @@ pub async fn release_landed_of(plan: &Plan, context: &LandContext) {
     }
 }
 
-/// Starts a lander for each landed dataset of the plan.
-pub fn start(tasks: &Tasks, plan: &Plan, context: &LandContext, file_progress: Option<FileProgressFn>) {
-    let environment = &plan.environment;
-    for dataset in plan.datasets.iter().filter(|dataset| dataset.landed()) {
+/// Starts a lander for each landed dataset of the plan. Partitions are shared among nodes by a group of Kafka; the files
+/// of a dataset are landed by one node that is elected.
+pub fn start(tasks: &Tasks, storage: &Storage, context: &LandContext, file_progress: Option<FileProgressFn>) {
+    let environment = &storage.plan.environment;
+    for dataset in storage.plan.datasets.iter().filter(|dataset| dataset.landed()) {
         let log = environment.log.kafka.clone();
         let (context, subject) = (context.clone(), dataset.name.to_string());
         let dataset = Arc::new(dataset.clone());
@@ -67,11 +70,19 @@ pub fn start(tasks: &Tasks, plan: &Plan, context: &LandContext, file_progress: O
                     }
                 });
             }
-            Origin::Files(_) => tasks.start(TaskKind::FileLander, subject, move |shutdown| {
-                let (context, dataset) = (context.clone(), Arc::clone(&dataset));
-                let progress = file_progress.clone();
-                async move { land_files(context, dataset, progress, shutdown).await }
-            }),
+            Origin::Files(_) => {
+                let what = format!("files.{}", dataset.name);
+                let lease = lease_of(storage, &what);
+                tasks.start(TaskKind::FileLander, subject, move |shutdown| {
+                    let (context, dataset) = (context.clone(), Arc::clone(&dataset));
+                    let (progress, lease, what) = (file_progress.clone(), lease(), what.clone());
+                    async move {
+                        let work =
+                            |term| land_files(context.clone(), Arc::clone(&dataset), progress.clone(), term);
+                        elected(lease?, &what, shutdown, work).await
+                    }
+                });
+            }
             Origin::Sql(_) => {}
         }
     }

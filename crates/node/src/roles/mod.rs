@@ -16,7 +16,6 @@ use serde::Serialize;
 pub use gateway::Listeners;
 pub use processor::Activity;
 
-pub(crate) use auditor::start as start_auditor;
 pub(crate) use gateway::start as start_gateway;
 pub(crate) use janitor::start as start_janitor;
 pub(crate) use lander::{release_landed_of, start as start_landers};

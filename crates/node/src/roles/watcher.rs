@@ -1,4 +1,5 @@
-//! Holds counts against each other, and keeps the gauges of lag and freshness.
+//! Holds counts against each other, keeps the gauges of lag and freshness, and has checks evaluated: on one node of
+//! those that could, or each finding would be made by all of them.
 
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use flowline_process::QueryOptions;
 use flowline_view::{CountRow, HopRow};
 use tokio_util::sync::CancellationToken;
 
+use super::auditor::audit;
+use crate::lease::{elected, lease_of};
 use crate::query;
 use crate::storage::Storage;
 use crate::tasks::{TaskKind, Tasks};
@@ -14,9 +17,20 @@ use crate::tasks::{TaskKind, Tasks};
 /// How often the system tables are read.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts the watcher.
+/// Starts the watcher, which works while this node is elected to.
 pub fn start(tasks: &Tasks, storage: Storage) {
-    tasks.start(TaskKind::Watcher, "", move |shutdown| watch(storage.clone(), shutdown));
+    let lease = lease_of(&storage, "watcher");
+    tasks.start(TaskKind::Watcher, "", move |shutdown| {
+        let (storage, lease) = (storage.clone(), lease());
+        async move {
+            let work = |term: CancellationToken| {
+                let (watching, auditing) =
+                    (watch(storage.clone(), term.clone()), audit(storage.clone(), term));
+                async move { tokio::try_join!(watching, auditing).map(drop) }
+            };
+            elected(lease?, "watcher", shutdown, work).await
+        }
+    });
 }
 
 async fn watch(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<()> {

@@ -136,6 +136,39 @@ impl Cluster {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_is_paused_and_wakes_up_doubles_nothing_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
+    let cluster = Cluster { folder, broker };
+    let load = Load::new(seed());
+    let mut random = Random::seeded(8);
+    let first = cluster.start("first");
+    until_elected(&first).await;
+    let (second, third) = (cluster.start("second"), cluster.start("third"));
+    let (producers, ()) = under_load(&third.http, load.producers(3), &mut random, async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // It holds partitions, runs streams, and most likely is in the midst of a commit.
+        signal(&first, "-STOP");
+        let paused = SystemClock.instant();
+        let one_of = async {
+            while !elected(&second).await && !elected(&third).await {
+                assert!(paused.elapsed() < Duration::from_secs(60), "nobody took its place");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        one_of.await;
+        println!("another node ran transforms {:?} after one was paused", paused.elapsed());
+        // Its place in the group is given to others after ten seconds.
+        tokio::time::sleep(Duration::from_secs(12).saturating_sub(paused.elapsed())).await;
+        signal(&first, "-CONT");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(!elected(&first).await, "it knows that another one runs transforms");
+    })
+    .await;
+    verify(&first, &load, producers, &cluster.folder.path().join("lake")).await;
+}
+
 /// Whether this node is the one that runs transforms.
 async fn elected(node: &FlowlineProcess) -> bool {
     let metrics =
