@@ -90,3 +90,10 @@ pub fn memory(process: u32) -> anyhow::Result<(u64, u64)> {
     };
     Ok((field("VmRSS:"), field("VmHWM:")))
 }
+
+/// Bytes that a process has asked the system for.
+pub fn bytes_read(process: u32) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/io"))?;
+    let read = text.lines().find_map(|line| line.strip_prefix("rchar: ")).context("no `rchar`")?;
+    Ok(read.trim().parse()?)
+}
