@@ -123,7 +123,7 @@ pub(crate) fn prepare(
         RegistryError::refused(42201, format!("Invalid schema of type {kind}, details: {reason}"))
     };
     if request.text.trim().is_empty() {
-        return Err(invalid("Empty schema".to_owned()));
+        return Err(RegistryError::refused(42201, "Empty schema"));
     }
     if request.text.len() > SCHEMA_BYTES_MAX {
         let message =

@@ -25,7 +25,9 @@ mod state;
 mod subject;
 
 // Records.
+mod known;
 mod lookup;
+mod members;
 mod wire;
 mod writer;
 
@@ -34,9 +36,10 @@ pub use decide::{
 };
 pub use error::RegistryError;
 pub use kind::{Level, Mode, SchemaKind};
-pub use lookup::{SchemaError, SchemaSource, WriterSchemas};
+pub use known::KnownFields;
+pub use lookup::{FoundSchema, SchemaError, SchemaSource, WriterSchemas};
 pub use registry::{Listing, Registry};
 pub use schema::Reference;
 pub use state::{RegisteredSchema, Settings, StoredSchema};
-pub use wire::{Framed, HEADER_BYTES, MessagePath};
+pub use wire::{Framed, Guid, HEADER_BYTES, MessagePath, SchemaKey};
 pub use writer::WriterSchema;

@@ -5,6 +5,7 @@
 //! number. What was read is kept, so that looking something up costs one small query for what is new.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flowline_base::{ChangeId, SharedClock};
@@ -18,14 +19,18 @@ use crate::decide::{
     self, CompatibilityAnswer, LookupRequest, RegisterRequest, SchemaRequest, SettingsRequest, VersionChoice,
 };
 use crate::kind::Mode;
-use crate::lookup::{SchemaError, SchemaSource};
+use crate::lookup::{FoundSchema, SchemaError, SchemaSource};
 use crate::schema::Schema;
 use crate::state::{RegisteredSchema, Settings, State, StoredSchema};
 use crate::subject;
+use crate::wire::Guid;
 use crate::writer::WriterSchema;
 
 /// How often a decision is made again because others were faster.
 const ATTEMPTS_MAX: u32 = 100;
+
+/// Landing asks for the latest version of a subject at most so often: it costs a query of the ledger.
+const LATEST_HOLDS_FOR: Duration = Duration::from_secs(1);
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
@@ -274,6 +279,23 @@ impl Registry {
         Ok((Arc::clone(&known.stored), state.id_max(context)))
     }
 
+    /// The schema of a GUID, and its number in each context that has it.
+    ///
+    /// # Errors
+    /// 40403.
+    pub async fn of_guid(
+        &self,
+        guid: &str,
+    ) -> Result<(Arc<StoredSchema>, Vec<(String, u32)>), RegistryError> {
+        let missing = || RegistryError::refused(40403, format!("Schema {guid} not found"));
+        let parsed = guid.parse().map_err(|()| missing())?;
+        let state = self.fresh().await?;
+        let found = state.of_guid(parsed);
+        let known = found.first().and_then(|(context, id)| state.known(context, *id)).ok_or_else(missing)?;
+        let ids = found.iter().map(|(context, id)| ((*context).to_owned(), *id)).collect();
+        Ok((Arc::clone(&known.stored), ids))
+    }
+
     /// The text of a schema in the form that clients of Protobuf ask for (`serialized`); its own text otherwise.
     ///
     /// # Errors
@@ -453,12 +475,38 @@ async fn busy<T: Send + 'static>(
 #[async_trait]
 impl SchemaSource for Registry {
     /// The schema of a number in the context that has no name.
-    async fn writer(&self, id: u32) -> Result<Option<Result<Arc<WriterSchema>, String>>, SchemaError> {
+    async fn writer(&self, id: u32) -> Result<Option<FoundSchema>, SchemaError> {
         let known = Arc::clone(&self.shared.state.read());
         let state = match known.known(subject::DEFAULT_CONTEXT, id) {
             Some(_) => known,
             None => self.fresh().await.map_err(|error| SchemaError::of(&error))?,
         };
-        Ok(state.parsed("", id).map(|parsed| parsed.map(|schema| Arc::new(WriterSchema::new(schema)))))
+        Ok(writer(&state, "", id))
     }
+
+    async fn writer_of_guid(&self, guid: Guid) -> Result<Option<FoundSchema>, SchemaError> {
+        let known = Arc::clone(&self.shared.state.read());
+        let is_known = !known.of_guid(guid).is_empty();
+        let state = match is_known {
+            true => known,
+            false => self.fresh().await.map_err(|error| SchemaError::of(&error))?,
+        };
+        let found = state.of_guid(guid).into_iter().next();
+        Ok(found.and_then(|(context, id)| writer(&state, &subject::scope(context), id)))
+    }
+
+    async fn latest(&self, subject: &str) -> Result<Option<(u32, FoundSchema)>, SchemaError> {
+        let state = self.fresh().await.map_err(|error| SchemaError::of(&error))?;
+        let subject = subject::normalized(subject);
+        let id = state.versions(subject, false).next_back().map(|(_, entry)| entry.id);
+        Ok(id.and_then(|id| Some((id, writer(&state, subject, id)?))))
+    }
+
+    fn latest_holds_for(&self) -> Duration {
+        LATEST_HOLDS_FOR
+    }
+}
+
+fn writer(state: &State, subject: &str, id: u32) -> Option<FoundSchema> {
+    state.parsed(subject, id).map(|parsed| parsed.map(|schema| Arc::new(WriterSchema::new(schema))))
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::change::Change;
 use crate::kind::{Level, Mode, SchemaKind};
 use crate::schema::{Reference, ResolvedReference, Schema};
 use crate::subject;
+use crate::wire::Guid;
 
 /// How long a chain of references may be, and how many there may be in all.
 const REFERENCES_MAX: usize = 200;
@@ -31,6 +33,31 @@ pub struct StoredSchema {
     /// Rules that clients apply; kept for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_set: Option<Value>,
+}
+
+impl StoredSchema {
+    /// What names it in every registry: made of all that is stored of it, so that the same schema has the same one.
+    pub fn guid(&self) -> Guid {
+        let references = serde_json::to_vec(&self.references).unwrap_or_default();
+        let said = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
+        let mut hash = Sha256::new();
+        for part in [
+            self.kind.as_str().as_bytes(),
+            self.text.as_bytes(),
+            &references,
+            said(&self.metadata).as_bytes(),
+            said(&self.rule_set).as_bytes(),
+        ] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        // As RFC 9562 has it for what its maker chooses: version 8.
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Guid(bytes)
+    }
 }
 
 /// What holds for a subject, or for all.
@@ -93,6 +120,7 @@ pub(crate) struct State {
 struct Context {
     schemas: BTreeMap<u32, Arc<Known>>,
     ids: HashMap<Arc<StoredSchema>, u32>,
+    guids: HashMap<Guid, u32>,
     id_max: u32,
     /// How many versions have each.
     uses: HashMap<u32, usize>,
@@ -135,6 +163,7 @@ impl State {
         let context = self.contexts.entry(subject::context(&subject).to_owned()).or_default();
         if let Some(schema) = schema {
             let stored = Arc::new(schema);
+            context.guids.insert(stored.guid(), id);
             context.ids.insert(Arc::clone(&stored), id);
             context.schemas.insert(id, Arc::new(Known { stored, parsed: OnceLock::new() }));
         }
@@ -159,6 +188,7 @@ impl State {
             context.uses.remove(&entry.id);
             if let Some(known) = context.schemas.remove(&entry.id) {
                 context.ids.remove(&known.stored);
+                context.guids.remove(&known.stored.guid());
             }
         }
     }
@@ -171,6 +201,12 @@ impl State {
     /// The number of this schema.
     pub(crate) fn id_of(&self, context: &str, schema: &StoredSchema) -> Option<u32> {
         self.contexts.get(context)?.ids.get(schema).copied()
+    }
+
+    /// The number of the schema of this GUID in each context that has it, the one without a name first.
+    pub(crate) fn of_guid(&self, guid: Guid) -> Vec<(&str, u32)> {
+        let contexts = self.contexts.iter();
+        contexts.filter_map(|(name, context)| Some((name.as_str(), *context.guids.get(&guid)?))).collect()
     }
 
     /// The largest number that was ever given.

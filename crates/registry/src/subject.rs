@@ -47,7 +47,12 @@ pub(crate) fn beside(subject: &str, name: &str) -> String {
 
 /// What settings of a whole context are kept under.
 pub(crate) fn context_scope(subject: &str) -> String {
-    match context(subject) {
+    scope(context(subject))
+}
+
+/// What stands before the names of a context.
+pub(crate) fn scope(context: &str) -> String {
+    match context {
         DEFAULT_CONTEXT => String::new(),
         context => format!(":{context}:"),
     }

@@ -1,7 +1,10 @@
-//! The header in front of records whose schema is registered: a zero byte, the schema's number in four bytes, and for
-//! Protobuf the way to the message.
+//! The header in front of records whose schema is registered: a zero byte and the schema's number in four bytes, or a byte
+//! of one and its GUID in sixteen; and for Protobuf the way to the message.
+//!
+//! In Kafka the second one stands among the headers of a record. Whoever reads it from there puts it in front.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// Indexes in front of a Protobuf record: at most so many, as messages lie in each other.
 const PATH_MAX: usize = 64;
@@ -9,11 +12,63 @@ const PATH_MAX: usize = 64;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 5;
 
+/// Bytes of a GUID.
+const GUID_BYTES: usize = 16;
+
+/// What a record says of its schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SchemaKey {
+    /// Its number.
+    Id(u32),
+    /// What is the same in every registry that has it.
+    Guid(Guid),
+}
+
+impl fmt::Display for SchemaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Guid(guid) => write!(f, "{guid}"),
+        }
+    }
+}
+
+/// What names a schema, and all that is stored with it, wherever it is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Guid(pub [u8; GUID_BYTES]);
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.iter().enumerate() {
+            let dash = if matches!(place, 4 | 6 | 8 | 10) { "-" } else { "" };
+            write!(f, "{dash}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Guid {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
+        let mut bytes = [0; GUID_BYTES];
+        if digits.len() != 2 * GUID_BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(());
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| ())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
 /// A record with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Framed<'a> {
-    /// The number of its schema.
-    pub id: u32,
+    /// What it says of its schema.
+    pub schema: SchemaKey,
     /// What stands behind the header.
     pub payload: &'a [u8],
 }
@@ -25,7 +80,20 @@ impl<'a> Framed<'a> {
     /// What is wrong with it, for whoever looks at the quarantine.
     pub fn parse(record: &'a [u8]) -> Result<Self, String> {
         match record {
-            [0, a, b, c, d, payload @ ..] => Ok(Self { id: u32::from_be_bytes([*a, *b, *c, *d]), payload }),
+            [0, a, b, c, d, payload @ ..] => {
+                Ok(Self { schema: SchemaKey::Id(u32::from_be_bytes([*a, *b, *c, *d])), payload })
+            }
+            [1, rest @ ..] if rest.len() >= GUID_BYTES => {
+                let (guid, payload) = rest.split_at(GUID_BYTES);
+                let mut bytes = [0; GUID_BYTES];
+                bytes.copy_from_slice(guid);
+                Ok(Self { schema: SchemaKey::Guid(Guid(bytes)), payload })
+            }
+            [1, rest @ ..] => Err(format!(
+                "the header ends after {} of {} bytes: a byte of one and the {GUID_BYTES} bytes of a schema's GUID are expected",
+                rest.len() + 1,
+                GUID_BYTES + 1
+            )),
             [0, rest @ ..] => Err(format!(
                 "the header ends after {} of {HEADER_BYTES} bytes: a zero byte and the four bytes of a schema id are expected",
                 rest.len() + 1

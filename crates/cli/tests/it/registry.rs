@@ -70,6 +70,11 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
         ("avro", "source: kafka, topic: avro, format: avro"),
         ("proto", "source: kafka, topic: proto, format: protobuf"),
         ("json", "source: kafka, topic: json, format: json, registry: own"),
+        ("moved", "source: kafka, topic: moved, format: avro"),
+        ("moved_proto", "source: kafka, topic: moved-proto, format: protobuf"),
+        ("moved_json", "source: kafka, topic: moved-json, format: json, registry: own"),
+        ("guided", "source: kafka, topic: guided, format: avro"),
+        ("guided_proto", "source: kafka, topic: guided-proto, format: protobuf"),
         ("posted", "source: http"),
         ("checked", "source: http, validate: at_gateway"),
     ];
@@ -77,6 +82,8 @@ async fn what_serializers_of_others_write_lands_with_its_values() {
     let node = start(&own);
     play("registry_clients.py", &[&node.http, &broker.address]);
     values_are_right(&node).await;
+    older_records_are_read_by_the_latest_version(&node).await;
+    schemas_are_found_by_their_guids(&node).await;
     broken_records_are_kept(&node).await;
     the_command_line_reads_it(&own);
     // Another project asks this one's registry, as it would ask Confluent's. With this one's group it would get a share.
@@ -134,6 +141,29 @@ async fn values_are_right(node: &FlowlineProcess) {
     let rows = "SELECT count(*) AS n FROM shop.proto WHERE at = TIMESTAMP '2026-01-05T08:00:00.123456Z' AND state = 'PAID' \
         AND packed = X'0001ff' AND address['city'] = 'Ulm' AND address['zip'] = 0 AND _extra = '{\"channel\":\"web\"}'";
     assert_eq!(number(node, rows).await, 100);
+}
+
+async fn older_records_are_read_by_the_latest_version(node: &FlowlineProcess) {
+    for (name, condition) in [
+        ("moved", "name = 'é' || CAST(id AS VARCHAR) AND state = 'NEW' AND amount = 1.00 AND _extra IS NULL"),
+        ("moved_proto", "name = 'é' || CAST(id AS VARCHAR) AND note = '' AND _extra IS NULL"),
+        ("moved_json", "state = 'NEW' AND _extra IS NULL"),
+    ] {
+        until(node, &format!("SELECT count(*) AS n FROM shop.{name}"), 10).await;
+        let sql = format!("SELECT count(*) AS n FROM shop.{name} WHERE {condition}");
+        let rows = node.query(&format!("SELECT * FROM shop.{name}")).await;
+        assert_eq!(number(node, &sql).await, 10, "{name}: {rows:?}");
+    }
+}
+
+/// What has its schema in a header of the record.
+async fn schemas_are_found_by_their_guids(node: &FlowlineProcess) {
+    for name in ["guided", "guided_proto"] {
+        let sql = format!(
+            "SELECT count(*) AS n FROM shop.{name} WHERE id = 7 AND _extra = '{{\"label\":\"by guid\"}}'"
+        );
+        until(node, &sql, 1).await;
+    }
 }
 
 async fn broken_records_are_kept(node: &FlowlineProcess) {

@@ -8,7 +8,7 @@ import uuid
 import requests
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient, header_schema_id_serializer
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
@@ -123,10 +123,74 @@ JSON_SCHEMA = """{"$schema":"http://json-schema.org/draft-07/schema#","title":"O
   "properties":{"id":{"type":"integer"},"name":{"type":"string"},"amount":{"type":"string"},"tags":{"type":"array"}},"required":["id"]}"""
 
 
+# The first version of what moves on, and the latest.
+MOVED = """{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"id","type":"int"},{"name":"label","type":"string"}]}"""
+MOVED_2 = """{"type":"record","name":"Order","namespace":"shop","fields":[
+  {"name":"id","type":"long"},{"name":"name","type":"string","aliases":["label"]},
+  {"name":"state","type":{"type":"enum","name":"State","symbols":["NEW","PAID"]},"default":"NEW"},
+  {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2},"default":"\\u0064"},
+  {"name":"unasked","type":"int","default":1}
+]}"""
+
+
+def moved_class(*fields):
+    """`shop.Moved` with these fields, as text."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="moved.proto", package="shop", syntax="proto3")
+    message = file.message_type.add(name="Moved")
+    for number, name in enumerate(fields, 1):
+        kind = kinds.TYPE_INT64 if name == "id" else kinds.TYPE_STRING
+        message.field.add(name=name, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Moved"))
+
+
+def what_moves_on(producer):
+    """Records of the first version, after there is a later one."""
+    context = {name: SerializationContext(name, MessageField.VALUE) for name in ("moved", "moved-proto", "moved-json")}
+    serializer = AvroSerializer(client, MOVED)
+    values = [serializer({"id": number, "label": f"é{number}"}, context["moved"]) for number in range(10)]
+    client.register_schema("moved-value", Schema(MOVED_2, "AVRO"))
+    for number, value in enumerate(values):
+        producer.produce("moved", value)
+        back = AvroDeserializer(client, MOVED_2)(value, context["moved"])
+        expected = {"id": number, "name": f"é{number}", "state": "NEW", "amount": decimal.Decimal("1.00"), "unasked": 1}
+        assert back == expected, back
+
+    first, second = moved_class("id", "label"), moved_class("id", "name", "note")
+    serializer = ProtobufSerializer(first, client)
+    values = [serializer(first(id=number, label=f"é{number}"), context["moved-proto"]) for number in range(10)]
+    ProtobufSerializer(second, client)(second(id=1), context["moved-proto"])
+    for value in values:
+        producer.produce("moved-proto", value)
+    assert ProtobufDeserializer(second, {}, client)(values[9], context["moved-proto"]).name == "é9"
+
+    # The schema by its GUID in a header of the record, as newer serializers may have it.
+    for topic, serializer, value in [
+        ("guided", AvroSerializer(client, MOVED, conf={"schema.id.serializer": header_schema_id_serializer}), {"id": 7, "label": "by guid"}),
+        ("guided-proto", ProtobufSerializer(first, client, {"schema.id.serializer": header_schema_id_serializer}), first(id=7, label="by guid")),
+    ]:
+        headers = []
+        context[topic] = SerializationContext(topic, MessageField.VALUE, headers)
+        value = serializer(value, context[topic])
+        assert [name for name, _ in headers] == ["__value_schema_id"], headers
+        producer.produce(topic, value, headers=headers)
+
+    client.set_compatibility("moved-json-value", "NONE")
+    serializer = JSONSerializer('{"title":"Moved","type":"object","properties":{"id":{"type":"integer"}}}', client)
+    values = [serializer({"id": number}, context["moved-json"]) for number in range(10)]
+    later = '{"title":"Moved","type":"object","properties":{"id":{"type":"integer"},"state":{"type":"string","default":"NEW"}}}'
+    client.register_schema("moved-json-value", Schema(later, "JSON"))
+    for value in values:
+        producer.produce("moved-json", value)
+
+
 def main():
     the_api()
     admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.create_topics([NewTopic(name, 2, 1) for name in ("avro", "proto", "json")]).values():
+    topics = ("avro", "proto", "json", "moved", "moved-proto", "moved-json", "guided", "guided-proto")
+    for future in admin.create_topics([NewTopic(name, 2, 1) for name in topics]).values():
         future.result(30)
     producer = Producer({"bootstrap.servers": kafka})
     context = {name: SerializationContext(name, MessageField.VALUE) for name in ("avro", "proto", "json")}
@@ -156,6 +220,8 @@ def main():
         value = serializer({"id": number, "name": f"é{number}", "amount": "-12.34", "tags": ["a", "b"]}, context["json"])
         producer.produce("json", value)
     assert JSONDeserializer(JSON_SCHEMA, schema_registry_client=client)(value, context["json"])["id"] == 99
+
+    what_moves_on(producer)
 
     # What nobody can read: no header, a number that nobody knows, a record that is cut off, a text, nothing.
     whole = versions[0](order(1), context["avro"])

@@ -1,8 +1,9 @@
 //! Records that begin with the number of their schema.
 //!
-//! They become JSON by the schema that they were written with, and rows by the contract, like any other record: fields are
-//! told apart by name (a column's `field` is its alias), numbers are taken wherever they fit, what the contract does not
-//! know goes to `_extra`, and what the writer did not know is null.
+//! They become JSON by the schema that they were written with, as the latest version of its subject reads it (newer names,
+//! defaults), and rows by the contract, like any other record: fields are told apart by name (a column's `field` is its
+//! alias), numbers are taken wherever they fit, what the contract does not know goes to `_extra`, and what nobody has said
+//! is null.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -38,11 +39,12 @@ const TEXT_BYTES_KEPT: usize = 1 << 20;
 
 fn as_json<'t>(record: &[u8], schemas: &FoundSchemas, text: &'t mut Vec<u8>) -> Result<&'t str, String> {
     let framed = Framed::parse(record)?;
-    let wrong = |reason: &dyn Display| format!("the record is not what schema {} says: {reason}", framed.id);
-    match schemas.get(&framed.id) {
+    let wrong =
+        |reason: &dyn Display| format!("the record is not what schema {} says: {reason}", framed.schema);
+    match schemas.get(&framed.schema) {
         Some(Ok(schema)) => schema.write_json(&framed, text).map_err(|reason| wrong(&reason))?,
         Some(Err(reason)) => return Err(reason.clone()),
-        None => return Err(format!("schema {} was not asked for", framed.id)),
+        None => return Err(format!("schema {} was not asked for", framed.schema)),
     }
     std::str::from_utf8(text).map_err(|reason| wrong(&reason))
 }

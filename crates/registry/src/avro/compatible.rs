@@ -12,16 +12,7 @@ impl AvroSchema {
     /// What keeps this schema from reading what `writer` has written; one difference alone when that takes more than
     /// `STEPS_MAX` steps.
     pub(crate) fn cannot_read(&self, writer: &AvroSchema) -> Vec<Difference> {
-        let mut check = Check {
-            reader: self,
-            writer,
-            looked_at: HashSet::new(),
-            order: Vec::new(),
-            path: Vec::new(),
-            found: Vec::new(),
-            trials: 0,
-            steps: 0,
-        };
+        let mut check = Check::new(self, writer);
         check.types(self.root, writer.root);
         if check.given_up() {
             return vec![Difference::given_up(STEPS_MAX)];
@@ -52,7 +43,41 @@ struct Check<'a> {
     steps: usize,
 }
 
-impl Check<'_> {
+/// Which types of one schema read which of another, without telling why not. All questions together cost no more than one
+/// comparison may; beyond that the answer is no.
+pub(super) struct Readable<'a>(Check<'a>);
+
+impl<'a> Readable<'a> {
+    pub(super) fn new(reader: &'a AvroSchema, writer: &'a AvroSchema) -> Self {
+        Self(Check::new(reader, writer))
+    }
+
+    /// Whether the whole schemas do.
+    pub(super) fn root(&mut self) -> bool {
+        let (reader, writer) = (self.0.reader.root, self.0.writer.root);
+        self.fits(reader, writer)
+    }
+
+    /// Whether a pair of types does.
+    pub(super) fn fits(&mut self, reader: NodeId, writer: NodeId) -> bool {
+        self.0.fits(reader, writer) && !self.0.given_up()
+    }
+}
+
+impl<'a> Check<'a> {
+    fn new(reader: &'a AvroSchema, writer: &'a AvroSchema) -> Self {
+        Self {
+            reader,
+            writer,
+            looked_at: HashSet::new(),
+            order: Vec::new(),
+            path: Vec::new(),
+            found: Vec::new(),
+            trials: 0,
+            steps: 0,
+        }
+    }
+
     fn spend(&mut self, steps: usize) {
         self.steps = self.steps.saturating_add(steps);
     }
@@ -148,9 +173,9 @@ impl Check<'_> {
                 self.names(name, other);
                 self.fields(fields, others);
             }
-            (Kind::Enum(name, symbols, has_default), Kind::Enum(other, others, _)) => {
+            (Kind::Enum(name, symbols, default), Kind::Enum(other, others, _)) => {
                 self.names(name, other);
-                if !has_default && !self.is_decided() {
+                if default.is_none() && !self.is_decided() {
                     self.symbols(symbols, others);
                 }
             }

@@ -17,16 +17,14 @@ use crate::writer::{DEPTH_MAX, TEXT_BYTES_MAX, too_long};
 impl AvroSchema {
     /// Appends the record in these bytes as JSON.
     pub(crate) fn write_json(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-        let mut decoder = Decoder { schema: self, bytes, at: 0, limit: out.len() + TEXT_BYTES_MAX, depth: 0 };
+        let mut decoder = Decoder::new(self, bytes, out);
         decoder.value(self.root, out)?;
-        match bytes.len() - decoder.at {
-            0 => Ok(()),
-            left => Err(format!("{left} bytes are left behind the record")),
-        }
+        decoder.end()
     }
 }
 
-struct Decoder<'a> {
+/// Goes over the bytes of a record.
+pub(super) struct Decoder<'a> {
     schema: &'a AvroSchema,
     bytes: &'a [u8],
     at: usize,
@@ -35,7 +33,38 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+    /// At the begin of a record; `out` is what its JSON will be appended to.
+    pub(super) fn new(schema: &'a AvroSchema, bytes: &'a [u8], out: &[u8]) -> Self {
+        Self { schema, bytes, at: 0, limit: out.len() + TEXT_BYTES_MAX, depth: 0 }
+    }
+
+    /// Refuses what stands behind the record.
+    pub(super) fn end(&self) -> Result<(), String> {
+        match self.bytes.len() - self.at {
+            0 => Ok(()),
+            left => Err(format!("{left} bytes are left behind the record")),
+        }
+    }
+
+    pub(super) fn within_limit(&self, out: &[u8]) -> Result<(), String> {
+        if out.len() > self.limit { Err(too_long()) } else { Ok(()) }
+    }
+
+    /// Reads what lies in another value.
+    pub(super) fn deeper(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if self.depth == DEPTH_MAX {
+            return Err(format!("it is nested deeper than {DEPTH_MAX} levels"));
+        }
+        self.depth += 1;
+        read(self)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end =
             end.ok_or_else(|| format!("it ends at byte {} where {count} more are needed", self.bytes.len()))?;
@@ -44,13 +73,13 @@ impl<'a> Decoder<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
 
-    fn long(&mut self) -> Result<i64, String> {
+    pub(super) fn long(&mut self) -> Result<i64, String> {
         let (mut value, mut shift) = (0u64, 0);
         loop {
             let byte = self.take(1)?[0];
@@ -65,25 +94,23 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn int(&mut self) -> Result<i32, String> {
+    pub(super) fn int(&mut self) -> Result<i32, String> {
         i32::try_from(self.long()?).map_err(|_| format!("the int that ends at byte {} is too large", self.at))
     }
 
-    fn sized(&mut self) -> Result<&'a [u8], String> {
+    pub(super) fn sized(&mut self) -> Result<&'a [u8], String> {
         let length = self.long()?;
         let length = usize::try_from(length).map_err(|_| format!("a length is {length}"))?;
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<&'a str, String> {
+    pub(super) fn text(&mut self) -> Result<&'a str, String> {
         std::str::from_utf8(self.sized()?)
             .map_err(|_| format!("the text before byte {} is not UTF-8", self.at))
     }
 
-    fn value(&mut self, id: NodeId, out: &mut Vec<u8>) -> Result<(), String> {
-        if out.len() > self.limit {
-            return Err(too_long());
-        }
+    pub(super) fn value(&mut self, id: NodeId, out: &mut Vec<u8>) -> Result<(), String> {
+        self.within_limit(out)?;
         let schema = self.schema;
         let node = schema.node(id);
         match &node.kind {
@@ -112,12 +139,7 @@ impl<'a> Decoder<'a> {
                 push_json_text(out, symbol.ok_or_else(|| format!("an enum has no symbol {index}"))?);
             }
             Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Record(..) => {
-                if self.depth == DEPTH_MAX {
-                    return Err(format!("it is nested deeper than {DEPTH_MAX} levels"));
-                }
-                self.depth += 1;
-                self.nested(&node.kind, out)?;
-                self.depth -= 1;
+                self.deeper(|decoder| decoder.nested(&node.kind, out))?;
             }
         }
         Ok(())
@@ -163,7 +185,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The items of an array or map: blocks with their counts, ended by an empty one.
-    fn blocks(
+    pub(super) fn blocks(
         &mut self,
         out: &mut Vec<u8>,
         mut item: impl FnMut(&mut Self, &mut Vec<u8>) -> Result<(), String>,
@@ -185,6 +207,14 @@ impl<'a> Decoder<'a> {
                 item(self, out)?;
             }
         }
+    }
+}
+
+/// A whole number of any size, as what it stands for.
+pub(super) fn write_whole(value: i64, logical: Logical, out: &mut Vec<u8>) -> Result<(), String> {
+    match (logical, i32::try_from(value)) {
+        (Logical::Date | Logical::TimeMillis, Ok(value)) => write_int(value, logical, out),
+        _ => write_long(value, logical, out),
     }
 }
 
@@ -229,7 +259,7 @@ fn write_time(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// JSON has no word for what is not a number; as text, whoever takes it can tell.
-fn write_float(value: f64, single: bool, out: &mut Vec<u8>) {
+pub(super) fn write_float(value: f64, single: bool, out: &mut Vec<u8>) {
     if value.is_nan() {
         out.extend_from_slice(b"\"NaN\"");
     } else if value.is_infinite() {
@@ -241,7 +271,7 @@ fn write_float(value: f64, single: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn write_bytes(bytes: &[u8], logical: Logical, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn write_bytes(bytes: &[u8], logical: Logical, out: &mut Vec<u8>) -> Result<(), String> {
     match logical {
         Logical::Decimal { scale } => {
             let text = decimal(bytes, scale)?;

@@ -8,6 +8,8 @@
 mod canonical;
 mod compatible;
 mod decode;
+mod defaults;
+mod resolve;
 mod valid;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use crate::schema::ResolvedReference;
+
+pub(crate) use resolve::Resolution;
 
 /// A node of a schema, by its number.
 pub(crate) type NodeId = usize;
@@ -48,7 +52,8 @@ pub(crate) enum Kind {
     Map(NodeId),
     Union(Vec<NodeId>),
     Record(Named, Vec<Field>),
-    Enum(Named, Vec<String>, bool),
+    /// With its symbols, and the one that stands for those that are unknown.
+    Enum(Named, Vec<String>, Option<String>),
     Fixed(Named, usize),
 }
 
@@ -183,8 +188,8 @@ impl Compiler {
                 let name = named_of(json, space)?;
                 let symbols = texts(child("symbols")?);
                 valid::check_symbols(&name.full, &symbols, json)?;
-                let id =
-                    self.add(Kind::Enum(name.clone(), symbols, json.get("default").is_some()), Logical::None);
+                let default = json.get("default").and_then(Value::as_str).map(str::to_owned);
+                let id = self.add(Kind::Enum(name.clone(), symbols, default), Logical::None);
                 self.define(name.full, id)?;
                 Ok(id)
             }

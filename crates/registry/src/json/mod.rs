@@ -6,6 +6,7 @@
 mod array;
 mod build;
 mod compare;
+mod defaults;
 mod object;
 mod rules;
 
@@ -16,6 +17,8 @@ use serde_json::Value;
 
 use crate::difference::Difference;
 use crate::schema::ResolvedReference;
+
+pub(crate) use defaults::Defaults;
 
 pub(crate) type NodeId = usize;
 

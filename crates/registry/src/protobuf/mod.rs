@@ -3,8 +3,10 @@
 //! Owns: one form for a schema whether it came as a `.proto` text or as a descriptor in base64, which some clients send;
 //! its comparison with another; records as JSON. Does not own: the compiler, which is `protox`.
 
+mod bundled;
 mod compare;
 mod cost;
+mod evolve;
 mod options;
 mod print;
 
@@ -20,6 +22,8 @@ use crate::difference::Difference;
 use crate::schema::ResolvedReference;
 use crate::wire::MessagePath;
 use crate::writer::BoundedText;
+
+pub(crate) use evolve::Evolution;
 
 /// What the schema itself is called among its imports.
 const MAIN: &str = "flowline/registered.proto";
@@ -48,6 +52,7 @@ impl ProtobufSchema {
         }
         resolver.add(Given { files });
         resolver.add(GoogleFileResolver::new());
+        resolver.add(bundled::Bundled);
         let mut compiler = protox::Compiler::with_file_resolver(resolver);
         compiler.include_imports(true);
         compiler.open_file(MAIN).map_err(|error| error.to_string())?;
@@ -78,15 +83,14 @@ impl ProtobufSchema {
         compare::differences(&writer.file, &self.file)
     }
 
-    /// Appends the record in these bytes as JSON: field names as declared, values without presence always, the others
+    /// Appends the message in these bytes as JSON: field names as declared, values without presence always, the others
     /// when they are set. What it takes stays within the bounds of `cost`, and the text within `TEXT_BYTES_MAX`.
-    pub(crate) fn write_json(
+    pub(crate) fn write_message(
         &self,
-        path: &MessagePath,
+        message: MessageDescriptor,
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let message = self.message(path)?;
         let record = self.costs.decode(message, bytes)?;
         let options = SerializeOptions::new()
             .use_proto_field_name(true)
@@ -97,7 +101,7 @@ impl ProtobufSchema {
     }
 
     /// The message that the indexes in front of a record lead to.
-    fn message(&self, path: &MessagePath) -> Result<MessageDescriptor, String> {
+    pub(crate) fn message(&self, path: &MessagePath) -> Result<MessageDescriptor, String> {
         let missing = || format!("the schema has no message at {path}");
         let (first, rest) = path.indexes().split_first().ok_or_else(missing)?;
         let mut message = self.file.messages().nth(*first).ok_or_else(missing)?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that unwraps fails as it should")]
 
 mod compatibility;
+mod evolution;
 mod hostile;
 mod lifecycle;
 mod records;

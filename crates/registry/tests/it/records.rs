@@ -1,6 +1,6 @@
 //! Records as JSON by the schema that they were written with.
 
-use flowline_registry::{Framed, SchemaKind, WriterSchema};
+use flowline_registry::{Framed, Guid, SchemaKey, SchemaKind, WriterSchema};
 use proptest::prelude::*;
 use prost_reflect::{DynamicMessage, Value};
 
@@ -117,14 +117,23 @@ fn messages_are_found_by_their_path() {
 
 #[test]
 fn headers_say_what_is_wrong_with_them() {
-    for (record, part) in
-        [(&b""[..], "empty"), (b"\0\0\0", "ends after 3 of 5 bytes"), (b"{\"a\":1}", "begins with byte 0x7b")]
-    {
+    for (record, part) in [
+        (&b""[..], "empty"),
+        (b"\0\0\0", "ends after 3 of 5 bytes"),
+        (b"\x01\0", "ends after 2 of 17 bytes"),
+        (b"{\"a\":1}", "begins with byte 0x7b"),
+    ] {
         let error = Framed::parse(record).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
     let framed = Framed::parse(b"\0\0\0\x01\x02rest").unwrap();
-    assert_eq!((framed.id, framed.payload), (258, &b"rest"[..]));
+    assert_eq!((framed.schema, framed.payload), (SchemaKey::Id(258), &b"rest"[..]));
+    let guid: Guid = "00112233-4455-8677-8899-aabbccddeeff".parse().unwrap();
+    let framed = [&[1][..], &guid.0, b"rest"].concat();
+    let framed = Framed::parse(&framed).unwrap();
+    assert_eq!((framed.schema, framed.payload), (SchemaKey::Guid(guid), &b"rest"[..]));
+    assert_eq!(guid.to_string(), "00112233-4455-8677-8899-aabbccddeeff");
+    assert!("0011".parse::<Guid>().is_err());
 }
 
 proptest! {

@@ -66,7 +66,7 @@ fn router_until(context: ServeContext, shutdown: CancellationToken) -> Router {
             budget: BodyBudget::new(context.limits.body_bytes_inflight_max),
         },
         queries: Arc::new(Semaphore::new(context.limits.queries_max)),
-        gateways: Gateways::new(&context.plan, &context.registry),
+        gateways: Gateways::new(&context.plan, &context.registry, &context.clock),
         context: context.clone(),
     };
     let routes = Router::new()

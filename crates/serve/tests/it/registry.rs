@@ -27,7 +27,20 @@ async fn ask(node: &Node, line: &str, names: &BTreeMap<&str, &str>) {
     assert_eq!(media_type, MEDIA_TYPE, "{line}");
     let (expected_status, expected) = expected.split_once(' ').unwrap();
     assert_eq!(status.to_string(), expected_status, "{line}\n{text}");
+    let text = if expected.contains("guid") { text } else { without_guids(&text) };
     assert!(fits(&text, expected), "{line}\nanswered {text}");
+}
+
+/// An answer without what newer registries say of every schema besides; the cases that ask for it name it.
+fn without_guids(text: &str) -> String {
+    let mut left = text.to_owned();
+    while let Some(start) = left.find("\"guid\":\"") {
+        let end = start + "\"guid\":\"00000000-0000-0000-0000-000000000000\"".len();
+        let after = end + usize::from(left[end..].starts_with(','));
+        let before = start - usize::from(after == end && left[..start].ends_with(','));
+        left.replace_range(before..after, "");
+    }
+    left
 }
 
 /// Whether a text is what is expected. `…` stands for anything; members of objects may come in any order where none does.
@@ -77,18 +90,17 @@ async fn clients_are_answered_as_the_table_says() {
 async fn media_types_are_those_of_the_registry() {
     let node = Node::start().await;
     let subjects = || node.get("/registry/subjects");
-    for accept in [
-        "*/*",
-        "application/json",
-        "text/html, application/*;q=0.1",
-        MEDIA_TYPE,
-        "application/vnd.schemaregistry+json",
+    for (accept, answered) in [
+        ("*/*", MEDIA_TYPE),
+        ("application/json", "application/json"),
+        ("text/html, application/*;q=0.1", MEDIA_TYPE),
+        (MEDIA_TYPE, MEDIA_TYPE),
+        ("application/json, application/vnd.schemaregistry.v1+json", MEDIA_TYPE),
+        ("application/vnd.schemaregistry+json", "application/vnd.schemaregistry+json"),
     ] {
-        assert_eq!(
-            subjects().header("accept", accept).send().await.unwrap().status(),
-            StatusCode::OK,
-            "{accept}"
-        );
+        let answer = subjects().header("accept", accept).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{accept}");
+        assert_eq!(answer.headers()["content-type"], answered, "{accept}");
     }
     let refused = subjects().header("accept", "text/html").send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);

@@ -11,6 +11,9 @@ const FRAME_BYTES_MAX: usize = 4 << 20;
 /// All records of a frame count as received when the first one was written; so they are not far apart, milliseconds.
 const FRAME_SPAN_MS: i64 = 1_000;
 
+/// Where newer serializers say what schema a value was written with: what would else stand before the value.
+const SCHEMA_HEADER: &str = "__value_schema_id";
+
 /// Frames that are being filled.
 pub(super) struct Frames {
     format: RecordFormat,
@@ -41,13 +44,18 @@ impl Frames {
             return;
         }
         self.next = offset + 1;
+        let schema = match self.format {
+            RecordFormat::Registered => record.header(SCHEMA_HEADER).cloned(),
+            _ => None,
+        };
+        let schema = schema.unwrap_or_default();
         let Some(value) = record.value else {
             self.tombstones += 1;
             return;
         };
         let fits = self.open.as_ref().is_some_and(|open| {
             open.first_offset + open.spans.len() as u64 == offset
-                && open.payload.len() + value.len() < FRAME_BYTES_MAX
+                && open.payload.len() + schema.len() + value.len() < FRAME_BYTES_MAX
                 && (record.timestamp - open.timestamp).abs() <= FRAME_SPAN_MS
         });
         if !fits {
@@ -60,6 +68,7 @@ impl Frames {
             spans: Vec::new(),
         });
         let start = open.payload.len() as u32;
+        open.payload.extend_from_slice(&schema);
         open.payload.extend_from_slice(&value);
         open.spans.push((start, open.payload.len() as u32));
         open.payload.push(b'\n');

@@ -36,6 +36,25 @@ fn frames_end_at_gaps_tombstones_and_leaps_of_time() {
 }
 
 #[test]
+fn what_a_header_says_of_the_schema_stands_before_the_value() {
+    let named = |value| {
+        let header = (Bytes::from_static(b"__value_schema_id"), Some(Bytes::from_static(b"\x01guid")));
+        Record { headers: vec![header], ..record(0, 5, value) }
+    };
+    for (format, expected) in [
+        (flowline_log::RecordFormat::Registered, &b"\x01guid{}"[..]),
+        (flowline_log::RecordFormat::Json, b"{}"),
+    ] {
+        let mut frames = Frames::new(format, 0);
+        frames.push(named(Some("{}")));
+        frames.push(Record { offset: 1, ..named(None) });
+        let slab = frames.finish();
+        assert_eq!(slab.frames[0].batch.record(0), Some(expected));
+        assert_eq!(slab.tombstones, 1);
+    }
+}
+
+#[test]
 fn nothing_read_goes_nowhere() {
     let slab = Frames::new(flowline_log::RecordFormat::Json, 7).finish();
     assert_eq!((slab.next, slab.gaps, slab.frames.len()), (7, 0, 0));

@@ -12,13 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flowline_base::ErrorKind;
 use flowline_model::Secret;
-use flowline_registry::{Reference, SchemaError, SchemaKind, SchemaSource, WriterSchema};
+use flowline_registry::{FoundSchema, Guid, Reference, SchemaError, SchemaKind, SchemaSource, WriterSchema};
 use futures::StreamExt as _;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// How often others are asked for the latest version of a subject.
+const LATEST_HOLDS_FOR: Duration = Duration::from_secs(10);
 /// Bytes of an answer: the largest schema that registries take by default, escaped, and more.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Schemas that one refers to, in all.
@@ -38,6 +40,8 @@ pub struct RemoteRegistry {
 /// What it answers for a schema.
 #[derive(Debug, Deserialize)]
 struct Answer {
+    #[serde(default)]
+    id: Option<u32>,
     schema: String,
     #[serde(rename = "schemaType", default)]
     kind: Option<String>,
@@ -180,21 +184,49 @@ impl RemoteRegistry {
         }
         Ok(Ok(kept))
     }
+
+    /// A schema with what it refers to; or why it cannot be used.
+    async fn schema(&self, answer: Answer) -> Result<FoundSchema, SchemaError> {
+        let references = match self.references(answer.references).await? {
+            Ok(references) => references,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let word = answer.kind.as_deref().unwrap_or("AVRO");
+        let Ok(kind) = word.parse::<SchemaKind>() else {
+            return Ok(Err(format!("it is written in `{word}`, which is not known here")));
+        };
+        // Parsing takes some milliseconds at most, and is done seldom.
+        Ok(WriterSchema::parse(kind, &answer.schema, &references).map(Arc::new))
+    }
 }
 
 #[async_trait]
 impl SchemaSource for RemoteRegistry {
-    async fn writer(&self, id: u32) -> Result<Option<Result<Arc<WriterSchema>, String>>, SchemaError> {
-        let Some(answer) = self.ask(&["schemas", "ids", &id.to_string()]).await? else { return Ok(None) };
-        let references = match self.references(answer.references).await? {
-            Ok(references) => references,
-            Err(reason) => return Ok(Some(Err(reason))),
+    async fn writer(&self, id: u32) -> Result<Option<FoundSchema>, SchemaError> {
+        match self.ask(&["schemas", "ids", &id.to_string()]).await? {
+            Some(answer) => Ok(Some(self.schema(answer).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn writer_of_guid(&self, guid: Guid) -> Result<Option<FoundSchema>, SchemaError> {
+        match self.ask(&["schemas", "guids", &guid.to_string()]).await? {
+            Some(answer) => Ok(Some(self.schema(answer).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn latest(&self, subject: &str) -> Result<Option<(u32, FoundSchema)>, SchemaError> {
+        let Some(answer) = self.ask(&["subjects", subject, "versions", "latest"]).await? else {
+            return Ok(None);
         };
-        let word = answer.kind.as_deref().unwrap_or("AVRO");
-        let Ok(kind) = word.parse::<SchemaKind>() else {
-            return Ok(Some(Err(format!("it is written in `{word}`, which is not known here"))));
-        };
-        // Parsing takes some milliseconds at most, and is done once for each schema.
-        Ok(Some(WriterSchema::parse(kind, &answer.schema, &references).map(Arc::new)))
+        match answer.id {
+            Some(id) => Ok(Some((id, self.schema(answer).await?))),
+            None => Ok(None),
+        }
+    }
+
+    fn latest_holds_for(&self) -> Duration {
+        LATEST_HOLDS_FOR
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowline_registry::Framed;
+use flowline_registry::{Framed, Guid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -61,6 +61,13 @@ async fn schemas_come_with_what_they_refer_to() {
             200,
             r#"{"schema":"{\"type\":\"fixed\",\"namespace\":\"x\",\"name\":\"B\",\"size\":2}","subject":"a/b","version":3,"id":1}"#,
         ),
+        ("/base/subjects/t-value/versions/latest", 200, r#"{"schema":"\"int\"","subject":"t-value","version":2,"id":5}"#),
+        ("/base/subjects/t/versions/latest", 404, r#"{"error_code":40401,"message":"Subject 't' not found."}"#),
+        (
+            "/base/schemas/guids/73697874-6565-6e20-6279-7465732e2e2e",
+            200,
+            r#"{"schema":"\"int\"","guid":"73697874-6565-6e20-6279-7465732e2e2e"}"#,
+        ),
         ("/base/schemas/ids/8", 404, r#"{"error_code":40403,"message":"Schema 8 not found"}"#),
         ("/base/schemas/ids/9", 503, ""),
         ("/base/schemas/ids/10", 200, "<html>"),
@@ -73,6 +80,10 @@ async fn schemas_come_with_what_they_refer_to() {
     let mut out = Vec::new();
     schema.write_json(&Framed::parse(&[0, 0, 0, 0, 7, 1, 2]).unwrap(), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), r#"{"b":"AQI="}"#);
+    let (id, latest) = remote.latest("t-value").await.unwrap().unwrap();
+    assert_eq!((id, latest.is_ok()), (5, true));
+    assert!(remote.latest("t").await.unwrap().is_none());
+    assert!(remote.writer_of_guid(Guid(*b"sixteen bytes...")).await.unwrap().unwrap().is_ok());
     assert!(remote.writer(8).await.unwrap().is_none());
     for (id, kind, part) in [
         (9, ErrorKind::Transient, "answers 503"),

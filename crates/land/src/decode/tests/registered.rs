@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use flowline_log::RecordFormat;
 use flowline_model::Dataset;
-use flowline_registry::{SchemaKind, WriterSchema};
+use flowline_registry::{Guid, SchemaKey, SchemaKind, WriterSchema};
 use flowline_testkit::http_dataset;
 use proptest::prelude::*;
 
@@ -15,15 +15,18 @@ const ORDER: &str = r#"{"type":"record","name":"Order","fields":[
   {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"tags","type":{"type":"array","items":"string"}},
   {"name":"more","type":["null",{"type":"record","name":"More","fields":[{"name":"a","type":"long"},{"name":"b","type":"boolean"}]}]}]}"#;
 
-/// Schema 1 as Avro, 2 as Protobuf, 3 as JSON; 4 cannot be used.
+const GUID: [u8; 16] = *b"sixteen bytes...";
+
+/// Schema 1 as Avro, 2 as Protobuf, 3 as JSON, also by its GUID; 4 cannot be used.
 fn schemas() -> FoundSchemas {
     let proto = "syntax = \"proto3\"; message A { int64 id = 1; string cost = 2; repeated string tags = 3; }";
     let schema = |kind, text: &str| WriterSchema::parse(kind, text, &[]).map(Arc::new);
     Arc::new(HashMap::from([
-        (1, schema(SchemaKind::Avro, ORDER)),
-        (2, schema(SchemaKind::Protobuf, proto)),
-        (3, schema(SchemaKind::Json, "{}")),
-        (4, Err("schema 4 is not in the registry".to_owned())),
+        (SchemaKey::Id(1), schema(SchemaKind::Avro, ORDER)),
+        (SchemaKey::Id(2), schema(SchemaKind::Protobuf, proto)),
+        (SchemaKey::Id(3), schema(SchemaKind::Json, "{}")),
+        (SchemaKey::Guid(Guid(GUID)), schema(SchemaKind::Json, "{}")),
+        (SchemaKey::Id(4), Err("schema 4 is not in the registry".to_owned())),
     ]))
 }
 
@@ -56,6 +59,7 @@ fn records_are_read_with_the_schema_that_they_were_written_with() {
         b"\0\0\0\0\x02\0\x08\x05\x12\x033.5\x1a\x01y",
         br#"{"id": 9}"#,
         b"\0\0\0\0\x03{\"id\": 9, \"at\": 2, \"other\": [1]}",
+        &[&[1][..], &GUID, b"{\"id\": 8}"].concat(),
     ]);
     assert_eq!(
         found,
@@ -65,6 +69,7 @@ fn records_are_read_with_the_schema_that_they_were_written_with() {
             "5|3.50|-|[y]|-|-",
             "unparsable: the record begins with byte 0x7b: a zero byte and the four bytes of a schema id are expected",
             r#"9|-|1970-01-01T00:00:02Z|-|-|{"other":[1]}"#,
+            "8|-|-|-|-|-",
         ]
     );
 }

@@ -92,6 +92,7 @@ pub(super) fn version_of(found: &RegisteredSchema, schema_text: Option<String>) 
 /// A schema; Avro is not named, as in the days when there was nothing else.
 pub(super) fn schema_of(schema: &StoredSchema, schema_text: Option<String>) -> Map<String, Value> {
     let mut object = Map::new();
+    object.insert("guid".to_owned(), schema.guid().to_string().into());
     if schema.kind != flowline_registry::SchemaKind::Avro {
         object.insert("schemaType".to_owned(), schema.kind.as_str().into());
     }

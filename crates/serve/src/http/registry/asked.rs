@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use axum::RequestPartsExt as _;
 use axum::body::Body;
 use axum::extract::{FromRequest, Query, RawPathParams, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use flowline_registry::{Listing, Reference, Registry, SchemaRequest, VersionChoice};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -73,6 +75,21 @@ fn check_accept(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
+/// Answers in the media type that the client names, where it names one of ours and not the first.
+pub(super) async fn in_its_media_type(request: Request, next: Next) -> Response {
+    let ranges = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<String> = ranges.flat_map(|value| value.split(',')).map(essence).collect();
+    let first = ranges.iter().find_map(|range| MEDIA_TYPES.iter().position(|known| known == range));
+    let any = ranges.iter().any(|range| range.ends_with("/*") || range == MEDIA_TYPES[0]);
+    let mut response = next.run(request).await;
+    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|found| found == MEDIA_TYPES[0]);
+    if let Some(first) = first.filter(|_| ours && !any) {
+        let wanted = HeaderValue::from_static(MEDIA_TYPES[first]);
+        response.headers_mut().insert(header::CONTENT_TYPE, wanted);
+    }
+    response
+}
+
 fn essence(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
@@ -108,6 +125,11 @@ impl Asked {
     pub(super) fn id(&self) -> Result<u32, Refused> {
         let id = self.path.get("id").and_then(|id| id.parse().ok());
         id.ok_or_else(|| Refused::new(404, "HTTP 404 Not Found"))
+    }
+
+    /// The GUID of the path.
+    pub(super) fn guid(&self) -> &str {
+        self.path.get("guid").map_or("", String::as_str)
     }
 
     fn text(&self, name: &str) -> Option<&str> {

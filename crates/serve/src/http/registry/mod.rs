@@ -11,6 +11,7 @@ mod settings;
 mod subjects;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{get, post};
 
@@ -35,6 +36,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/registry/openapi.json", get(openapi::describe))
         .route("/registry/{*rest}", axum::routing::any(not_found))
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(asked::in_its_media_type))
 }
 
 fn paths() -> Router<Api> {
@@ -54,6 +56,8 @@ fn paths() -> Router<Api> {
         .route("/schemas/ids/{id}/schema", get(schemas::text_by_id))
         .route("/schemas/ids/{id}/subjects", get(schemas::subjects_of))
         .route("/schemas/ids/{id}/versions", get(schemas::versions_of))
+        .route("/schemas/guids/{guid}", get(schemas::by_guid))
+        .route("/schemas/guids/{guid}/ids", get(schemas::ids_of_guid))
         .route("/compatibility/subjects/{subject}/versions", post(subjects::check_all))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(subjects::check))
         .route("/config", get(settings::config).put(settings::configure).delete(settings::unconfigure))

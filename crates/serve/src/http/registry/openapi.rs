@@ -80,13 +80,15 @@ const ROUTES: &[Route] = &[
         "get",
         "/schemas/ids/{id}",
         "The schema of a number.",
-        &["subject", "format", "fetchMaxId"],
+        &["subject", "format", "fetchMaxId", "includeSubjects", "deleted"],
         "",
         "Schema",
     ),
     ("get", "/schemas/ids/{id}/schema", "Its text.", &["subject"], "", "Any"),
     ("get", "/schemas/ids/{id}/subjects", "The subjects that have it.", &["subject", "deleted"], "", "Names"),
     ("get", "/schemas/ids/{id}/versions", "The versions that have it.", &["subject", "deleted"], "", "Uses"),
+    ("get", "/schemas/guids/{guid}", "The schema of a GUID.", &["format"], "", "Schema"),
+    ("get", "/schemas/guids/{guid}/ids", "Its number in each context that has it.", &[], "", "ContextIds"),
     (
         "post",
         "/compatibility/subjects/{subject}/versions",
@@ -155,6 +157,7 @@ fn operation(method: &str, path: &str, summary: &str, query: &[&str], body: &str
     for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
         let schema = match name {
             "id" => json!({ "type": "integer", "minimum": 1, "maximum": 2_147_483_647 }),
+            "guid" => json!({ "type": "string", "format": "uuid" }),
             "version" => json!({ "type": "string", "pattern": "^([1-9][0-9]{0,8}|latest|-1)$" }),
             _ => {
                 json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[a-z][A-Za-z0-9._-]*$" })
@@ -196,6 +199,7 @@ fn bodies() -> Value {
     let schema = json!({
         "schema": { "type": "string", "examples": ["\"string\""] },
         "schemaType": { "type": "string", "enum": ["AVRO", "JSON", "PROTOBUF"] },
+        "guid": { "type": "string", "format": "uuid", "readOnly": true },
         "references": { "type": "array", "items": {
             "type": "object", "required": ["name", "subject", "version"],
             "properties": {
@@ -217,7 +221,13 @@ fn bodies() -> Value {
         "Names": array("Name"),
         "Number": { "type": "integer" },
         "Numbers": array("Number"),
-        "Id": { "type": "object", "required": ["id"], "properties": { "id": { "type": "integer" } } },
+        "Id": { "type": "object", "required": ["id"], "properties": {
+            "id": { "type": "integer" }, "guid": { "type": "string", "format": "uuid" },
+        } },
+        "ContextId": { "type": "object", "required": ["context", "id"], "properties": {
+            "context": { "type": "string" }, "id": { "type": "integer" },
+        } },
+        "ContextIds": array("ContextId"),
         "Schema": { "type": "object", "required": ["schema"], "properties": schema },
         "Version": { "type": "object", "required": ["subject", "version", "id", "schema"], "properties": version },
         "Versions": array("Version"),

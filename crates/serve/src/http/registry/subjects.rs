@@ -24,7 +24,7 @@ pub(super) async fn register(mut asked: Asked) -> Result<Response, Refused> {
         schema: body.into(),
     };
     let registered = asked.registry.register(&asked.actor, &asked.subject(), request).await?;
-    Ok(answer(&json!({ "id": registered.id })))
+    Ok(answer(&json!({ "id": registered.id, "guid": registered.schema.guid().to_string() })))
 }
 
 pub(super) async fn lookup(mut asked: Asked) -> Result<Response, Refused> {
