@@ -5,13 +5,13 @@
 //! before it that are not much larger, so their number grows with the logarithm of the keys, and what is written stays
 //! a small multiple of what is new.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use flowline_base::FileId;
 use flowline_lake::Table;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::columns::KeyHash;
@@ -73,11 +73,12 @@ pub(super) struct Store<'a> {
     pub prefix: &'a str,
 }
 
-impl Store<'_> {
+impl<'a> Store<'a> {
     /// The counts of these keys, which are sorted: a sum for each.
     pub async fn look_up(&self, layers: &[Layer], hashes: &[KeyHash]) -> Result<Vec<i64>> {
         let mut sums = vec![0i64; hashes.len()];
-        for segment in layers.iter().flat_map(|layer| &layer.segments) {
+        let segments: Vec<&Segment> = layers.iter().flat_map(|layer| &layer.segments).collect();
+        for segment in segments {
             let from = hashes.partition_point(|hash| *hash < segment.first);
             let until = hashes.partition_point(|hash| *hash <= segment.last);
             if from == until {
@@ -108,8 +109,15 @@ impl Store<'_> {
                 _ => ranges.push(start..end),
             }
         }
-        let reads = stream::iter(ranges).map(|range| self.read(segment, range)).buffered(READS);
-        reads.try_collect().await
+        let mut parts = Vec::with_capacity(ranges.len());
+        for some in ranges.chunks(READS) {
+            let mut reads = Vec::with_capacity(some.len());
+            for range in some {
+                reads.push(self.read(segment, range.clone()));
+            }
+            parts.extend(try_join_all(reads).await?);
+        }
+        Ok(parts)
     }
 
     async fn index(&self, segment: &Segment, blocks: u64) -> Result<Vec<KeyHash>> {
@@ -148,10 +156,10 @@ impl Store<'_> {
             1 => taken_in.remove(0),
             _ => {
                 let mut writer = self.writer();
-                self.sweep(&[&taken_in], async |hash, counts| {
-                    writer.push(Counted { hash, rows: counts[0] }).await
-                })
-                .await?;
+                let mut sweep = self.sweep(&[&taken_in]).await?;
+                while let Some((hash, counts)) = sweep.next().await? {
+                    writer.push(Counted { hash, rows: counts[0] }).await?;
+                }
                 writer.finish().await?
             }
         };
@@ -161,49 +169,58 @@ impl Store<'_> {
         Ok(layers)
     }
 
-    /// Goes through the keys of several tables in the order of their hashes, with the count in each table.
-    pub async fn sweep(
-        &self,
-        tables: &[&[Layer]],
-        mut each: impl AsyncFnMut(KeyHash, &[i64]) -> Result<()>,
-    ) -> Result<()> {
-        let layers = tables
-            .iter()
-            .enumerate()
-            .flat_map(|(table, layers)| layers.iter().map(move |layer| (table, layer)));
-        let mut cursors = Vec::new();
-        // The next hash of each layer, with the number of its cursor.
-        let mut next = BTreeMap::<(KeyHash, usize), ()>::new();
-        for (number, (table, layer)) in layers.enumerate() {
-            let mut cursor = Cursor { table, segments: layer.segments.iter(), bytes: Bytes::new(), at: 0 };
-            if let Some(hash) = cursor.hash(self).await? {
-                next.insert((hash, number), ());
-            }
-            cursors.push(cursor);
-        }
-        let mut counts = vec![0i64; tables.len()];
-        let mut current = None;
-        while let Some(((hash, number), ())) = next.pop_first() {
-            if let Some(before) = current.filter(|before| *before != hash) {
-                each(before, &counts).await?;
-                counts.fill(0);
-            }
-            current = Some(hash);
-            let cursor = &mut cursors[number];
-            counts[cursor.table] += cursor.take();
-            if let Some(hash) = cursor.hash(self).await? {
-                next.insert((hash, number), ());
+    /// Goes through the keys of several tables in the order of their hashes.
+    pub async fn sweep<'l>(&self, tables: &[&'l [Layer]]) -> Result<Sweep<'l>>
+    where
+        'a: 'l,
+    {
+        let mut sweep =
+            Sweep { store: *self, cursors: Vec::new(), next: BTreeSet::new(), tables: tables.len() };
+        for (table, layers) in tables.iter().enumerate() {
+            for layer in *layers {
+                let cursor = Cursor { table, segments: layer.segments.iter(), bytes: Bytes::new(), at: 0 };
+                sweep.cursors.push(cursor);
+                sweep.look(sweep.cursors.len() - 1).await?;
             }
         }
-        match current {
-            Some(hash) => each(hash, &counts).await,
-            None => Ok(()),
-        }
+        Ok(sweep)
     }
 
     /// A layer from records in the order of their hashes.
     pub fn writer(&self) -> LayerWriter<'_> {
         LayerWriter { store: *self, records: Vec::new(), layer: Layer::default() }
+    }
+}
+
+/// The keys of several tables in the order of their hashes.
+pub(super) struct Sweep<'a> {
+    store: Store<'a>,
+    cursors: Vec<Cursor<'a>>,
+    /// The next hash of each layer, with the number of its cursor.
+    next: BTreeSet<(KeyHash, usize)>,
+    tables: usize,
+}
+
+impl Sweep<'_> {
+    /// The next key, with its count in each table; none at the end.
+    pub async fn next(&mut self) -> Result<Option<(KeyHash, Vec<i64>)>> {
+        let Some((hash, _)) = self.next.first().copied() else { return Ok(None) };
+        let mut counts = vec![0i64; self.tables];
+        while let Some((_, number)) = self.next.first().copied().filter(|(next, _)| *next == hash) {
+            self.next.pop_first();
+            let cursor = &mut self.cursors[number];
+            counts[cursor.table] += cursor.take();
+            self.look(number).await?;
+        }
+        Ok(Some((hash, counts)))
+    }
+
+    /// Notes the hash that comes next in a layer.
+    async fn look(&mut self, number: usize) -> Result<()> {
+        if let Some(hash) = self.cursors[number].hash(&self.store).await? {
+            self.next.insert((hash, number));
+        }
+        Ok(())
     }
 }
 

@@ -71,14 +71,18 @@ impl<'a> Folder<'a> {
 
     /// The number of the newest file, and what is kept in it where it can be read.
     pub async fn newest(&self) -> (u64, Option<Kept>) {
-        let own = self.files.iter().filter_map(|file| Some((self.number_of(file)?, file)));
-        let number = own.clone().map(|(number, _)| number).max().unwrap_or(0);
-        let Some((newest, path)) = own.filter(|(_, file)| file.ends_with(".json")).max() else {
-            return (number, None);
-        };
+        let (number, newest) = self.numbered();
+        let Some((newest, path)) = newest else { return (number, None) };
         let bytes = self.table.read_beside(path).await.ok();
         let kept = bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
         (number, kept.map(|kept| Kept { number: newest, ..kept }))
+    }
+
+    /// The number of the newest file, and the newest of those that say what is kept, with its number.
+    fn numbered(&self) -> (u64, Option<(u64, &String)>) {
+        let own = self.files.iter().filter_map(|file| Some((self.number_of(file)?, file)));
+        let number = own.clone().map(|(number, _)| number).max().unwrap_or(0);
+        (number, own.filter(|(_, file)| file.ends_with(".json")).max())
     }
 
     /// What the names of files with this number begin with.
@@ -101,6 +105,14 @@ impl<'a> Folder<'a> {
             tracing::debug!(dataset = %dataset.name, error = flowline_base::chain(&error), "counts of keys are not kept");
             return;
         }
+        let old = self.old(kept, dataset);
+        if let Err(error) = self.table.delete_beside(&old).await {
+            tracing::debug!(dataset = %dataset.name, error = flowline_base::chain(&error), "old counts of keys are left behind");
+        }
+    }
+
+    /// The files that are wanted no longer.
+    fn old(&self, kept: &Kept, dataset: &Dataset) -> Vec<String> {
         let named: Vec<&str> =
             kept.tables.iter().flat_map(|table| &table.layers).flat_map(Layer::paths).collect();
         let folders: Vec<String> = dataset.checks.iter().filter_map(folder_of).collect();
@@ -108,10 +120,7 @@ impl<'a> Folder<'a> {
             Some(number) => number < kept.number && !named.contains(&file.as_str()),
             None => !folders.iter().any(|folder| file.starts_with(&format!("{folder}/"))),
         };
-        let old: Vec<String> = self.files.iter().filter(old).cloned().collect();
-        if let Err(error) = self.table.delete_beside(&old).await {
-            tracing::debug!(dataset = %dataset.name, error = flowline_base::chain(&error), "old counts of keys are left behind");
-        }
+        self.files.iter().filter(old).cloned().collect()
     }
 
     /// The number of a file of this check.

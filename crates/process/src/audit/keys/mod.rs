@@ -211,16 +211,14 @@ impl<'a> KeyAudit<'a> {
         }
         let (mut failed, mut most) = (0i64, MostOften::default());
         let all: Vec<&[Layer]> = layers.iter().map(Vec::as_slice).collect();
-        let count = async |hash, counts: &[i64]| {
-            let other = counts.get(1).copied().unwrap_or(0);
-            let rows = self.fails.rows(counts[0], other);
+        let mut sweep = store.sweep(&all).await?;
+        while let Some((hash, counts)) = sweep.next().await? {
+            let rows = self.fails.rows(counts[0], counts.get(1).copied().unwrap_or(0));
             failed += rows;
             if rows > 0 {
                 most.add(hash, counts[0]);
             }
-            Ok(())
-        };
-        store.sweep(&all, count).await?;
+        }
         let examples = self.shown(&most, Arc::clone(&self.tables[0].provider)).await?;
         Ok(self.kept(layers, failed, examples))
     }
