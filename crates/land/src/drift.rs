@@ -84,8 +84,6 @@ pub(crate) struct Watched {
     pub(crate) aside: Vec<Vec<SetAside>>,
     /// Nothing of the parcel is to be landed.
     pub(crate) held: bool,
-    /// It is the first time that these do.
-    pub(crate) news: bool,
     /// Columns that are suspected to come under another name.
     pub(crate) renames: BTreeMap<String, Rename>,
     /// The version that records with other fields than the contract's fit best.
@@ -145,11 +143,15 @@ impl DriftWatch {
         watched.held = watched.found.iter().any(|found| found.drift.fate == Fate::Held);
         if let Some((baseline, windows)) = before.filter(|_| watched.held) {
             (state.baseline, state.windows) = (baseline, windows);
-            let first = watched.found.first().map(|found| found.first.clone());
-            watched.news = first != state.held;
-            state.held = first;
         }
         watched
+    }
+
+    /// Whether landing was not held up by this before; asked once for each time that it is.
+    pub(crate) fn is_news(&self, found: &[Found]) -> bool {
+        let first = found.first().map(|found| found.first.clone());
+        let held = std::mem::replace(&mut self.state.lock().held, first.clone());
+        held != first
     }
 }
 

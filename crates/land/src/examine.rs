@@ -26,6 +26,7 @@ pub(crate) struct Compared {
     pub(crate) parcel: Parcel,
     pub(crate) decoded: Vec<(Decoded, RowVerdicts)>,
     pub(crate) watched: Watched,
+    watch: Arc<DriftWatch>,
 }
 
 /// Decodes the records and holds the rows against the rules. Busy for the whole time: belongs on a blocking thread.
@@ -82,8 +83,8 @@ impl Done {
 impl Examined {
     /// Records that are not wanted because drift before them holds landing up.
     pub(crate) fn held(self) -> Compared {
-        let Self { parcel, decoded, .. } = self;
-        Compared { parcel, decoded, watched: Watched { held: true, ..Watched::default() } }
+        let Self { parcel, decoded, watch } = self;
+        Compared { parcel, decoded, watched: Watched { held: true, ..Watched::default() }, watch }
     }
 
     /// Holds the records against those before them. Parcels are decoded side by side, and this is done in the order in
@@ -91,6 +92,13 @@ impl Examined {
     pub(crate) fn compare(self) -> Compared {
         let Self { parcel, decoded, watch } = self;
         let watched = watch.look(&parcel, &decoded);
-        Compared { parcel, decoded, watched }
+        Compared { parcel, decoded, watched, watch }
+    }
+}
+
+impl Compared {
+    /// Whether landing was not held up by what was found before; asked once for each time that it is.
+    pub(crate) fn is_news(&self) -> bool {
+        self.watch.is_news(&self.watched.found)
     }
 }

@@ -194,6 +194,7 @@ impl Lane {
     ) -> Result<(), LandError> {
         // Those behind were not compared, and are read again.
         self.turn = None;
+        let news = compared.is_news();
         let Compared { parcel, watched, .. } = compared;
         let begins = parcel.pieces.first().map_or(self.next, Piece::begins);
         self.next = begins;
@@ -215,7 +216,7 @@ impl Lane {
         if self.staging.as_ref().is_some_and(Staging::is_empty) {
             self.staging = None;
         }
-        if watched.news {
+        if news {
             let now = context.clock.now();
             let found = watched.found.into_iter().map(|found| found.finding(&tables.dataset, None, now));
             context.ledger.record_findings(&found.collect::<Vec<_>>()).await?;

@@ -44,7 +44,7 @@ pub(crate) fn settle(
     stamp: &Stamp,
     findings: &mut Findings,
 ) -> Result<Settled, ArrowError> {
-    let Compared { parcel, decoded, watched } = compared;
+    let Compared { parcel, decoded, watched, .. } = compared;
     let mut settled = Settled::default();
     let mut rejected: Vec<RejectedRecord<'_>> = Vec::new();
     for (index, (decoded, verdicts)) in decoded.iter().enumerate() {

@@ -139,9 +139,10 @@ impl FileLander {
         let comparing = tokio::task::spawn_blocking(move || examined.compare());
         let compared = comparing.await.map_err(|error| failed(&error))?;
         if compared.watched.held {
+            let news = compared.is_news();
             let Compared { parcel, watched, .. } = compared;
             let first = watched.found.first().map(|found| (found.first.clone(), found.message.clone()));
-            if watched.news {
+            if news {
                 let (dataset, now) = (&self.tables.dataset, self.context.clock.now());
                 let found = watched.found.into_iter().map(|found| found.finding(dataset, None, now));
                 self.context.ledger.record_findings(&found.collect::<Vec<_>>()).await?;
