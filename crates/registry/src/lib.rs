@@ -28,6 +28,7 @@ mod subject;
 mod known;
 mod lookup;
 mod members;
+mod plan;
 mod wire;
 mod writer;
 

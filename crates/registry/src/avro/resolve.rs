@@ -12,13 +12,11 @@ use super::decode::{Decoder, write_bytes, write_float, write_whole};
 use super::defaults::Filling;
 use super::{AvroSchema, Field, Kind, Logical, Named, NodeId};
 use crate::known::{ALL, KnownFields};
+use crate::plan::{Begun, StepId, Steps};
 use crate::schema::push_json_text;
-use crate::writer::TYPES_DEPTH_MAX;
 
 /// Steps of a plan: pairs of types, times the places of the contract that they stand at.
 const STEPS_MAX: usize = 100_000;
-
-type StepId = usize;
 
 /// How records of one schema are read by another.
 #[derive(Debug)]
@@ -70,12 +68,10 @@ impl AvroSchema {
         if !readable.root() {
             return None;
         }
-        let filling = Filling::new(self);
-        let (steps, made) = Default::default();
-        let mut planner = Planner { reader: self, writer, readable, filling, steps, made, depth: 0 };
+        let (filling, steps) = (Filling::new(self), Steps::new(STEPS_MAX));
+        let mut planner = Planner { reader: self, writer, readable, filling, steps };
         let root = planner.plan(self.root, writer.root, known)?;
-        let steps: Option<Vec<Step>> = planner.steps.into_iter().collect();
-        Some(Resolution { steps: steps?, root })
+        Some(Resolution { steps: planner.steps.finish()?, root })
     }
 
     /// Appends the record in these bytes, written with this schema, as JSON of the reader's.
@@ -96,29 +92,19 @@ struct Planner<'a> {
     writer: &'a AvroSchema,
     readable: Readable<'a>,
     filling: Filling<'a>,
-    steps: Vec<Option<Step>>,
-    /// The steps of the pairs that were met, by the place of the contract that they stand at.
-    made: HashMap<(NodeId, NodeId, *const KnownFields), StepId>,
-    depth: usize,
+    /// Of pairs of types, by the place of the contract that they stand at.
+    steps: Steps<(NodeId, NodeId, *const KnownFields), Step>,
 }
 
 impl<'a> Planner<'a> {
     fn plan(&mut self, reader: NodeId, writer: NodeId, known: &KnownFields) -> Option<StepId> {
-        let key = (reader, writer, std::ptr::from_ref(known));
-        if let Some(made) = self.made.get(&key) {
-            return Some(*made);
+        match self.steps.begin((reader, writer, std::ptr::from_ref(known)))? {
+            Begun::Made(id) => Some(id),
+            Begun::New(id) => {
+                let step = self.step(reader, writer, known)?;
+                Some(self.steps.end(id, step))
+            }
         }
-        if self.steps.len() >= STEPS_MAX || self.depth == TYPES_DEPTH_MAX {
-            return None;
-        }
-        let id = self.steps.len();
-        self.steps.push(None);
-        self.made.insert(key, id);
-        self.depth += 1;
-        let step = self.step(reader, writer, known)?;
-        self.depth -= 1;
-        self.steps[id] = Some(step);
-        Some(id)
     }
 
     fn step(&mut self, reader: NodeId, writer: NodeId, known: &KnownFields) -> Option<Step> {
@@ -198,16 +184,11 @@ impl<'a> Planner<'a> {
                         if older { known.choose(&field.name, &other.name) } else { field.name.as_str() };
                     (name, self.plan(field.node, other.node, known.inside(name))?)
                 }
-                None => (other.name.as_str(), self.written(other.node)),
+                None => (other.name.as_str(), self.steps.add(Step::Written(other.node))),
             };
             parts.push(Part { name: name.to_owned(), step });
         }
         Some(Step::Record(parts, defaults))
-    }
-
-    fn written(&mut self, node: NodeId) -> StepId {
-        self.steps.push(Some(Step::Written(node)));
-        self.steps.len() - 1
     }
 }
 

@@ -10,13 +10,12 @@ use serde_json::Value;
 use super::{Criterion, JsonSchema, NodeId, Shape};
 use crate::known::KnownFields;
 use crate::members::{Members, items};
+use crate::plan::{Begun, StepId, Steps};
 use crate::schema::push_json_text;
-use crate::writer::{DEPTH_MAX, TYPES_DEPTH_MAX};
+use crate::writer::DEPTH_MAX;
 
 /// Places of a schema that a plan may have, times the places of the contract that they stand at.
 const STEPS_MAX: usize = 10_000;
-
-type StepId = usize;
 
 /// Which defaults are filled in where.
 #[derive(Debug)]
@@ -42,9 +41,9 @@ impl Step {
 impl JsonSchema {
     /// The defaults of the properties that are asked for; none when there are none.
     pub(crate) fn defaults(&self, known: &KnownFields) -> Option<Defaults> {
-        let mut planner = Planner { schema: self, steps: Vec::new(), made: HashMap::new(), depth: 0 };
+        let mut planner = Planner { schema: self, steps: Steps::new(STEPS_MAX) };
         let root = planner.plan(self.root(), known)?;
-        let steps: Vec<Step> = planner.steps.into_iter().collect::<Option<_>>()?;
+        let steps = planner.steps.finish()?;
         let some = steps.iter().any(|step| !step.defaults.is_empty());
         some.then_some(Defaults { steps, root })
     }
@@ -52,35 +51,24 @@ impl JsonSchema {
 
 struct Planner<'a> {
     schema: &'a JsonSchema,
-    /// None while a step is under way.
-    steps: Vec<Option<Step>>,
-    made: HashMap<(NodeId, *const KnownFields), StepId>,
-    depth: usize,
+    steps: Steps<(NodeId, *const KnownFields), Step>,
 }
 
 impl Planner<'_> {
     fn plan(&mut self, node: NodeId, known: &KnownFields) -> Option<StepId> {
-        let key = (node, std::ptr::from_ref(known));
-        if let Some(made) = self.made.get(&key) {
-            return Some(*made);
+        match self.steps.begin((node, std::ptr::from_ref(known)))? {
+            Begun::Made(id) => Some(id),
+            Begun::New(id) => {
+                let mut step = Step::default();
+                self.gather(node, known, 0, &mut step)?;
+                Some(self.steps.end(id, step))
+            }
         }
-        if self.steps.len() >= STEPS_MAX || self.depth == TYPES_DEPTH_MAX {
-            return None;
-        }
-        let id = self.steps.len();
-        self.steps.push(None);
-        self.made.insert(key, id);
-        let mut step = Step::default();
-        self.depth += 1;
-        self.gather(node, known, 0, &mut step)?;
-        self.depth -= 1;
-        self.steps[id] = Some(step);
-        Some(id)
     }
 
     /// Adds what a part says; of alternatives only the one that is an object, so that `null` may stand beside it.
     fn gather(&mut self, node: NodeId, known: &KnownFields, depth: usize, step: &mut Step) -> Option<()> {
-        if depth > DEPTH_MAX || self.made.len() >= STEPS_MAX {
+        if depth > DEPTH_MAX || self.steps.full() {
             return None;
         }
         let schema = self.schema;
@@ -128,7 +116,7 @@ impl Planner<'_> {
     }
 
     fn says_something(&self, id: StepId) -> bool {
-        self.steps[id].as_ref().is_none_or(|step| !step.is_empty())
+        self.steps.get(id).is_none_or(|step| !step.is_empty())
     }
 
     /// The default that stands at a property, or at what it refers to.

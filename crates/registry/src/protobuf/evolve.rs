@@ -12,13 +12,11 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use super::ProtobufSchema;
 use crate::known::{ALL, KnownFields};
 use crate::members::{Members, items};
+use crate::plan::{Begun, StepId, Steps};
 use crate::schema::push_json_text;
-use crate::writer::TYPES_DEPTH_MAX;
 
 /// Pairs of messages, times the places of the contract that they stand at.
 const STEPS_MAX: usize = 10_000;
-
-type StepId = usize;
 
 /// How records of one schema are read by another.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl ProtobufSchema {
         if !self.cannot_read(writer).is_empty() {
             return None;
         }
-        let mut planner = Planner { steps: Vec::new(), made: HashMap::new(), depth: 0 };
+        let mut planner = Planner { steps: Steps::new(STEPS_MAX) };
         let mut messages = HashMap::new();
         let mut left: Vec<MessageDescriptor> = writer.file.messages().collect();
         while let Some(message) = left.pop() {
@@ -79,7 +77,7 @@ impl ProtobufSchema {
                 messages.insert(message.full_name().to_owned(), (latest, step));
             }
         }
-        let steps: Vec<Step> = planner.steps.into_iter().collect::<Option<_>>()?;
+        let steps = planner.steps.finish()?;
         let plain = steps.iter().all(|step| {
             let plain = |(latest, part): (&String, &Part)| match part {
                 Part::New(asked) => *asked,
@@ -117,10 +115,7 @@ impl ProtobufSchema {
 }
 
 struct Planner {
-    /// None while a step is under way.
-    steps: Vec<Option<Step>>,
-    made: HashMap<(String, String, *const KnownFields), StepId>,
-    depth: usize,
+    steps: Steps<(String, String, *const KnownFields), Step>,
 }
 
 impl Planner {
@@ -130,29 +125,22 @@ impl Planner {
         written: &MessageDescriptor,
         known: &KnownFields,
     ) -> Option<StepId> {
-        let key = (latest.full_name().to_owned(), written.full_name().to_owned(), std::ptr::from_ref(known));
-        if let Some(made) = self.made.get(&key) {
-            return Some(*made);
-        }
-        if self.steps.len() >= STEPS_MAX || self.depth == TYPES_DEPTH_MAX {
-            return None;
-        }
-        let id = self.steps.len();
-        self.steps.push(None);
-        self.made.insert(key, id);
+        let place =
+            (latest.full_name().to_owned(), written.full_name().to_owned(), std::ptr::from_ref(known));
+        let id = match self.steps.begin(place)? {
+            Begun::Made(id) => return Some(id),
+            Begun::New(id) => id,
+        };
         let mut step = Step::default();
-        self.depth += 1;
         for field in latest.fields() {
             let part = self.part(latest, &field, written.get_field(field.number()), known)?;
             step.fields.insert(field.name().to_owned(), part);
         }
-        self.depth -= 1;
         let gone = written.fields().filter(|field| {
             latest.get_field(field.number()).is_none() && latest.get_field_by_name(field.name()).is_none()
         });
         step.gone = gone.map(|field| field.name().to_owned()).collect();
-        self.steps[id] = Some(step);
-        Some(id)
+        Some(self.steps.end(id, step))
     }
 
     fn part(
