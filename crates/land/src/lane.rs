@@ -138,15 +138,14 @@ impl Lane {
         // Neither is ever dropped half-way: what is taken in would be lost.
         let (found, taken) =
             tokio::join!(ahead.read(means), self.take_pending(means.context, means.tables, keys));
-        taken?;
-        let (found, turn) = found?;
-        if self.held.is_some() || self.next != from {
-            // What was read behind it is read again.
-            if let Found::Records { decoding, .. } = found {
+        if taken.is_err() || self.held.is_some() || self.next != from {
+            // What was read behind it is read again, and must not be compared any more then.
+            if let Ok((Found::Records { decoding, .. }, _)) = found {
                 drop(decoding.await);
             }
-            return Ok(self.held.is_none());
+            return taken.map(|()| self.held.is_none());
         }
+        let (found, turn) = found?;
         self.turn = turn;
         match found {
             Found::Stop => {

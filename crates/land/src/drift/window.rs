@@ -122,8 +122,11 @@ impl Windows {
     /// `here` is the row of the batch under way with which the window begins; below zero when it began before.
     fn judge(&mut self, window: &Window, baseline: &mut Baseline, here: i64) -> Vec<Placed> {
         let at = window.pieces.last().map_or(DateTime::UNIX_EPOCH, |piece| piece.received_at);
-        if let Some(position) = window.position(0) {
-            self.points.entry(trend_point(at)).or_insert(position);
+        let point = trend_point(at);
+        if !self.points.contains_key(&point)
+            && let Some(position) = window.position(0)
+        {
+            self.points.insert(point, position);
             while self.points.len() > POINTS_MAX {
                 self.points.pop_first();
             }
