@@ -15,18 +15,7 @@ use flowline_process::audit::{Scan, Scope};
 use flowline_process::engine::SessionOptions;
 
 use crate::support::world::World;
-use crate::support::{Declare, landed, sql};
-
-fn check(name: &str, rule: CheckRule) -> Check {
-    Check {
-        name: name.to_owned(),
-        description: None,
-        owner: "team".to_owned(),
-        severity: CheckSeverity::Warn,
-        tolerance: 0.0,
-        rule,
-    }
-}
+use crate::support::{Declare, check, landed, sql};
 
 fn text(text: &str) -> String {
     text.to_owned()

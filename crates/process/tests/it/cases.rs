@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowline_model::{Check, CheckRule, CheckSeverity, Completeness, Dataset};
+use flowline_model::{Check, CheckRule, Completeness, Dataset};
 use flowline_process::Auditor;
 use flowline_process::audit::Scope;
 
 use crate::support::world::World;
-use crate::support::{Declare, landed};
+use crate::support::{Declare, check, landed, names};
 
 const COLUMNS: &str =
     "id string, n int64, d decimal(38,0), x decimal(38,37), f float64, day date, ts timestamp";
@@ -17,28 +17,13 @@ const LEAST: &str = "-9223372036854775808";
 const MOST: &str = "9223372036854775807";
 const NINES: &str = "99999999999999999999999999999999999999";
 
-fn check(name: &str, rule: CheckRule) -> Check {
-    Check {
-        name: name.to_owned(),
-        description: None,
-        owner: "team".to_owned(),
-        severity: CheckSeverity::Warn,
-        tolerance: 0.0,
-        rule,
-    }
-}
-
-fn columns(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
-
 fn unique(name: &str) -> Check {
-    check(&format!("unique {name}"), CheckRule::Unique { columns: columns(&[name]) })
+    check(&format!("unique {name}"), CheckRule::Unique { columns: names(&[name]) })
 }
 
 fn refers(name: &str) -> Check {
-    let (to, to_columns) = ("shop.others".parse().unwrap(), columns(&[name]));
-    check(&format!("refers {name}"), CheckRule::Referential { columns: columns(&[name]), to, to_columns })
+    let (to, to_columns) = ("shop.others".parse().unwrap(), names(&[name]));
+    check(&format!("refers {name}"), CheckRule::Referential { columns: names(&[name]), to, to_columns })
 }
 
 fn sums(name: &str, with: &str) -> Check {

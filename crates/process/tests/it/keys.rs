@@ -7,42 +7,27 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::logical_expr::{col, lit};
 use flowline_lake::CompactOptions;
 use flowline_lake::faults::{Fault, FaultInjector, StoreOp};
-use flowline_model::{Check, CheckResult, CheckRule, CheckSeverity, Dataset};
+use flowline_model::{CheckResult, CheckRule, Dataset};
 use flowline_process::Auditor;
 use flowline_process::audit::Scope;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 
 use crate::support::world::World;
-use crate::support::{Declare, landed};
-
-fn check(name: &str, rule: CheckRule) -> Check {
-    Check {
-        name: name.to_owned(),
-        description: None,
-        owner: "team".to_owned(),
-        severity: CheckSeverity::Warn,
-        tolerance: 0.0,
-        rule,
-    }
-}
-
-fn columns(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
+use crate::support::{Declare, check, landed, names};
 
 fn refers(column: &str) -> CheckRule {
-    let (to, to_columns) = ("shop.customers".parse().unwrap(), columns(&["id"]));
-    CheckRule::Referential { columns: columns(&[column]), to, to_columns }
+    let (to, to_columns) = ("shop.customers".parse().unwrap(), names(&["id"]));
+    CheckRule::Referential { columns: names(&[column]), to, to_columns }
 }
 
 /// Orders that name customers by a number that is wider there.
 fn datasets() -> [Dataset; 2] {
     let orders = Dataset {
         checks: vec![
-            check("unique", CheckRule::Unique { columns: columns(&["id"]) }),
-            check("pairs", CheckRule::Unique { columns: columns(&["id", "customer"]) }),
-            check("duplicates", CheckRule::Duplicates { columns: columns(&["id", "customer"]) }),
+            check("unique", CheckRule::Unique { columns: names(&["id"]) }),
+            check("pairs", CheckRule::Unique { columns: names(&["id", "customer"]) }),
+            check("duplicates", CheckRule::Duplicates { columns: names(&["id", "customer"]) }),
             check("whole", CheckRule::Duplicates { columns: Vec::new() }),
             check("refers", refers("customer")),
             check(

@@ -5,9 +5,27 @@ pub mod world;
 use std::time::Duration;
 
 use flowline_model::{
-    Column, Dataset, Emit, EventTime, HttpOrigin, LandingSettings, LatePolicy, LogSettings, Materialization,
-    Origin, PartitionField, PartitionTransform, Plan, Slo, SqlOrigin, Validation, Zone,
+    Check, CheckRule, CheckSeverity, Column, Dataset, Emit, EventTime, HttpOrigin, LandingSettings,
+    LatePolicy, LogSettings, Materialization, Origin, PartitionField, PartitionTransform, Plan, Slo,
+    SqlOrigin, Validation, Zone,
 };
+
+/// A check that only warns.
+pub fn check(name: &str, rule: CheckRule) -> Check {
+    Check {
+        name: name.to_owned(),
+        description: None,
+        owner: "team".to_owned(),
+        severity: CheckSeverity::Warn,
+        tolerance: 0.0,
+        rule,
+    }
+}
+
+/// Names of columns, as rules have them.
+pub fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
 
 /// A dataset that is landed, with columns written `name type, name type!` (`!` for required).
 pub fn landed(name: &str, columns: &str) -> Dataset {
