@@ -87,7 +87,7 @@ pub enum LogError {
     /// An idempotency key came again with another body.
     #[error(
         "this idempotency key was used for another body, whose records lie in `{partition}` from offset {first} on; nothing \
-         was appended: send the same body again, or use a new key"
+         was appended to it: send the same body again, or use a new key"
     )]
     KeyReused {
         /// Where the first body lies.

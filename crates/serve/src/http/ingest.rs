@@ -58,7 +58,7 @@ pub(crate) struct AppendAnswer {
 /// its reason, unless the source validates at the gateway, which answers 422 and appends nothing.
 ///
 /// With an `Idempotency-Key`, the same key again within the log's retention returns the first answer and appends
-/// nothing, also after a restart. With another body it is refused.
+/// nothing, also after a restart. With another body it is refused, by each partition that it reaches.
 #[utoipa::path(
     post,
     path = "/v1/sources/{source}/records",

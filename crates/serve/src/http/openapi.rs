@@ -171,7 +171,7 @@ problem_responses! {
     TimedOut, REQUEST_TIMEOUT, "query-timeout", "The body stalled, or the query did not end in time.";
     TooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is over the limit, before or after decompression.";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The media type or its encoding is not read.";
-    InvalidRecords, UNPROCESSABLE_ENTITY, "invalid-records", "Records do not fit the contract, or the key was used for another body (`idempotency-key-reused`); nothing was appended.";
+    InvalidRecords, UNPROCESSABLE_ENTITY, "invalid-records", "Records do not fit the contract: nothing was appended. Or the key was used for another body (`idempotency-key-reused`): nothing was appended to the partitions that know it.";
     TooMany, TOO_MANY_REQUESTS, "overloaded", "A limit is reached; try again after `Retry-After` seconds.";
     HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "The headers are over the limit.";
     Internal, INTERNAL_SERVER_ERROR, "internal", "A defect; the log of the node has it under the trace.";
