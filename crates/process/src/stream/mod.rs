@@ -41,7 +41,7 @@ pub(crate) use clock::StreamState;
 pub(crate) use clocks::{clocks_of, disorder_of, earliest_of_new, patience};
 pub(crate) use look::look;
 pub(crate) use quarantine::{
-    SetAside, batch_of_checks, commit as commit_quarantine, of_batch, of_checks, set_aside,
+    OF_CHECKS, SetAside, batch_of_checks, commit as commit_quarantine, of_batch, of_checks, set_aside,
 };
 pub(crate) use run::StreamRun;
 pub use status::{stream_statuses, sweep_stream_state};

@@ -15,8 +15,9 @@ use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, col, lit};
 use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
 use flowline_lake::arrow_types;
-use flowline_lake::{Lake, LakeError, Table, TableCommit, TableId, TableSpec, WriterOptions};
+use flowline_lake::{Lake, LakeError, ReadAt, Table, TableCommit, TableId, TableSpec, WriterOptions};
 use flowline_model::{DatasetName, Finding, FindingKind, Severity};
 
 use super::restrict::instant;
@@ -144,7 +145,7 @@ fn records(rows: &RecordBatch) -> Result<Vec<String>> {
 }
 
 /// What `_batch` of rows that fail checks ends with.
-const OF_CHECKS: &str = "/checks";
+pub(crate) const OF_CHECKS: &str = "/checks";
 
 /// What tells the rows that fail checks in the run of this transaction. Those of a run that computed everything have a
 /// name of their own: when it comes to no commit, and the next run of the same number follows the changes, the rows that
@@ -164,7 +165,7 @@ pub(crate) fn of_checks() -> Expr {
     col(arrow_types::BATCH).like(lit(format!("%{OF_CHECKS}")))
 }
 
-/// Writes the rows in place of those that meet the condition. Without rows, and with none that could meet it, nothing is
+/// Writes the rows in place of those that meet the condition. Without rows, and with none that meets it, nothing is
 /// committed.
 pub(crate) async fn commit(
     lake: &Lake,
@@ -174,7 +175,7 @@ pub(crate) async fn commit(
 ) -> Result<(), ProcessError> {
     let table = lake.table(TableId::quarantine(dataset.clone()));
     let failed = || ProcessError::lake(format!("writing the quarantine of `{dataset}`"));
-    if rows.is_empty() && is_empty(&table).await.map_err(failed())? {
+    if rows.is_empty() && (is_empty(&table).await.map_err(failed())? || !any(&table, &replaced).await?) {
         return Ok(());
     }
     let schema: SchemaRef = arrow_types::quarantine_schema();
@@ -193,4 +194,12 @@ pub(crate) async fn commit(
 
 async fn is_empty(table: &Table) -> Result<bool, LakeError> {
     Ok(table.refresh().await?.is_none() || table.stats().await?.files == 0)
+}
+
+/// Whether a row meets the condition.
+async fn any(table: &Table, condition: &Expr) -> Result<bool, ProcessError> {
+    let reading = || ProcessError::lake("reading the quarantine".to_owned());
+    let rows = table.provider(ReadAt::Latest).await.map_err(reading())?;
+    let rows = SessionContext::new().read_table(rows)?.filter(condition.clone())?;
+    Ok(rows.limit(0, Some(1))?.count().await? > 0)
 }

@@ -24,7 +24,7 @@ use super::sessions::{Looking, open_since};
 use super::step::{News, Step, told};
 use crate::ProcessError;
 use crate::engine::{MemoryShare, Resolver};
-use crate::transform::{Attempt, Change, FRESH_WRITER, Input, Prepared, WRITER, named, output};
+use crate::transform::{Anew, Attempt, Change, FRESH_WRITER, Input, Prepared, WRITER, named, output};
 
 /// A try of a stream with its query analyzed.
 pub(crate) struct StreamRun<'a> {
@@ -142,6 +142,11 @@ impl StreamRun<'_> {
             kept if kept.is_empty() => self.plans(self.query, &[&wanted]).await?,
             kept => self.kept_plans(&kept, &wanted, before, &mut state).await?,
         };
+        let gone = self.replaced(&wanted)?;
+        if let Some(gone) = &gone {
+            let anew = Anew::Meeting(gone.clone());
+            attempt.sieve.lock().begin_anew(anew, &attempt.spec().schema)?;
+        }
         let staged = self.stage(plans, writer).await?;
         self.move_sessions(&mut state, wanted.sessions_from).await?;
         let late = self.quarantine(before.watermark, &news).await?;
@@ -157,7 +162,7 @@ impl StreamRun<'_> {
             bytes_written: staged.bytes(),
             ..Counts::default()
         };
-        let change = match self.replaced(&wanted)? {
+        let change = match gone {
             Some(gone) => Change::Replace(staged, gone),
             None => Change::Files(staged, CommitMode::Append),
         };
@@ -201,8 +206,11 @@ impl StreamRun<'_> {
             Some(_) => table.writer(WRITER).await,
             None => table.writer_for(&spec, WRITER).await,
         };
-        if gone.is_none() {
-            attempt.sieve.lock().begin_everything();
+        match &gone {
+            Some(gone) => {
+                attempt.sieve.lock().begin_anew(Anew::Meeting(gone.clone()), &attempt.spec().schema)?
+            }
+            None => attempt.sieve.lock().begin_everything(),
         }
         let plans = self.plans(self.query, &[&wanted]).await?;
         let staged = self.stage(plans, writer.map_err(attempt.failed("writing"))?).await?;

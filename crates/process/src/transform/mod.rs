@@ -6,6 +6,7 @@
 //! the tables' histories afterwards.
 //! Does not own: when a run is due (`flowline-schedule`), what makes an incremental run exact (`upkeep`).
 
+mod anew;
 mod attempt;
 mod bounds;
 mod definition;
@@ -38,6 +39,7 @@ use crate::{ProcessError, QueryEngine};
 use run::Running;
 use standing::{Standing, info_of, standing};
 
+pub(crate) use anew::Anew;
 pub(crate) use attempt::{Attempt, Change, Prepared};
 pub(crate) use inputs::Input;
 pub(crate) use rows::output;

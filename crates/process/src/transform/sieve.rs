@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
@@ -18,6 +19,7 @@ use flowline_model::{
 use flowline_quality::outcome::of_rows;
 use flowline_quality::{Circumstances, Profiler, RowRules, RowTally, Which};
 
+use super::Anew;
 use crate::ProcessError;
 use crate::stream::{SetAside, batch_of_checks, of_batch, of_checks, set_aside};
 
@@ -36,6 +38,8 @@ pub(crate) struct Sieve {
     transaction: i64,
     /// The rows are all that the table is to have.
     everything: bool,
+    /// What rows of the quarantine meet that are records of the rows which are computed anew.
+    anew: Option<Expr>,
     set_aside: Vec<RecordBatch>,
     rows_set_aside: u64,
     /// Why, by reason and column: how many rows, and what is said of the first.
@@ -60,6 +64,7 @@ impl Sieve {
             now,
             transaction,
             everything: false,
+            anew: None,
             set_aside: Vec::new(),
             rows_set_aside: 0,
             reasons: BTreeMap::new(),
@@ -70,7 +75,7 @@ impl Sieve {
     /// Forgets the rows that came through, of a try that is begun again.
     pub fn begin_again(&mut self) {
         (self.tally, self.profiler) = (RowTally::default(), self.profiler.fresh());
-        (self.everything, self.rows_set_aside) = (false, 0);
+        (self.everything, self.anew, self.rows_set_aside) = (false, None, 0);
         self.set_aside.clear();
         self.reasons.clear();
     }
@@ -78,6 +83,14 @@ impl Sieve {
     /// Says that the rows to come are all that the table is to have.
     pub fn begin_everything(&mut self) {
         self.everything = true;
+    }
+
+    /// Says that the rows to come take the place of those of the table which are computed anew.
+    pub fn begin_anew(&mut self, anew: Anew, table: &Schema) -> Result<()> {
+        if !self.rules.is_empty() {
+            self.anew = Some(anew.of_records(table)?);
+        }
+        Ok(())
     }
 
     /// The rows of a batch that go on.
@@ -132,10 +145,11 @@ impl Sieve {
 
     /// The rows of the quarantine that they take the place of; none when the quarantine stays as it is.
     pub fn replaced(&self) -> Option<Expr> {
-        match (self.everything, self.set_aside.is_empty()) {
-            (true, _) => Some(of_checks()),
-            (false, false) => Some(of_batch(&self.batch())),
-            (false, true) => None,
+        match &self.anew {
+            _ if self.everything => Some(of_checks()),
+            Some(anew) => Some(of_batch(&self.batch()).or(anew.clone())),
+            None if self.set_aside.is_empty() => None,
+            None => Some(of_batch(&self.batch())),
         }
     }
 

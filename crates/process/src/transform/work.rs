@@ -13,6 +13,7 @@ use datafusion::physical_plan::execute_stream;
 use flowline_lake::{CommitMode, PartitionValues, ReadAt, WritePurpose, WriterOptions};
 use futures::StreamExt;
 
+use super::anew::Anew;
 use super::attempt::{Attempt, Change, Prepared};
 use super::inputs::Input;
 use super::meter::{Meter, Metered};
@@ -169,6 +170,8 @@ impl Work<'_> {
         let (table, spec) = (attempt.table(), attempt.spec());
         let plan = self.restricted(&affected).await?;
         let partitions = touched::partition_values(&spec, &affected)?;
+        let anew = Anew::With(spec.partition_columns.clone(), affected.values.clone());
+        attempt.sieve.lock().begin_anew(anew, &spec.schema)?;
         let writer = table.writer(WRITER).await.map_err(attempt.failed("writing"))?;
         let (staged, ran) = self.stage(plan, writer).await?;
         let mut counts = self.counts(&ran, staged.rows(), staged.bytes(), true);
@@ -195,6 +198,8 @@ impl Work<'_> {
             return Ok(Followed::Prepared(None));
         }
         let plan = self.restricted(&affected).await?;
+        let anew = Anew::With(attempt.dataset.key.clone(), affected.values.clone());
+        attempt.sieve.lock().begin_anew(anew, &attempt.spec().schema)?;
         let how = format!("merge: {} keys", affected.count);
         let (change, rows, bytes, ran) = if vanishes {
             let keys: Vec<Expr> = attempt.dataset.key.iter().map(|name| touched::named(name)).collect();
