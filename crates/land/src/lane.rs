@@ -1,15 +1,17 @@
 //! One partition of a log on its way to the table.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flowline_base::RunId;
 use flowline_log::PartitionId;
-use flowline_model::{InputRange, LandingSettings};
+use flowline_model::{InputRange, LandingSettings, Run};
 use tokio::task::JoinHandle;
 
 use crate::Contract;
 use crate::ahead::{Ahead, Found};
+use crate::committing::{Committing, Ended};
 use crate::drift;
 use crate::examine::{Compared, Turn};
 use crate::feed::Feed;
@@ -18,12 +20,15 @@ use crate::parcel::Piece;
 use crate::schemas::RecordSchemas;
 use crate::staging::{Sealed, Sealing, Staging, failed};
 use crate::tables::{Place, Tables};
-use crate::{LandContext, LandError};
+use crate::{LandContext, LandError, meter};
 
 /// So many bytes are committed when nothing has come for a moment: their commit costs little beside what they did, and
 /// who is behind by so much does not come a record at a time.
 const WORTH_A_COMMIT: u64 = 8 << 20;
 const SILENCE: Duration = Duration::from_millis(50);
+/// Parcels that are decoded ahead of the one that is written, so that neither waits for the other where one takes longer
+/// now and then.
+const AHEAD: usize = 3;
 
 /// What the lanes of a dataset read with.
 pub(crate) struct Means<'a> {
@@ -42,20 +47,24 @@ pub(crate) struct Lane {
     pub(crate) place: Place,
     /// Everything before it is in the table.
     pub(crate) committed: u64,
+    /// Where the flush under way begins: behind one whose commit is still being made.
+    begun: u64,
     /// It cannot be read now, and is left alone until then.
     pub(crate) quiet_until: Option<Instant>,
     /// Where to read next.
     pub(crate) next: u64,
     /// Bytes read since the last flush.
-    pub(crate) bytes_read: u64,
+    bytes_read: u64,
     /// When records were read last.
     read_at: Option<Instant>,
     pub(crate) staging: Option<Staging>,
-    /// Records that are being decoded while the ones before them are written.
-    pending: Option<JoinHandle<Compared>>,
-    /// Comes when they have been compared.
+    /// Parcels that are being decoded while those before them are written, in the order in which they were read.
+    pending: VecDeque<JoinHandle<Compared>>,
+    /// Comes when the last of them has been compared.
     turn: Option<Turn>,
-    /// A flush whose commit has not succeeded yet.
+    /// The flush before, whose commit is being made.
+    committing: Option<Committing>,
+    /// The flush before, whose commit failed and is to be tried again.
     pub(crate) sealed: Option<Sealed>,
     /// Drift begins with the records that came together from this offset on: those before it are landed still.
     stop: Option<(u64, Held)>,
@@ -80,22 +89,30 @@ impl Lane {
             quiet_until: None,
             place,
             committed,
+            begun: committed,
             next: committed,
             bytes_read: 0,
             read_at: None,
             staging: None,
-            pending: None,
+            pending: VecDeque::new(),
             turn: None,
+            committing: None,
             sealed: None,
             stop: None,
             held: None,
         }
     }
 
-    /// The run of the flush under way.
+    /// A run whose rows are not in the table yet; the one that failed, where one did.
     pub(crate) fn run(&self) -> Option<RunId> {
+        self.runs().next()
+    }
+
+    /// The runs whose rows are not in the table yet.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = RunId> {
         let sealed = self.sealed.as_ref().map(|sealed| sealed.flush.run.id);
-        sealed.or_else(|| self.staging.as_ref().map(|staging| staging.run))
+        let staged = self.staging.as_ref().map(|staging| staging.run);
+        sealed.into_iter().chain(staged).chain(self.committing.as_ref().map(|committing| committing.run))
     }
 
     /// How long what is staged may still wait for more; none when nothing is staged.
@@ -111,9 +128,12 @@ impl Lane {
         Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, SILENCE))))
     }
 
-    /// What a flush of this lane has read.
+    /// What the flush under way has read; the one that failed, where one did.
     pub(crate) fn range(&self) -> InputRange {
-        InputRange { input: self.input.to_string(), from: self.committed as i64, to: self.next as i64 }
+        let failed = self.sealed.as_ref().and_then(|sealed| sealed.flush.run.inputs.first().cloned());
+        let staged =
+            || InputRange { input: self.input.to_string(), from: self.begun as i64, to: self.next as i64 };
+        failed.unwrap_or_else(staged)
     }
 
     /// Reads on and starts to decode, and meanwhile takes in what was decoded before. False when there was nothing to
@@ -136,8 +156,13 @@ impl Lane {
             turn: self.turn.take(),
         };
         // Neither is ever dropped half-way: what is taken in would be lost.
-        let (found, taken) =
-            tokio::join!(ahead.read(means), self.take_pending(means.context, means.tables, keys));
+        let taking = async {
+            match self.pending.len() >= AHEAD {
+                true => self.take_pending(means.context, means.tables, keys).await,
+                false => Ok(()),
+            }
+        };
+        let (found, taken) = tokio::join!(ahead.read(means), taking);
         if taken.is_err() || self.held.is_some() || self.next != from {
             // What was read behind it is read again, and must not be compared any more then.
             if let Ok((Found::Records { decoding, .. }, _)) = found {
@@ -149,6 +174,7 @@ impl Lane {
         self.turn = turn;
         match found {
             Found::Stop => {
+                self.take_all(means.context, means.tables, keys).await?;
                 self.held = self.stop.as_ref().map(|(_, held)| held.clone());
                 Ok(false)
             }
@@ -158,25 +184,45 @@ impl Lane {
                 self.next = next;
                 Ok(true)
             }
-            Found::Nothing { .. } => Ok(false),
+            Found::Nothing { .. } => {
+                self.take_all(means.context, means.tables, keys).await?;
+                // What was held up is read again, as far as it is landed still.
+                Ok(self.next != from && self.held.is_none())
+            }
             Found::Records { next, bytes, decoding } => {
                 self.next = next;
                 self.bytes_read += bytes;
                 self.read_at = Some(means.context.clock.instant());
                 self.staging.get_or_insert_with(|| Staging::start(means.context, run));
-                self.pending = Some(decoding);
+                self.pending.push_back(decoding);
                 Ok(true)
             }
         }
     }
 
+    /// Takes in everything that was read.
+    async fn take_all(
+        &mut self,
+        context: &LandContext,
+        tables: &Tables,
+        keys: &mut Option<Keys>,
+    ) -> Result<(), LandError> {
+        while !self.pending.is_empty() {
+            self.take_pending(context, tables, keys).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the first of what is being decoded.
     async fn take_pending(
         &mut self,
         context: &LandContext,
         tables: &Tables,
         keys: &mut Option<Keys>,
     ) -> Result<(), LandError> {
-        let (Some(pending), Some(staging)) = (self.pending.take(), &mut self.staging) else { return Ok(()) };
+        let (Some(pending), Some(staging)) = (self.pending.pop_front(), &mut self.staging) else {
+            return Ok(());
+        };
         let compared = pending.await.map_err(|error| failed(&error))?;
         if compared.watched.held {
             return self.hold(context, tables, compared).await;
@@ -191,7 +237,10 @@ impl Lane {
         tables: &Tables,
         compared: Compared,
     ) -> Result<(), LandError> {
-        // Those behind were not compared, and are read again.
+        // Those behind are not compared any more, and are read again.
+        for behind in std::mem::take(&mut self.pending) {
+            drop(behind.await);
+        }
         self.turn = None;
         let news = compared.is_news();
         let Compared { parcel, watched, .. } = compared;
@@ -223,51 +272,128 @@ impl Lane {
         Ok(())
     }
 
-    /// Ends the flush under way; it waits in [`Lane::sealed`] for its commit.
-    pub(crate) async fn seal(
+    /// Takes one step towards the table, if there is one to take: ends a flush that is due and begins its commit, or
+    /// waits for the end of a commit. Of a partition one is made after the other.
+    pub(crate) async fn step(
         &mut self,
-        context: &LandContext,
-        tables: &Tables,
+        step: Step<'_>,
         keys: &mut Option<Keys>,
-        attempts: u32,
-    ) -> Result<(), LandError> {
-        self.take_pending(context, tables, keys).await?;
-        let Some(staging) = self.staging.take() else { return Ok(()) };
+    ) -> Result<Stepped, LandError> {
+        let left = self.flush_in(step.tables.dataset.landing, step.context.clock.instant());
+        let due = left.is_some_and(|left| left.is_zero() || step.extent == Extent::All);
+        if let Some(committing) = &self.committing {
+            if !due && step.extent == Extent::Due && !committing.has_ended() {
+                return Ok(Stepped::Nothing);
+            }
+            return self.take_up(keys).await;
+        }
+        if let Some(sealed) = self.sealed.take() {
+            self.committing = Some(Committing::again(step.context, step.tables, sealed, step.attempts));
+            return Ok(Stepped::Again);
+        }
+        if !due {
+            return Ok(Stepped::Nothing);
+        }
+        self.take_all(step.context, step.tables, keys).await?;
+        let Some(staging) = self.staging.take() else { return Ok(Stepped::Nothing) };
         let sealing = Sealing {
             trigger: "new-records",
             inputs: vec![self.range()],
             files: Vec::new(),
             place: self.place.clone(),
             next: self.next as i64,
-            attempts,
-            now: context.clock.now(),
+            attempts: step.attempts,
+            now: step.context.clock.now(),
         };
-        self.sealed = Some(staging.seal(tables, sealing, keys).await?);
-        Ok(())
+        let closing = staging.end(step.tables, sealing, keys).await?;
+        (self.begun, self.bytes_read) = (self.next, 0);
+        self.committing = Some(Committing::close(step.context, step.tables, closing, step.attempts));
+        Ok(Stepped::Begun)
     }
 
-    /// The flush in [`Lane::sealed`] was committed.
-    pub(crate) fn committed(&mut self) {
-        let Some(sealed) = self.sealed.take() else { return };
-        self.place.data = Some(sealed.flush.position.next);
-        if let Some((_, position)) = &sealed.flush.rejected {
-            self.place.quarantine = Some(position.next);
+    /// Waits for the end of the commit that is being made.
+    async fn take_up(&mut self, keys: &mut Option<Keys>) -> Result<Stepped, LandError> {
+        let Some(committing) = self.committing.take() else { return Ok(Stepped::Nothing) };
+        match committing.ended().await {
+            Ended::Committed(run, sealed) => {
+                self.place.data = Some(sealed.flush.position.next);
+                if let Some((_, position)) = &sealed.flush.rejected {
+                    self.place.quarantine = Some(position.next);
+                }
+                self.committed = self.begun;
+                Ok(Stepped::Committed(run))
+            }
+            Ended::Refused(error, sealed) => {
+                self.sealed = Some(*sealed);
+                Err(error)
+            }
+            Ended::Unclosed(error, journal) => {
+                // What came behind it is let go as well: it is read again.
+                self.begun = self.committed;
+                self.abandon(keys);
+                if let Some(keys) = keys {
+                    keys.take_back(journal);
+                }
+                Err(error)
+            }
+            Ended::Lost(error) => {
+                *keys = None;
+                Err(error)
+            }
         }
-        self.committed = self.next;
-        self.bytes_read = 0;
     }
 
-    /// Lets go of what is not committed and not waiting for its commit either.
+    /// Waits for the end of a commit, whatever it comes to: what is in the table is read from there then.
+    pub(crate) async fn let_go(&mut self) {
+        if let Some(committing) = self.committing.take()
+            && let Ended::Committed(run, _) = committing.ended().await
+        {
+            meter::committed(&run);
+        }
+    }
+
+    /// Lets go of what is staged.
     pub(crate) fn abandon(&mut self, keys: &mut Option<Keys>) {
-        if self.sealed.is_some() {
-            return;
-        }
-        self.pending = None;
+        self.pending.clear();
         (self.stop, self.held) = (None, None);
         self.bytes_read = 0;
-        self.next = self.committed;
+        self.next = self.begun;
         if let Some(staging) = self.staging.take() {
             staging.abandon(keys);
         }
     }
+}
+
+/// What is to be committed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Extent {
+    /// Commits of flushes that are due are begun, and those that have ended are taken up.
+    Due,
+    /// The same, and commits that are being made are waited for.
+    Begun,
+    /// Everything, due or not.
+    All,
+}
+
+/// What a step is taken with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) context: &'a LandContext,
+    pub(crate) tables: &'a Tables,
+    pub(crate) extent: Extent,
+    /// The number of the try.
+    pub(crate) attempts: u32,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum Stepped {
+    /// There is nothing to do now.
+    Nothing,
+    /// A commit is being made.
+    Begun,
+    /// A commit that failed is being tried again: nothing is read until it has succeeded.
+    Again,
+    /// A flush is in the tables.
+    Committed(Box<Run>),
 }

@@ -9,6 +9,7 @@ mod ahead;
 mod audit;
 mod brake;
 mod commit;
+mod committing;
 mod context;
 mod contract;
 pub mod decode;

@@ -16,13 +16,13 @@ use flowline_model::{Dataset, DatasetName, FindingKind, KafkaCluster, KafkaLogSe
 use flowline_source::kafka::TopicSource;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{self, Landers, complete_ledger};
+use crate::commit::{Landers, complete_ledger};
 use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::feed::{Feed, LogFeed, log_input};
 use crate::findings::Findings;
 use crate::keys::{KEYS_MAX, Keys};
-use crate::lane::{Held, Lane};
+use crate::lane::{Extent, Held, Lane, Step, Stepped};
 use crate::replay::finish_interrupted;
 use crate::reservation::Reservation;
 use crate::schemas::RecordSchemas;
@@ -170,7 +170,7 @@ impl LogLander {
     pub async fn land_available(&mut self) -> Result<Vec<Run>, LandError> {
         let landed = self.try_land_available().await;
         if landed.is_err() {
-            self.begin_again();
+            self.begin_again().await;
         }
         landed
     }
@@ -184,7 +184,7 @@ impl LogLander {
         let mut runs = Vec::new();
         loop {
             let more = self.read().await?;
-            runs.extend(self.flush(!more).await?);
+            runs.extend(self.flush(if more { Extent::Due } else { Extent::All }).await?);
             if !more {
                 self.held()?;
                 self.reservation.give_back();
@@ -198,12 +198,12 @@ impl LogLander {
         if self.share.as_ref().is_some_and(Share::revoked) {
             self.give_back().await?;
         }
-        self.try_the_missing();
+        self.try_the_missing().await;
         if !self.begin().await? {
             return self.wait(shutdown).await;
         }
         if self.context.brake.holds(&self.tables.dataset.name) {
-            self.flush(true).await?;
+            self.flush(Extent::All).await?;
             self.reservation.give_back();
             return self.wait(shutdown).await;
         }
@@ -213,12 +213,17 @@ impl LogLander {
         let others = self.tables.dataset.landing.flush_after * 2 + RESERVED;
         let held = self.lanes.iter().flatten().any(|lane| lane.held.is_some());
         let all = held || self.reservation.held_for(&self.context.clock) > others;
-        self.flush(all).await?;
+        self.flush(if all { Extent::All } else { Extent::Due }).await?;
         self.held()?;
         if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
             self.reservation.give_back();
         }
-        if more { Ok(()) } else { self.wait(shutdown).await }
+        if more {
+            return Ok(());
+        }
+        // There is nothing else to do: what becomes of commits is heard at once.
+        self.flush(Extent::Begun).await?;
+        self.wait(shutdown).await
     }
 
     /// Fits the tables, completes the ledger, reads keys and positions: once, and again after what was staged or
@@ -272,7 +277,7 @@ impl LogLander {
         for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.place.data.is_none()) {
             lane.staging.get_or_insert_with(|| Staging::start(&self.context, None));
         }
-        self.flush(true).await.map(drop)
+        self.flush(Extent::All).await.map(drop)
     }
 
     /// Remembers what the rows of the table are like.
@@ -352,29 +357,31 @@ impl LogLander {
         self.read_lanes().await
     }
 
-    /// Commits the flushes that are due, or all.
-    async fn flush(&mut self, all: bool) -> Result<Vec<Run>, LandError> {
-        let settings = self.tables.dataset.landing;
+    /// Commits flushes, as far as is asked for; returns the runs that are in the table now.
+    async fn flush(&mut self, extent: Extent) -> Result<Vec<Run>, LandError> {
         let mut runs = Vec::new();
         for lane in self.lanes.iter_mut().flatten() {
-            let left = lane.flush_in(settings, self.context.clock.instant());
-            let due = left.is_some_and(|left| all || left.is_zero());
-            if due && lane.sealed.is_none() {
-                lane.seal(&self.context, &self.tables, &mut self.keys, self.failures.attempt()).await?;
+            let mut extent = extent;
+            loop {
+                let attempts = self.failures.attempt();
+                let step = Step { context: &self.context, tables: &self.tables, extent, attempts };
+                let run = match lane.step(step, &mut self.keys).await? {
+                    Stepped::Nothing => break,
+                    Stepped::Begun => continue,
+                    Stepped::Again => {
+                        extent = extent.max(Extent::Begun);
+                        continue;
+                    }
+                    Stepped::Committed(run) => run,
+                };
+                self.failures.clear();
+                meter::committed(&run);
+                self.feed.release(lane.partition.partition, lane.committed).await?;
+                if let Some(share) = &self.share {
+                    share.tell(lane.partition.partition, lane.committed).await;
+                }
+                runs.push(*run);
             }
-            let Some(sealed) = &mut lane.sealed else { continue };
-            sealed.flush.run.attempts = self.failures.attempt();
-            let run =
-                commit::commit(&self.context, &self.tables.data, &self.tables.quarantine, &sealed.flush)
-                    .await?;
-            lane.committed();
-            self.failures.clear();
-            meter::committed(&run);
-            self.feed.release(lane.partition.partition, lane.committed).await?;
-            if let Some(share) = &self.share {
-                share.tell(lane.partition.partition, lane.committed).await;
-            }
-            runs.push(run);
         }
         Ok(runs)
     }
@@ -412,9 +419,12 @@ impl LogLander {
         };
         self.failures.record(&self.context, tried, &error).await;
         match Cure::of(&error) {
-            Cure::GiveUp => return Err(error),
-            Cure::BeginAgain => self.begin_again(),
-            Cure::OfferAgain if self.keys.is_none() => self.begin_again(),
+            Cure::GiveUp => {
+                self.begin_again().await;
+                return Err(error);
+            }
+            Cure::BeginAgain => self.begin_again().await,
+            Cure::OfferAgain if self.keys.is_none() => self.begin_again().await,
             Cure::OfferAgain => {
                 for lane in self.lanes.iter_mut().flatten() {
                     lane.abandon(&mut self.keys);
@@ -428,7 +438,10 @@ impl LogLander {
     }
 
     /// Forgets everything that is not in the tables.
-    fn begin_again(&mut self) {
+    async fn begin_again(&mut self) {
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.let_go().await;
+        }
         self.lanes = None;
         self.keys = None;
         self.reservation.give_back();
@@ -444,7 +457,7 @@ impl LogLander {
     /// Commits what is held; what cannot be is read again after the next start.
     async fn stop(&mut self) {
         if self.keys.is_some()
-            && let Err(error) = self.flush(true).await
+            && let Err(error) = self.flush(Extent::All).await
         {
             let error = flowline_base::chain(&error);
             tracing::warn!(dataset = %self.tables.dataset.name, error, "the last flush could not be committed; it will be landed again");

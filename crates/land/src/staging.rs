@@ -9,7 +9,9 @@ use flowline_base::{RunId, TraceId};
 use flowline_lake::{StagedFiles, StagedWriter};
 use flowline_ledger::LandedFile;
 use flowline_model::{Balance, Counts, FindingKind, InputRange, Outcome, Run, RunKind};
+use flowline_quality::Profiler;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::audit::{self, Audit};
 use crate::commit::{Flush, Transaction};
@@ -37,6 +39,8 @@ pub(crate) struct Staging {
     received_at_min: Option<i64>,
     trace: Option<TraceId>,
     audit: Audit,
+    /// The profile, while rows are taken into it.
+    profiling: Option<JoinHandle<Result<Profiler, ArrowError>>>,
 }
 
 impl Staging {
@@ -55,6 +59,7 @@ impl Staging {
             received_at_min: None,
             trace: None,
             audit: Audit::default(),
+            profiling: None,
         }
     }
 
@@ -91,17 +96,23 @@ impl Staging {
         self.counts.duplicate += settled.duplicates.len() as u64;
         self.event_time_max = self.event_time_max.max(settled.event_time_max);
         self.journal.extend(settled.journal);
-        // The rows are profiled while they are written.
+        self.profiled().await?;
         let (mut profiler, rows) =
             (self.audit.profiler(&tables.dataset, &tables.unrecorded), settled.rows.clone());
-        let profiling = tokio::task::spawn_blocking(move || {
+        self.profiling = Some(tokio::task::spawn_blocking(move || {
             audit::profile(&mut profiler, &rows)?;
-            Ok::<_, ArrowError>(profiler)
-        });
-        let written = self.write(tables, &settled.rows, settled.rejected.as_ref()).await;
+            Ok(profiler)
+        }));
+        self.write(tables, &settled.rows, settled.rejected.as_ref()).await
+    }
+
+    /// Waits until the rows that were taken in last are profiled; they are while they are written and the next ones are
+    /// settled.
+    async fn profiled(&mut self) -> Result<(), LandError> {
+        let Some(profiling) = self.profiling.take() else { return Ok(()) };
         let profiler = profiling.await.map_err(|error| failed(&error))?;
         self.audit.profiled(profiler.map_err(|error| failed(&error))?);
-        written
+        Ok(())
     }
 
     async fn settle(
@@ -161,14 +172,18 @@ impl Staging {
         }
     }
 
-    /// Closes the files; what is left is to commit. When they cannot be closed, the keys are taken back.
-    pub(crate) async fn seal(
+    /// Ends the flush: what is left is to close its files and to commit it. After an error its keys are taken back.
+    pub(crate) async fn end(
         mut self,
         tables: &Tables,
         sealing: Sealing,
         keys: &mut Option<Keys>,
-    ) -> Result<Sealed, LandError> {
+    ) -> Result<Closing, LandError> {
         self.balance(tables);
+        if let Err(error) = self.profiled().await {
+            self.abandon(keys);
+            return Err(error);
+        }
         let audit = std::mem::take(&mut self.audit);
         let audited = match audit.finish(&tables.dataset, &tables.unrecorded, sealing.now) {
             Ok(audited) => audited,
@@ -177,14 +192,6 @@ impl Staging {
                 return Err(error);
             }
         };
-        let (rows, rejected) = match self.close().await {
-            Ok(closed) => closed,
-            Err(error) => {
-                self.abandon(keys);
-                return Err(error);
-            }
-        };
-        let rejected = rejected.map(|staged| (staged, sealing.transaction(sealing.place.quarantine)));
         let run = Run {
             id: self.run,
             hop: tables.dataset.name.clone(),
@@ -200,33 +207,42 @@ impl Staging {
             error: None,
             trace_id: self.trace.map(|trace| trace.to_string()),
         };
-        let findings = self.findings.finish(&tables.dataset.name, Some(self.run), sealing.now);
-        let position = sealing.transaction(sealing.place.data);
         let flush = Flush {
             run,
-            rows,
-            position,
-            rejected,
+            rows: StagedFiles::none(),
+            position: sealing.transaction(sealing.place.data),
+            rejected: None,
+            findings: self.findings.finish(&tables.dataset.name, Some(self.run), sealing.now),
             files: sealing.files,
             replayed: Vec::new(),
-            findings,
             audited,
             event_time_max: self.event_time_max,
             received_at_min: self.received_at_min,
         };
-        Ok(Sealed { flush })
+        let quarantined = Transaction { committed: sealing.place.quarantine, ..flush.position.clone() };
+        Ok(Closing {
+            run: self.run,
+            data: self.data.map(Mutex::into_inner),
+            quarantine: self.quarantine.map(Mutex::into_inner),
+            quarantined,
+            journal: self.journal,
+            flush,
+        })
     }
 
-    async fn close(&mut self) -> Result<(StagedFiles, Option<StagedFiles>), LandError> {
-        let rows = match self.data.take() {
-            Some(writer) => writer.into_inner().finish().await?,
-            None => StagedFiles::none(),
-        };
-        let rejected = match self.quarantine.take() {
-            Some(writer) => Some(writer.into_inner().finish().await?),
-            None => None,
-        };
-        Ok((rows, rejected))
+    /// The same, its files closed. After an error its keys are taken back.
+    pub(crate) async fn seal(
+        self,
+        tables: &Tables,
+        sealing: Sealing,
+        keys: &mut Option<Keys>,
+    ) -> Result<Sealed, LandError> {
+        self.end(tables, sealing, keys).await?.close().await.map_err(|(error, journal)| {
+            if let Some(keys) = keys {
+                keys.take_back(journal);
+            }
+            error
+        })
     }
 
     /// Every record that was read is somewhere, by counters that know nothing of each other; when not, it is found.
@@ -255,6 +271,37 @@ pub(crate) struct Sealing {
 impl Sealing {
     fn transaction(&self, committed: Option<i64>) -> Transaction {
         Transaction { app_id: self.place.app_id.clone(), committed, next: self.next }
+    }
+}
+
+/// A flush that takes in no more, and whose files are still open.
+pub(crate) struct Closing {
+    pub(crate) run: RunId,
+    data: Option<StagedWriter>,
+    quarantine: Option<StagedWriter>,
+    /// The position of the quarantine table, where something goes there.
+    quarantined: Transaction,
+    journal: Journal,
+    flush: Flush,
+}
+
+impl Closing {
+    /// Closes the files; what is left is to commit. After an error the keys of its rows are to be taken back.
+    pub(crate) async fn close(self) -> Result<Sealed, (LandError, Journal)> {
+        let Self { data, quarantine, quarantined, journal, mut flush, .. } = self;
+        let closed = async {
+            if let Some(writer) = data {
+                flush.rows = writer.finish().await?;
+            }
+            if let Some(writer) = quarantine {
+                flush.rejected = Some((writer.finish().await?, quarantined));
+            }
+            Ok(())
+        };
+        match closed.await {
+            Ok(()) => Ok(Sealed { flush }),
+            Err(error) => Err((error, journal)),
+        }
     }
 }
 

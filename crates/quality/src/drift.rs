@@ -23,7 +23,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 
-use numbers::Numbers;
+use numbers::{Measured, Numbers};
 pub use rename::{Likeness, likeness};
 use shares::Nulls;
 use trend::Trend;
@@ -60,6 +60,8 @@ struct ColumnBaseline {
     null_share: Trend,
     /// Windows of drift since the last one without.
     drifting: u32,
+    /// What was measured of the window that was looked at last.
+    measured: Option<Measured>,
 }
 
 /// A column whose rows are no longer as they were.
@@ -153,13 +155,15 @@ impl Baseline {
         for (index, column) in self.columns.iter_mut().enumerate().take(window.num_columns()) {
             let array = window.column(index);
             let before = previous.map(|previous| previous.column(index));
-            let found = column.judge(array, before.filter(|_| column.drifting == 0));
+            let measured = column.measure(array);
+            let measured_before = column.measured.replace(measured);
+            let found = column.judge(array, before.filter(|_| column.drifting == 0), measured);
             if found.is_empty() {
                 if let Some(before) = before.filter(|_| column.drifting == 0) {
-                    column.learn(before);
+                    column.learn(before, measured_before);
                 }
                 column.drifting = 0;
-                let moved = column.moved(array, trend_point(at));
+                let moved = column.moved(array, measured, trend_point(at));
                 signals.extend(moved.into_iter().map(|(kind, first, rows)| Signal {
                     column: index,
                     kind,
@@ -173,7 +177,8 @@ impl Baseline {
             column.drifting += 1;
             if self.adopt_after.is_some_and(|windows| column.drifting > windows) {
                 *column = ColumnBaseline::new(&column.kind);
-                column.learn(array);
+                column.learn(array, Some(measured));
+                column.measured = Some(measured);
             }
             signals.extend(found.into_iter().map(|(kind, first, rows)| Signal {
                 column: index,
@@ -191,7 +196,10 @@ impl Baseline {
             let window = rows.slice(start, WINDOW_ROWS.min(rows.num_rows() - start));
             // The rest of the rows is no window: it would count as much as one.
             if window.num_rows() == WINDOW_ROWS {
-                self.columns.iter_mut().zip(window.columns()).for_each(|(column, array)| column.learn(array));
+                self.columns
+                    .iter_mut()
+                    .zip(window.columns())
+                    .for_each(|(column, array)| column.learn(array, None));
             }
         }
     }
@@ -214,15 +222,18 @@ impl ColumnBaseline {
             level: Trend::default(),
             null_share: Trend::default(),
             drifting: 0,
+            measured: None,
         }
     }
 
+    fn measure(&self, array: &ArrayRef) -> Measured {
+        self.numbers.as_ref().map(|_| Measured::of(array)).unwrap_or_default()
+    }
+
     /// What has moved slowly, now that a window of a point has come.
-    fn moved(&mut self, array: &ArrayRef, point: i64) -> Vec<Found> {
+    fn moved(&mut self, array: &ArrayRef, measured: Measured, point: i64) -> Vec<Found> {
         let mut found = Vec::new();
-        if self.numbers.is_some()
-            && let Some(level) = numbers::level(array)
-        {
+        if let Some(level) = measured.level {
             let moved = self.level.take(point, level.middle, MOVED_SPREADS_MIN * level.spread);
             found.extend(moved.map(|moved| (Moving::Level, moved)));
         }
@@ -237,19 +248,20 @@ impl ColumnBaseline {
         found.into_iter().map(kind).collect()
     }
 
-    fn learn(&mut self, array: &ArrayRef) {
+    /// Learns from a window; `measured` is what was measured of its numbers, if that was done before.
+    fn learn(&mut self, array: &ArrayRef, measured: Option<Measured>) {
         self.nulls.learn(array);
         if let Some(numbers) = &mut self.numbers {
-            numbers.learn(array);
+            numbers.learn(measured.unwrap_or_else(|| Measured::of(array)));
         }
         if let Some(values) = &mut self.values {
             values.learn(array);
         }
     }
 
-    fn judge(&self, array: &ArrayRef, before: Option<&ArrayRef>) -> Vec<Found> {
+    fn judge(&self, array: &ArrayRef, before: Option<&ArrayRef>, measured: Measured) -> Vec<Found> {
         let nulls = self.nulls.judge(array, before);
-        let numbers = self.numbers.as_ref().and_then(|numbers| numbers.judge(array, before));
+        let numbers = self.numbers.as_ref().and_then(|numbers| numbers.judge(array, before, measured));
         let values = self.values.as_ref().and_then(|values| values.judge(array, before));
         [nulls, numbers, values].into_iter().flatten().collect()
     }

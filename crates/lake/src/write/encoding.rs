@@ -17,8 +17,10 @@ use parquet::schema::types::ColumnPath;
 
 use crate::WritePurpose;
 
-/// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory.
+/// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory. Those of
+/// fresh files are small: the rows of a commit are encoded while others wait for memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
+const FRESH_ROW_GROUP_BYTES: usize = 8 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Statistics keep so many bytes of a text.
 const TEXT_BYTES: usize = 32;
@@ -30,9 +32,11 @@ const SAMPLE_ROWS_MIN: usize = 16;
 /// How a file with these first rows is encoded. Fresh files are read a few times and compacted soon: snappy, no index of
 /// pages. Files that stay are smaller and have one.
 pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterProperties {
-    let (compression, statistics) = match purpose {
-        WritePurpose::Land => (Compression::SNAPPY, EnabledStatistics::Chunk),
-        WritePurpose::Keep => (Compression::ZSTD(ZstdLevel::default()), EnabledStatistics::Page),
+    let (compression, statistics, row_group_bytes) = match purpose {
+        WritePurpose::Land => (Compression::SNAPPY, EnabledStatistics::Chunk, FRESH_ROW_GROUP_BYTES),
+        WritePurpose::Keep => {
+            (Compression::ZSTD(ZstdLevel::default()), EnabledStatistics::Page, ROW_GROUP_BYTES)
+        }
     };
     let mut builder = WriterProperties::builder()
         .set_compression(compression)
@@ -40,7 +44,7 @@ pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterPr
         .set_statistics_truncate_length(Some(TEXT_BYTES))
         .set_column_index_truncate_length(Some(TEXT_BYTES))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+        .set_max_row_group_bytes(Some(row_group_bytes));
     for (field, column) in first.schema_ref().fields().iter().zip(first.columns()) {
         let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
         if field.data_type().is_nested() || sample.len() < SAMPLE_ROWS_MIN || repeats(&sample) {

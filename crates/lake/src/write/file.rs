@@ -1,20 +1,18 @@
 //! One Parquet file that is being written.
 
-use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::array::RecordBatch;
+use bytes::Bytes;
 use flowline_base::SharedClock;
 use object_store::path::Path;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::encoder::{Encoder, Held};
 use super::encoding::properties;
 use super::upload::Upload;
-use crate::delta::stats;
 use crate::store::{Store, from_parquet};
 use crate::{FileRef, LakeError, PartitionValues, WritePurpose};
 
@@ -37,30 +35,8 @@ pub(crate) struct OpenFile {
     pub(crate) used: u64,
 }
 
-/// The part that works without waiting, so that it can move to a thread for such work.
-struct Encoder {
-    writer: ArrowWriter<Vec<u8>>,
-    schema: SchemaRef,
-    unordered: Vec<String>,
-}
-
 /// An encoder that comes back from its thread, and the bytes that are ready.
-type Encoded = (Encoder, Result<Vec<u8>, ParquetError>);
-
-/// What an encoder holds.
-#[derive(Debug, Clone, Copy, Default)]
-struct Held {
-    /// Bytes of the file.
-    file: usize,
-    /// Bytes of memory.
-    memory: usize,
-}
-
-impl std::fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("bytes", &self.writer.bytes_written()).finish_non_exhaustive()
-    }
-}
+type Encoded = (Encoder, Result<Vec<Bytes>, ParquetError>);
 
 impl OpenFile {
     /// A new file of the table at `path` below its folder; `first` decides how columns are encoded.
@@ -73,13 +49,10 @@ impl OpenFile {
     ) -> Result<Self, LakeError> {
         let location: Path = store.at(&path);
         let schema = first.schema();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(first, purpose))
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)
+        let encoder = Encoder::new(schema, properties(first, purpose))
             .map_err(|error| from_parquet("writing", store.shown(&location), &error))?;
         Ok(Self {
-            encoder: Some(Encoder { writer, schema, unordered: Vec::new() }),
+            encoder: Some(encoder),
             encoding: None,
             expected: Held::default(),
             upload: Upload::new(store.clone(), location),
@@ -111,16 +84,23 @@ impl OpenFile {
         self.rows += batch.num_rows() as u64;
         let memory = batch.get_array_memory_size();
         if memory < ON_THE_SPOT_BYTES {
-            return self.encode(true, move |encoder| encoder.write(&batch)).await;
+            return self.encode(true, move |encoder| encoder.write(&batch, None)).await;
         }
         let held = self.held();
         let mut encoder = self.encoder.take().ok_or_else(|| self.broken("an earlier batch failed"))?;
         self.expected = Held { file: held.file, memory: held.memory + memory };
+        let pool = Handle::current();
         self.encoding = Some(tokio::task::spawn_blocking(move || {
-            let written = encoder.write(&batch);
-            let bytes = written.map(|()| mem::take(encoder.writer.inner_mut()));
+            let bytes = encoder.write(&batch, Some(&pool));
             (encoder, bytes)
         }));
+        Ok(())
+    }
+
+    async fn push(&mut self, pieces: Vec<Bytes>) -> Result<(), LakeError> {
+        for piece in pieces {
+            self.upload.push(piece).await?;
+        }
         Ok(())
     }
 
@@ -130,20 +110,20 @@ impl OpenFile {
         let (encoder, bytes) = encoding.await.map_err(|error| self.broken(error))?;
         self.encoder = Some(encoder);
         let bytes = bytes.map_err(|error| self.broken(flowline_base::chain(&error)))?;
-        if bytes.is_empty() { Ok(()) } else { self.upload.push(bytes.into()).await }
+        self.push(bytes).await
     }
 
     /// Turns what is held into a row group, which leaves memory.
     pub(crate) async fn flush(&mut self) -> Result<(), LakeError> {
         self.encoded().await?;
-        self.encode(false, |encoder| encoder.writer.flush()).await
+        self.encode(false, Encoder::flush).await
     }
 
     /// Closes the file.
     pub(crate) async fn finish(mut self, clock: &SharedClock) -> Result<FileRef, LakeError> {
         self.encoded().await?;
         let (stats, rest) = self.with_encoder(false, Encoder::finish).await?;
-        self.upload.push(rest.into()).await?;
+        self.push(rest).await?;
         let bytes = self.upload.total();
         self.upload.finish().await?;
         Ok(FileRef {
@@ -160,14 +140,10 @@ impl OpenFile {
     async fn encode(
         &mut self,
         small: bool,
-        work: impl FnOnce(&mut Encoder) -> Result<(), ParquetError> + Send + 'static,
+        work: impl FnOnce(&mut Encoder) -> Result<Vec<Bytes>, ParquetError> + Send + 'static,
     ) -> Result<(), LakeError> {
-        let done = self.with_encoder(small, move |encoder| {
-            work(encoder)?;
-            Ok(mem::take(encoder.writer.inner_mut()))
-        });
-        let bytes = done.await?;
-        if bytes.is_empty() { Ok(()) } else { self.upload.push(bytes.into()).await }
+        let bytes = self.with_encoder(small, work).await?;
+        self.push(bytes).await
     }
 
     async fn with_encoder<T: Send + 'static>(
@@ -192,35 +168,5 @@ impl OpenFile {
 
     fn broken(&self, reason: impl std::fmt::Display) -> LakeError {
         LakeError::Internal { action: "writing", place: self.upload.shown(), reason: reason.to_string() }
-    }
-}
-
-impl Encoder {
-    fn held(&self) -> Held {
-        Held { file: self.writer.in_progress_size(), memory: self.writer.memory_size() }
-    }
-
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
-        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
-            if has_nan(column) && !self.unordered.contains(field.name()) {
-                self.unordered.push(field.name().clone());
-            }
-        }
-        self.writer.write(batch)
-    }
-
-    /// Closes the file; its statistics and the bytes that are left.
-    fn finish(&mut self) -> Result<(String, Vec<u8>), ParquetError> {
-        let metadata = self.writer.finish()?;
-        let stats = stats::collect(&metadata, &self.schema, &self.unordered)?;
-        Ok((stats, mem::take(self.writer.inner_mut())))
-    }
-}
-
-fn has_nan(column: &dyn Array) -> bool {
-    match column.data_type() {
-        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
-        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
-        _ => false,
     }
 }

@@ -1,8 +1,10 @@
 //! Rows become Parquet files that a commit can take up.
 
 mod conform;
+mod encoder;
 mod encoding;
 mod file;
+mod sink;
 mod split;
 mod staged;
 mod upload;

@@ -13,8 +13,7 @@ use super::LogLander;
 use crate::LandError;
 use crate::feed::{Feed, LogFeed};
 use crate::findings::Findings;
-use crate::lane::Lane;
-use crate::lane::Means;
+use crate::lane::{Extent, Lane, Means};
 
 /// How long a partition that cannot be read is left alone.
 const QUIET: Duration = Duration::from_secs(5);
@@ -23,9 +22,9 @@ impl LogLander {
     /// Commits what is held of partitions that go to another node, and lets go of them.
     pub(super) async fn give_back(&mut self) -> Result<(), LandError> {
         if self.keys.is_some() {
-            self.flush(true).await?;
+            self.flush(Extent::All).await?;
         }
-        self.begin_again();
+        self.begin_again().await;
         if let Some(share) = &mut self.share {
             share.give_back();
         }
@@ -99,7 +98,7 @@ impl LogLander {
         let now = self.context.clock.instant();
         // One flush goes on under the run that failed; two of them would be one run for the ledger, which then knows of
         // only one.
-        let taken = |run: &RunId| self.lanes.iter().flatten().any(|lane| lane.run() == Some(*run));
+        let taken = |run: &RunId| self.lanes.iter().flatten().any(|lane| lane.runs().any(|one| one == *run));
         let mut run = self.failures.run().filter(|run| !taken(run));
         let means = Means {
             context: &self.context,
@@ -114,7 +113,7 @@ impl LogLander {
             }
             match lane.read(&means, &mut self.keys, run).await {
                 Ok(found) => {
-                    run = run.filter(|run| lane.run() != Some(*run));
+                    run = run.filter(|run| lane.runs().all(|one| one != *run));
                     (more, read) = (more | found, read + 1);
                     lane.quiet_until = None;
                 }
@@ -177,12 +176,12 @@ impl LogLander {
     }
 
     /// Partitions that could not be begun are tried again, once nothing is held of the others.
-    pub(super) fn try_the_missing(&mut self) {
+    pub(super) async fn try_the_missing(&mut self) {
         let now = self.context.clock.instant();
         let due = self.missing_since.is_some_and(|since| now.saturating_duration_since(since) >= QUIET * 2);
         if due && self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
             self.missing_since = None;
-            self.begin_again();
+            self.begin_again().await;
         }
     }
 }

@@ -36,10 +36,31 @@ pub(super) struct Numbers {
     widths: Running,
 }
 
+/// What is measured of a window, once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measured {
+    /// Of the logarithms of the absolute values, base 2.
+    size: Option<Position>,
+    /// Of the values; none for times, which always move on.
+    pub level: Option<Position>,
+}
+
 /// Where the values of a window lie.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Position {
     pub middle: f64,
     pub spread: f64,
+}
+
+impl Measured {
+    pub(super) fn of(array: &ArrayRef) -> Self {
+        let time = matches!(array.data_type(), DataType::Timestamp(..));
+        let level = || position(&floats(array, array.len().div_ceil(LEVEL_SAMPLE)));
+        Self {
+            size: position(&logarithms(array, array.len().div_ceil(SAMPLE))),
+            level: if time { None } else { level() },
+        }
+    }
 }
 
 impl Numbers {
@@ -50,12 +71,12 @@ impl Numbers {
         number.then(|| Self { middles: none(), spreads: none(), levels: none(), widths: none() })
     }
 
-    pub(super) fn learn(&mut self, array: &ArrayRef) {
-        if let Some(position) = position(&logarithms(array, array.len().div_ceil(SAMPLE))) {
-            self.middles.add(position.middle);
-            self.spreads.add(position.spread);
+    pub(super) fn learn(&mut self, measured: Measured) {
+        if let Some(size) = measured.size {
+            self.middles.add(size.middle);
+            self.spreads.add(size.spread);
         }
-        if let Some(level) = level(array) {
+        if let Some(level) = measured.level {
             self.levels.add(level.middle);
             self.widths.add(level.spread);
         }
@@ -65,21 +86,26 @@ impl Numbers {
         &self,
         array: &ArrayRef,
         before: Option<&ArrayRef>,
+        measured: Measured,
     ) -> Option<(SignalKind, usize, Vec<usize>)> {
         // A shift that leaves the values as far apart as they were is no factor. One that does not may be a factor and
         // another zero point, but only where a factor alone does not say it.
-        match self.offset(array, before) {
+        match measured.level.and_then(|level| self.offset(array, before, level)) {
             Some(shifted @ (SignalKind::Offset { factor: 1.0, .. }, ..)) => Some(shifted),
-            shifted => self.factor(array, before).or(shifted),
+            shifted => measured.size.and_then(|size| self.factor(array, before, size)).or(shifted),
         }
     }
 
     /// Whether the values are larger or smaller by a factor.
-    fn factor(&self, array: &ArrayRef, before: Option<&ArrayRef>) -> Option<(SignalKind, usize, Vec<usize>)> {
+    fn factor(
+        &self,
+        array: &ArrayRef,
+        before: Option<&ArrayRef>,
+        found: Position,
+    ) -> Option<(SignalKind, usize, Vec<usize>)> {
         if self.middles.windows() < WINDOWS_MIN {
             return None;
         }
-        let found = position(&logarithms(array, array.len().div_ceil(SAMPLE)))?;
         let bound = (DEVIATIONS * self.middles.deviation().max(self.error())).max(FACTOR_LOG_MIN);
         // A window in which the change begins late is caught by the one behind it.
         if (found.middle - self.middles.mean()).abs() <= bound {
@@ -113,13 +139,17 @@ impl Numbers {
 
     /// Whether the values are all larger or smaller by about the same, as from another zero point; or are those of a
     /// known unit with another factor and another zero point.
-    fn offset(&self, array: &ArrayRef, before: Option<&ArrayRef>) -> Option<(SignalKind, usize, Vec<usize>)> {
+    fn offset(
+        &self,
+        array: &ArrayRef,
+        before: Option<&ArrayRef>,
+        found: Position,
+    ) -> Option<(SignalKind, usize, Vec<usize>)> {
         let (usual, width) = (self.levels.mean(), self.widths.mean());
         // Values that are mostly the same have no width by which a shift could be measured.
         if self.levels.windows() < WINDOWS_MIN || width <= 0.0 {
             return None;
         }
-        let found = level(array)?;
         let error = 1.25 * width / 1.35 / (LEVEL_SAMPLE as f64).sqrt();
         let chance = DEVIATIONS * self.levels.deviation().max(error);
         if (found.middle - usual).abs() <= chance.max(OFFSET_SPREADS_MIN * width) {
@@ -146,14 +176,6 @@ impl Numbers {
         let begins = series.len() - array.len();
         let concerned = (0..array.len()).filter(|row| row + begins >= at && array.is_valid(*row)).collect();
         Some((SignalKind::Offset { factor, offset }, at, concerned))
-    }
-}
-
-/// Where the values of a window lie; none for times, which always move on.
-pub(super) fn level(array: &ArrayRef) -> Option<Position> {
-    match array.data_type() {
-        DataType::Timestamp(..) => None,
-        _ => position(&floats(array, array.len().div_ceil(LEVEL_SAMPLE))),
     }
 }
 
