@@ -25,7 +25,7 @@ fn build() -> anyhow::Result<PathBuf> {
     let folder = here.parent().context("this program lies in no folder")?;
     let binary = folder.join("flowline");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", "flowline"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--package", "flowline"]);
     if folder.ends_with("release") {
         command.arg("--release");
     }

@@ -9,9 +9,9 @@ use crate::examine::{Compared, Turn, examine};
 use crate::lane::Means;
 use crate::parcel::{Parcel, Piece};
 
-/// Payload bytes that are read and decoded at once. Larger reads cost memory (about four times as much while two of
-/// them are under way), smaller ones more overhead for each.
-const READ_BYTES: usize = 2 << 20;
+/// Payload bytes that are read and decoded at once. Larger reads cost memory (about four times as much while it is
+/// under way), smaller ones more overhead for each.
+const READ_BYTES: usize = 4 << 20;
 
 /// Where to read.
 pub(crate) struct Ahead {

@@ -28,7 +28,7 @@ const WORTH_A_COMMIT: u64 = 8 << 20;
 const SILENCE: Duration = Duration::from_millis(50);
 /// Parcels that are decoded ahead of the one that is written, so that neither waits for the other where one takes longer
 /// now and then.
-const AHEAD: usize = 3;
+const AHEAD: usize = 2;
 
 /// What the lanes of a dataset read with.
 pub(crate) struct Means<'a> {

@@ -22,6 +22,9 @@ use crate::WritePurpose;
 const ROW_GROUP_BYTES: usize = 32 << 20;
 const FRESH_ROW_GROUP_BYTES: usize = 8 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
+/// A dictionary that grows beyond this is given up, and its column goes on without one: at more than twice the cost for
+/// texts, so that it may have half of a row group.
+const DICTIONARY_BYTES: usize = 4 << 20;
 /// Statistics keep so many bytes of a text.
 const TEXT_BYTES: usize = 32;
 /// Rows that are looked at.
@@ -41,6 +44,7 @@ pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterPr
     let mut builder = WriterProperties::builder()
         .set_compression(compression)
         .set_statistics_enabled(statistics)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_truncate_length(Some(TEXT_BYTES))
         .set_column_index_truncate_length(Some(TEXT_BYTES))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
