@@ -57,6 +57,8 @@ pub(crate) struct Lane {
     bytes_read: u64,
     /// When records were read last.
     read_at: Option<Instant>,
+    /// The flush before was full: the rest of what had been waiting is not to wait any longer than it must.
+    catching_up: bool,
     pub(crate) staging: Option<Staging>,
     /// Parcels that are being decoded while those before them are written, in the order in which they were read.
     pending: VecDeque<JoinHandle<Compared>>,
@@ -93,6 +95,7 @@ impl Lane {
             next: committed,
             bytes_read: 0,
             read_at: None,
+            catching_up: false,
             staging: None,
             pending: VecDeque::new(),
             turn: None,
@@ -124,7 +127,7 @@ impl Lane {
             return Some(Duration::ZERO);
         }
         let by_age = left(staging.since, settings.flush_after);
-        let by_silence = self.read_at.filter(|_| self.bytes_read >= WORTH_A_COMMIT);
+        let by_silence = self.read_at.filter(|_| self.catching_up || self.bytes_read >= WORTH_A_COMMIT);
         Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, SILENCE))))
     }
 
@@ -306,6 +309,7 @@ impl Lane {
             now: step.context.clock.now(),
         };
         let closing = staging.end(step.tables, sealing, keys).await?;
+        self.catching_up = self.bytes_read >= step.tables.dataset.landing.flush_bytes;
         (self.begun, self.bytes_read) = (self.next, 0);
         self.committing = Some(Committing::close(step.context, step.tables, closing, step.attempts));
         Ok(Stepped::Begun)
