@@ -47,6 +47,34 @@ async fn every_record_lands_once_whatever_the_storage_does() {
     }
 }
 
+/// Reads are of some mebibytes, so that a flush fills while the one before it is committed, or fails to be; half of what
+/// comes was in the requests before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_hold_over_flushes_of_which_one_fails_while_the_next_one_fills() {
+    for fault in ["error-before", "error-after", "error-during"] {
+        let mut world = World::new(flush_at_once()).await;
+        for request in 0..6 {
+            let id = |number: u64| format!("{{\"id\":\"{:0>200}\"}}", request * 6_000 + number);
+            let lines: Vec<String> = (0..12_000).map(id).collect();
+            world.post_lines(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+        world.restart(Some(&format!("seed=3;lake.put={fault}:0.3"))).await;
+        run_until(&world, 42_000).await;
+        world.restart(None).await;
+        assert!(world.land().await.is_empty());
+        assert_eq!(
+            world.query("select count(*), count(distinct id) from t").await,
+            ["42000|42000"],
+            "{fault}"
+        );
+        let totals = world.totals().await;
+        assert_eq!((totals.read, totals.written, totals.duplicate), (72_000, 42_000, 30_000), "{fault}");
+        let runs = world.context.ledger.runs(&RunFilter::default()).await.unwrap();
+        let landed: Vec<&Run> = runs.iter().filter(|run| run.counts.written > 0).collect();
+        assert!(landed.len() > 1, "everything was one flush: {landed:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lander_that_is_refused_says_so_and_goes_on_when_it_may() {
     let mut world = World::new(flush_at_once()).await;
