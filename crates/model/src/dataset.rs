@@ -79,6 +79,15 @@ impl Dataset {
         self.landed() || self.streams() || (self.materialized() && checked)
     }
 
+    /// The columns that say of a posted record to which partition of the log it goes; none where whole requests go to
+    /// one.
+    pub fn partition_key(&self) -> &[String] {
+        match &self.origin {
+            Origin::Http(http) if !http.partition_key.is_empty() => &http.partition_key,
+            _ => &self.key,
+        }
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
@@ -137,8 +146,11 @@ impl Origin {
 /// Records posted over HTTP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpOrigin {
-    /// Log partitions, at least one. Records with the same key go to the same one.
+    /// Log partitions, at least one. Records with the same partition key go to the same one.
     pub partitions: u32,
+    /// The columns whose values say to which partition a record goes; the dataset's key where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_key: Vec<String>,
     /// Where a record is held against the contract first.
     pub validation: Validation,
 }

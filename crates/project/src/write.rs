@@ -199,6 +199,9 @@ fn origin(origin: &Origin) -> Value {
     match origin {
         Origin::Http(http) => {
             let mut value = json!({ "source": "http", "partitions": http.partitions });
+            if !http.partition_key.is_empty() {
+                value["partition_key"] = json!(http.partition_key);
+            }
             if http.validation == Validation::AtGateway {
                 value["validate"] = "at_gateway".into();
             }

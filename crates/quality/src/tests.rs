@@ -16,7 +16,11 @@ fn dataset(columns: Vec<Column>) -> Dataset {
         description: String::new(),
         owner: "team".into(),
         zone: Zone::Raw,
-        origin: Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding }),
+        origin: Origin::Http(HttpOrigin {
+            partitions: 1,
+            partition_key: Vec::new(),
+            validation: Validation::AtLanding,
+        }),
         columns,
         key: vec![],
         dedupe_horizon: Duration::from_secs(60),

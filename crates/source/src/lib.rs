@@ -12,6 +12,7 @@ pub mod http;
 pub mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod number;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod split;

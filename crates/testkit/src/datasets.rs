@@ -19,7 +19,11 @@ pub fn http_dataset(name: &str, columns: &[(&str, &str)]) -> Dataset {
         description: String::new(),
         owner: "team-test".to_owned(),
         zone: Zone::Raw,
-        origin: Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding }),
+        origin: Origin::Http(HttpOrigin {
+            partitions: 1,
+            partition_key: Vec::new(),
+            validation: Validation::AtLanding,
+        }),
         columns: columns.collect(),
         key: Vec::new(),
         dedupe_horizon: Duration::from_secs(24 * 3600),

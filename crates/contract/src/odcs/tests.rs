@@ -19,7 +19,11 @@ fn dataset(contract: &Contract) -> Dataset {
         description: "One row an order.".to_owned(),
         owner: "team-shop".to_owned(),
         zone: Zone::Clean,
-        origin: Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding }),
+        origin: Origin::Http(HttpOrigin {
+            partitions: 1,
+            partition_key: Vec::new(),
+            validation: Validation::AtLanding,
+        }),
         columns: contract.columns.clone(),
         key: contract.key.clone(),
         dedupe_horizon: Duration::from_secs(86_400),

@@ -11,8 +11,8 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use flowline_lake::arrow_types;
 use flowline_model::ColumnType;
+use flowline_source::number::Digits;
 
-use super::number::Digits;
 use super::time::TimeFormat;
 
 /// Builds the array of one column, or of what is nested in one.

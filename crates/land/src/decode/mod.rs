@@ -13,7 +13,6 @@ mod departures;
 mod event;
 mod fields;
 mod json;
-mod number;
 mod registered;
 mod rows;
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-
-use super::number::{Excess, scaled};
+use flowline_source::number::{Excess, scaled};
 
 /// How a column's dates or timestamps are written in its records.
 #[derive(Debug, Clone)]

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use flowline_source::json::{self, Json, JsonError, Kind};
+use flowline_source::number::{self, NumberError};
 
 use super::column::{ColumnBuilder, ListBuilder, StructBuilder};
-use super::number::{self, NumberError};
+
 use super::time::TimeFormat;
 
 /// Base64 with or without padding.

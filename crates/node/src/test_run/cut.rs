@@ -58,7 +58,11 @@ fn needed(
 }
 
 fn source(dataset: Dataset) -> Dataset {
-    let origin = Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding });
+    let origin = Origin::Http(HttpOrigin {
+        partitions: 1,
+        partition_key: Vec::new(),
+        validation: Validation::AtLanding,
+    });
     Dataset { origin, ..dataset }
 }
 

@@ -95,9 +95,14 @@ pub(crate) enum Origin {
     /// Records are posted to `/v1/sources/<domain>.<name>/records`.
     Http {
         /// Partitions of the log. More than one lets several landings share a busy source; records with the same
-        /// key stay in order, others may not.
+        /// partition key stay in order, others may not.
         #[schemars(range(min = 1, max = 64), extend("default" = defaults::PARTITIONS))]
         partitions: Option<u32>,
+        /// The columns whose values say to which partition a record goes: records with the same values go to the same
+        /// one. `key` when absent; without that either, the records of a request stay together. A record that is sent
+        /// again must have the same values.
+        #[serde(default)]
+        partition_key: Items<Written<ColumnName>>,
         /// When a record is held against the contract.
         #[schemars(extend("default" = "at_landing"))]
         validate: Option<ValidateWord>,

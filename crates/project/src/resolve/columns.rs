@@ -13,7 +13,7 @@ use crate::diagnostic::Code;
 use crate::files::{ColumnFile, DatasetFile, LateWord, ModeWord, Origin};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
-use crate::value::DurationText;
+use crate::value::{ColumnName, DurationText, Items, Written};
 
 /// The columns of a dataset as they are being resolved.
 pub(super) struct Columns<'a> {
@@ -107,6 +107,37 @@ impl<'a> Columns<'a> {
                     &pointer,
                     problem.hint(format!("add `required: true` to the column `{name}`")),
                 );
+            }
+        }
+        key
+    }
+
+    /// The columns that say to which partition of the log a record goes. What is one value must be one text, or records
+    /// that belong together would part.
+    pub fn partition_key(&self, written: &Items<Written<ColumnName>>, report: &mut Report) -> Vec<String> {
+        let mut key = Vec::<String>::new();
+        for (index, name) in &written.0 {
+            let (name, pointer) = (&name.0, format!("/from/partition_key/{index}"));
+            if key.contains(name) {
+                let problem = Problem::error(
+                    Code::DuplicateName,
+                    format!("`{name}` stands twice in the partition key"),
+                );
+                report.at_value(self.file, &pointer, problem);
+                continue;
+            }
+            key.push(name.clone());
+            let Some(column) = self.find(&pointer, name, report) else { continue };
+            if !matches!(column.data_type, ColumnType::String | ColumnType::Int32 | ColumnType::Int64) {
+                let message = format!("a partition key cannot be of type {}", column.data_type);
+                let problem = Problem::error(Code::Conflict, message);
+                report.at_value(self.file, &pointer, problem.hint("name texts and whole numbers"));
+            } else if !column.required {
+                let message =
+                    format!("`{name}` is part of the partition key and may be missing from a record");
+                let problem = Problem::error(Code::Conflict, message);
+                let hint = format!("add `required: true` to the column `{name}`");
+                report.at_value(self.file, &pointer, problem.hint(hint));
             }
         }
         key

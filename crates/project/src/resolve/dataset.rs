@@ -59,7 +59,7 @@ pub(crate) fn resolve_dataset(
     };
     let checks = checks.resolve(&content, report);
     let text = SqlText { beside: sql, inline: content.sql.as_deref() };
-    let origin = resolve_origin(scope, name, file, &content, text, report)?;
+    let origin = resolve_origin(scope, name, file, &content, &columns, text, report)?;
     let landing = landing_settings(content.landing.as_ref(), Some(scope.landing));
     if content.landing.is_some() {
         check_landing(file, "/landing", &landing, report);

@@ -7,6 +7,7 @@ use flowline_model::{
     Materialization, Origin, SchemaRegistry, SqlOrigin, Validation,
 };
 
+use super::columns::Columns;
 use super::dataset::DatasetScope;
 use super::{default_of, storage_url};
 use crate::defaults;
@@ -32,11 +33,12 @@ pub(super) fn resolve_origin(
     name: &DatasetName,
     file: &SourceFile,
     content: &DatasetFile,
+    columns: &Columns<'_>,
     sql: SqlText<'_>,
     report: &mut Report,
 ) -> Option<Origin> {
     match content.from.as_ref()? {
-        files::Origin::Http { partitions, validate } => {
+        files::Origin::Http { partitions, partition_key, validate } => {
             check_landed(file, content, sql, "http", report);
             let validation = match validate.unwrap_or(ValidateWord::AtLanding) {
                 ValidateWord::AtLanding => Validation::AtLanding,
@@ -44,6 +46,7 @@ pub(super) fn resolve_origin(
             };
             Some(Origin::Http(HttpOrigin {
                 partitions: partitions.unwrap_or(defaults::PARTITIONS),
+                partition_key: columns.partition_key(partition_key, report),
                 validation,
             }))
         }

@@ -271,7 +271,9 @@ pub fn verdicts(clock: &SharedClock) -> Vec<CheckResult> {
 /// A shop: `orders` land over HTTP, `events` in two partitions by key, `strict` is validated at the gateway, `products`
 /// come as files, `numbers` and `letters` are views that need no table, `totals` is a table of SQL that sets rows aside.
 pub fn plan(folder: &Path, setup: &Setup) -> Plan {
-    let http = |partitions, validation| Origin::Http(HttpOrigin { partitions, validation });
+    let http = |partitions, validation| {
+        Origin::Http(HttpOrigin { partitions, partition_key: Vec::new(), validation })
+    };
     let mut datasets = vec![
         dataset("shop.orders", Zone::Raw, http(1, Validation::AtLanding)),
         dataset("shop.events", Zone::Raw, http(2, Validation::AtLanding)),

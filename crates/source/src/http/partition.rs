@@ -1,4 +1,4 @@
-//! Which partition of the log a record belongs to: records with the same key go to the same one.
+//! Which partition of the log a record belongs to: records with the same partition key go to the same one.
 
 use std::sync::Arc;
 
@@ -10,11 +10,12 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use csv_core::{ReadRecordResult, Reader};
 use flowline_log::RecordFormat;
-use flowline_model::Dataset;
+use flowline_model::{ColumnType, Dataset};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Limits, Received};
 use crate::json::{Json, JsonError, Kind};
+use crate::number::integer;
 
 impl Received {
     /// The records of each partition that gets any, in the order in which they were sent. The same records with the
@@ -36,7 +37,7 @@ impl Received {
             let hash = xxh3_64(idempotency_key.map_or(&received.payload[..], str::as_bytes));
             vec![(place(hash, partitions), received)]
         };
-        if dataset.key.is_empty() || self.records == 0 {
+        if dataset.partition_key().is_empty() || self.records == 0 {
             return together(self);
         }
         let key = Key::new(dataset, &self);
@@ -55,22 +56,28 @@ fn place(hash: u64, partitions: u32) -> u32 {
 struct Key {
     /// Names of the key's fields in the record.
     fields: Vec<String>,
+    /// Which of them are whole numbers, that may be written in several ways.
+    whole: Vec<bool>,
     /// For CSV: where they stand in a row.
     places: Vec<Option<usize>>,
 }
 
 impl Key {
     fn new(dataset: &Dataset, received: &Received) -> Self {
-        let fields: Vec<String> = dataset
-            .key
-            .iter()
-            .map(|name| dataset.column(name).map_or(name.as_str(), |column| column.field_name()).to_owned())
-            .collect();
+        let (mut fields, mut whole) = (Vec::new(), Vec::new());
+        for name in dataset.partition_key() {
+            let column = dataset.column(name);
+            fields.push(column.map_or(name.as_str(), |column| column.field_name()).to_owned());
+            whole.push(
+                column
+                    .is_some_and(|column| matches!(column.data_type, ColumnType::Int32 | ColumnType::Int64)),
+            );
+        }
         let header =
             if received.format == RecordFormat::Csv { csv_fields(&received.schema) } else { Vec::new() };
         let places =
             fields.iter().map(|field| header.iter().position(|name| name == field.as_bytes())).collect();
-        Self { fields, places }
+        Self { fields, whole, places }
     }
 
     fn hash(&self, format: RecordFormat, record: &[u8]) -> u64 {
@@ -87,8 +94,8 @@ impl Key {
 
     fn csv_parts(&self, record: &[u8], parts: &mut [Option<u64>]) {
         let values = csv_fields(record);
-        for (part, place) in parts.iter_mut().zip(&self.places) {
-            *part = place.and_then(|place| values.get(place)).map(|value| xxh3_64(value));
+        for (index, (part, place)) in parts.iter_mut().zip(&self.places).enumerate() {
+            *part = place.and_then(|place| values.get(place)).map(|value| self.text_hash(index, value));
         }
     }
 
@@ -120,21 +127,31 @@ impl Key {
             });
             match (json.peek()?, field) {
                 (Kind::Object, _) if data => self.object_parts(json, false, parts)?,
-                (kind, Some(index)) => parts[index] = Some(value_hash(json, kind)?),
+                (kind, Some(index)) => parts[index] = Some(self.value_hash(index, json, kind)?),
                 (_, None) => json.skip()?,
             }
         }
         Ok(())
     }
-}
 
-fn value_hash(json: &mut Json<'_>, kind: Kind) -> Result<u64, JsonError> {
-    if kind == Kind::Text {
-        return json.text(&mut String::new()).map(|text| xxh3_64(text.as_bytes()));
+    fn value_hash(&self, index: usize, json: &mut Json<'_>, kind: Kind) -> Result<u64, JsonError> {
+        if kind == Kind::Text {
+            return json.text(&mut String::new()).map(|text| self.text_hash(index, text.as_bytes()));
+        }
+        let start = json.at();
+        json.skip()?;
+        Ok(self.text_hash(index, json.since(start).as_bytes()))
     }
-    let start = json.at();
-    json.skip()?;
-    Ok(xxh3_64(json.since(start).as_bytes()))
+
+    /// One value is one text: `+7`, `07` and `7.0` are 7.
+    fn text_hash(&self, index: usize, text: &[u8]) -> u64 {
+        let whole = self.whole.get(index).is_some_and(|whole| *whole);
+        let text_of_number = std::str::from_utf8(text).ok().filter(|_| whole);
+        match text_of_number.map(|text| integer::<i64>(text.trim())) {
+            Some(Ok(number)) => xxh3_64(number.to_string().as_bytes()),
+            _ => xxh3_64(text),
+        }
+    }
 }
 
 fn combine(parts: &[Option<u64>]) -> Option<u64> {

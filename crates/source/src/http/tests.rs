@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use flowline_log::RecordFormat;
+use flowline_model::Origin;
 use flowline_testkit::http_dataset;
 use proptest::prelude::*;
 
@@ -138,6 +139,31 @@ fn records_with_one_key_go_to_one_partition() {
     dataset.key.clear();
     let first = whole.clone().partition(&dataset, 3, Some("request-1"));
     assert_eq!((first.len(), &first), (1, &whole.partition(&dataset, 3, Some("request-1"))));
+}
+
+#[test]
+fn records_go_where_their_partition_key_leads_and_not_their_key() {
+    let mut dataset = http_dataset("shop.orders", &[("id", "string"), ("n", "int32")]);
+    dataset.key = vec!["id".into()];
+    let Origin::Http(origin) = &mut dataset.origin else { unreachable!() };
+    origin.partition_key = vec!["n".into()];
+    for n in [0, 7, -3] {
+        let place = |content_type: &str, text: String| {
+            let parts = post(content_type, text).unwrap().partition(&dataset, 5, None);
+            assert_eq!(parts.len(), 1, "records with one partition key are parted");
+            parts[0].0
+        };
+        let json = place(
+            "application/x-ndjson",
+            (0..9).map(|id| format!("{{\"id\":\"k{id}\",\"n\":{n}}}\n")).collect(),
+        );
+        let texts = place(
+            "application/json",
+            format!("[{{\"id\":\"a\",\"n\":\"{n}\"}},{{\"id\":\"b\",\"n\":\"{n} \"}}]"),
+        );
+        let csv = place("text/csv", format!("id,n\na,{n}\nb,{n:+}\nc,{n:+04}\nd,{n}.0\n"));
+        assert_eq!((json, json), (texts, csv));
+    }
 }
 
 /// The partition of each key; a key that is found in two fails the test.

@@ -12,7 +12,11 @@ const NOW: i64 = 1_000;
 
 fn http(name: &str) -> CatalogDataset {
     let mut declared = declared(name, "team-shop");
-    declared.dataset.origin = Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding });
+    declared.dataset.origin = Origin::Http(HttpOrigin {
+        partitions: 1,
+        partition_key: Vec::new(),
+        validation: Validation::AtLanding,
+    });
     declared.inputs = Vec::new();
     declared
 }

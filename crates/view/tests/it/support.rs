@@ -100,7 +100,11 @@ fn attempt(run: &Run, number: u32, outcome: Outcome) -> Attempt {
 
 fn orders() -> CatalogDataset {
     let mut orders = declared("orders", "team-shop");
-    orders.dataset.origin = Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding });
+    orders.dataset.origin = Origin::Http(HttpOrigin {
+        partitions: 1,
+        partition_key: Vec::new(),
+        validation: Validation::AtLanding,
+    });
     orders.dataset.key = vec!["order_id".to_owned()];
     orders.dataset.slo.freshness_within = Some(Duration::from_secs(60));
     orders.inputs = Vec::new();

@@ -93,7 +93,11 @@ fn dataset(imported: Imported) -> Dataset {
         description: imported.description,
         owner: imported.owner,
         zone: imported.zone.unwrap_or(Zone::Clean),
-        origin: Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding }),
+        origin: Origin::Http(HttpOrigin {
+            partitions: 1,
+            partition_key: Vec::new(),
+            validation: Validation::AtLanding,
+        }),
         columns,
         key,
         dedupe_horizon: std::time::Duration::from_secs(24 * 3_600),

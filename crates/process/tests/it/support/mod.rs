@@ -29,7 +29,11 @@ pub fn names(names: &[&str]) -> Vec<String> {
 
 /// A dataset that is landed, with columns written `name type, name type!` (`!` for required).
 pub fn landed(name: &str, columns: &str) -> Dataset {
-    let origin = Origin::Http(HttpOrigin { partitions: 1, validation: Validation::AtLanding });
+    let origin = Origin::Http(HttpOrigin {
+        partitions: 1,
+        partition_key: Vec::new(),
+        validation: Validation::AtLanding,
+    });
     dataset(name, Zone::Raw, origin, columns)
 }
 

@@ -2,7 +2,7 @@
 
 /// Why a text is not a number of the asked kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NumberError {
+pub enum NumberError {
     /// It is no number.
     Syntax,
     /// It has digits behind the point that the type cannot keep.
@@ -13,7 +13,7 @@ pub(crate) enum NumberError {
 
 impl NumberError {
     /// The end of a sentence that begins with what was found.
-    pub(crate) fn reason(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
             Self::Syntax => "is not a number",
             Self::Fraction => "has more digits behind the point than are kept",
@@ -24,7 +24,7 @@ impl NumberError {
 
 /// What becomes of digits behind those that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Excess {
+pub enum Excess {
     /// They are an error unless they are zeros.
     Refuse,
     /// They are cut off (towards zero).
@@ -32,7 +32,10 @@ pub(crate) enum Excess {
 }
 
 /// The whole number in a text, whatever way it is written (`42`, `42.0`, `4.2e1`).
-pub(crate) fn integer<T>(text: &str) -> Result<T, NumberError>
+///
+/// # Errors
+/// It is no number, has a fraction, or is too large for the type.
+pub fn integer<T>(text: &str) -> Result<T, NumberError>
 where
     T: std::str::FromStr + TryFrom<i128>,
 {
@@ -44,7 +47,7 @@ where
 
 /// The digits that a decimal column keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digits {
+pub struct Digits {
     scale: u8,
     /// Values are below it and above its negative.
     limit: i128,
@@ -52,12 +55,16 @@ pub(crate) struct Digits {
 
 impl Digits {
     /// So many digits in all, so many of them behind the point.
-    pub(crate) fn new(precision: u8, scale: u8) -> Self {
+    pub fn new(precision: u8, scale: u8) -> Self {
         Self { scale, limit: 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX) }
     }
 
     /// The value of a text as a whole number of its last digit.
-    pub(crate) fn parse(self, text: &str) -> Result<i128, NumberError> {
+    ///
+    /// # Errors
+    /// It is no number, or has more digits than are kept.
+    #[inline]
+    pub fn parse(self, text: &str) -> Result<i128, NumberError> {
         let value = match short(text, self.scale) {
             Some(value) => i128::from(value),
             None => scaled(text, i32::from(self.scale), Excess::Refuse)?,
@@ -106,13 +113,19 @@ fn short(text: &str, scale: u8) -> Option<i64> {
 }
 
 /// The nearest float. Words for what is not finite (`NaN`, `inf`) are taken, digits that exceed the range are not.
-pub(crate) fn float64(text: &str) -> Result<f64, NumberError> {
+///
+/// # Errors
+/// It is no number, or out of range.
+pub fn float64(text: &str) -> Result<f64, NumberError> {
     let value: f64 = text.parse().map_err(|_| NumberError::Syntax)?;
     if value.is_infinite() && has_digits(text) { Err(NumberError::Range) } else { Ok(value) }
 }
 
 /// See [`float64`].
-pub(crate) fn float32(text: &str) -> Result<f32, NumberError> {
+///
+/// # Errors
+/// It is no number, or out of range.
+pub fn float32(text: &str) -> Result<f32, NumberError> {
     let value: f32 = text.parse().map_err(|_| NumberError::Syntax)?;
     if value.is_infinite() && has_digits(text) { Err(NumberError::Range) } else { Ok(value) }
 }
@@ -122,7 +135,10 @@ fn has_digits(text: &str) -> bool {
 }
 
 /// The value of a text times ten to the power of `scale`. No step of it rounds.
-pub(crate) fn scaled(text: &str, scale: i32, excess: Excess) -> Result<i128, NumberError> {
+///
+/// # Errors
+/// It is no number, has digits behind the scale (unless those are cut), or is too large.
+pub fn scaled(text: &str, scale: i32, excess: Excess) -> Result<i128, NumberError> {
     let parts = Parts::of(text).ok_or(NumberError::Syntax)?;
     let fraction = parts.fraction.trim_end_matches('0');
     let whole = parts.whole.trim_start_matches('0');
