@@ -40,6 +40,11 @@ pub(crate) async fn history(
     Ok(entries)
 }
 
+/// One commit, where it is kept.
+pub(crate) async fn at(table: &Shared, version: i64) -> Result<Option<HistoryEntry>, LakeError> {
+    Ok(table.log.commit(version).await?.map(|commit| entry(version, commit)))
+}
+
 fn entry(version: i64, commit: Commit) -> HistoryEntry {
     let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
     HistoryEntry {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -17,6 +18,7 @@ use crate::delta::load::Log;
 use crate::delta::schema;
 use crate::delta::snapshot::Snapshot;
 use crate::lake::LakeInner;
+use crate::read::Only;
 use crate::rewrite::StagedMerge;
 use crate::store::{PutNew, Store};
 use crate::upkeep::Upkeep;
@@ -29,6 +31,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) shared: Arc<Shared>,
+    /// The rows that are read; all when none.
+    only: Option<Arc<Only>>,
 }
 
 /// What the handles of a table share.
@@ -164,7 +168,14 @@ impl Shared {
 
 impl Table {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, only: None }
+    }
+
+    /// The same table, of which only the rows with this value are read, and only the changes that concern them. What is
+    /// written to it is not looked at.
+    pub fn only(mut self, column: &str, value: ScalarValue) -> Self {
+        self.only = Some(Arc::new(Only { column: column.to_owned(), value }));
+        self
     }
 
     /// Which table this is.
@@ -224,6 +235,38 @@ impl Table {
     pub async fn transaction_version(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
         let snapshot = self.shared.newest().await?;
         Ok(snapshot.and_then(|snapshot| snapshot.transactions.get(app_id).map(|moved| moved.to)))
+    }
+
+    /// Whether the version that is loaded has just the columns of the spec, and is split as it says.
+    ///
+    /// # Errors
+    /// [`LakeError::Schema`] names the column that no table can have.
+    pub fn fits(&self, spec: &TableSpec) -> Result<bool, LakeError> {
+        let wanted = schema::normal(&spec.schema)
+            .map_err(|(column, reason)| self.shared.schema_error(column, reason))?;
+        let Some(snapshot) = self.shared.loaded() else { return Ok(false) };
+        let (is, wanted) = (snapshot.schema.fields(), wanted.fields());
+        let same = is.len() == wanted.len()
+            && is.iter().zip(wanted).all(|(is, wanted)| {
+                is.name() == wanted.name() && is.data_type().equals_datatype(wanted.data_type())
+            });
+        Ok(same && snapshot.partition_columns() == spec.partition_columns)
+    }
+
+    /// The commit that moved an application id last, where it is known which one that was: not of what only a checkpoint
+    /// knows. Costs one small read.
+    pub async fn mover(&self, app_id: &str) -> Result<Option<HistoryEntry>, LakeError> {
+        let Some(snapshot) = self.shared.loaded() else { return Ok(None) };
+        match snapshot.transactions.get(app_id).and_then(|moved| moved.at) {
+            Some(version) => crate::history::at(&self.shared, version).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The application ids that the version that is loaded knows.
+    pub fn app_ids(&self) -> Vec<String> {
+        let snapshot = self.shared.loaded();
+        snapshot.map(|snapshot| snapshot.transactions.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Of the application ids that fit, the one that moved last, at the version that is loaded. None when there is none, or
@@ -324,7 +367,11 @@ impl Table {
     /// What changed after one version up to another. Reads one small file for each version between. Without `after`,
     /// everything that the table holds at `upto` counts as appended.
     pub async fn changes(&self, after: Option<i64>, upto: i64) -> Result<Changes, LakeError> {
-        crate::history::changes(&self.shared, after, upto).await
+        let mut changes = crate::history::changes(&self.shared, after, upto).await?;
+        if let Some(only) = &self.only {
+            changes.appended = only.files(&self.shared, changes.appended).await?;
+        }
+        Ok(changes)
     }
 
     /// The rows at a version, for DataFusion.
@@ -337,7 +384,11 @@ impl Table {
     /// # Errors
     /// [`LakeError::NotFound`] when there is no table, no such version, or none as old as the time that is kept.
     pub async fn read(&self, at: ReadAt) -> Result<TableRead, LakeError> {
-        crate::read::read(&self.shared, at).await
+        let mut read = crate::read::read(&self.shared, at).await?;
+        if let Some(only) = &self.only {
+            read.provider = only.rows(&self.shared, read.provider)?;
+        }
+        Ok(read)
     }
 
     /// The rows of all versions between a time (or the oldest version that is kept) and a version, each with the stretch
@@ -370,7 +421,11 @@ impl Table {
     pub async fn provider_of_files(&self, files: &[FileRef]) -> Result<Arc<dyn TableProvider>, LakeError> {
         let snapshot = self.shared.some_version().await?;
         let files = files.iter().cloned().map(Arc::new).collect();
-        Ok(Arc::new(crate::read::files_table(&self.shared, &snapshot, files)))
+        let rows: Arc<dyn TableProvider> = Arc::new(crate::read::files_table(&self.shared, &snapshot, files));
+        match &self.only {
+            Some(only) => only.rows(&self.shared, rows),
+            None => Ok(rows),
+        }
     }
 
     /// The rows of staged files that were written for a table of another shape; see [`Table::writer_for`].

@@ -58,6 +58,11 @@ impl Dataset {
         matches!(&self.origin, Origin::Sql(sql) if sql.materialization == Materialization::Stream)
     }
 
+    /// Whether it is a stream that is divided among nodes by the partitions of the log that its input is landed from.
+    pub fn divided(&self) -> bool {
+        matches!(&self.origin, Origin::Sql(sql) if sql.divided)
+    }
+
     /// For a stream: the memory that is declared for its runs, bytes.
     pub fn stream_memory(&self) -> Option<u64> {
         match &self.origin {
@@ -257,6 +262,10 @@ pub struct SqlOrigin {
     /// disk. None when only the memory for all queries limits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_limit: Option<u64>,
+    /// For [`Materialization::Stream`]: each node runs it for the partitions of the log that it holds. True only where the
+    /// log is kept in Kafka.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub divided: bool,
     /// A run is given up after this long.
     pub timeout: Duration,
     /// Attempts of a run in all.

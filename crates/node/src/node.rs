@@ -146,6 +146,7 @@ impl Node {
             roles::start_pressure(&self.tasks, storage.clone(), transformer.clone(), land.brake.clone());
         }
         if has(Role::Processor) {
+            roles::start_shares(&self.tasks, storage, &transformer);
             let concurrency = storage.plan.environment.concurrency;
             let clock = storage.clock.clone();
             let (commits, lease) = (storage.lake.commits(), lease::lease_of(storage, "processor"));

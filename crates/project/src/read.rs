@@ -93,6 +93,9 @@ fn datasets(
         kafka: project
             .and_then(|project| project.environment.as_ref())
             .is_none_or(|environment| environment.kafka_of_sources().is_some()),
+        kafka_log: project
+            .and_then(|project| project.environment.as_ref())
+            .is_some_and(|environment| environment.log.kafka.is_some()),
     };
     let mut datasets = Vec::new();
     for (name, texts) in &folder.datasets {
@@ -195,6 +198,7 @@ pub fn read_text(path: &str, text: &str) -> Vec<Diagnostic> {
             landing,
             dedupe_horizon,
             kafka: true,
+            kafka_log: false,
         };
         let texts = DatasetTexts { yaml: Some((path.to_owned(), text.to_owned())), sql: None };
         dataset(&scope, &name, &texts, &mut report);

@@ -51,7 +51,7 @@ impl Flow {
         for declared in self.catalog.iter().filter(|declared| runs_sql(declared)) {
             let hop = &declared.dataset.name;
             for input in self.tables_below(declared) {
-                let version = self.position(hop, &input.to_string()).map_or(-1, |position| position.next);
+                let version = self.version_read(hop, &input);
                 let newest = commits.get(&input).map_or(-1, |commit| commit.version);
                 if let Ok(versions @ 1..) = u64::try_from(newest - version) {
                     unread.push(Unread { hop: hop.clone(), input, version, versions });
@@ -143,6 +143,22 @@ impl Flow {
 
     fn position(&self, hop: &DatasetName, input: &str) -> Option<&Position> {
         self.positions.iter().find(|position| position.hop == *hop && position.input == input)
+    }
+
+    /// The version of an input that a hop has read; of a stream that is divided, the one that all its parts have read. They
+    /// are called after the input and the partition.
+    fn version_read(&self, hop: &DatasetName, input: &DatasetName) -> i64 {
+        let part = format!("{input}/");
+        let whole = self.position(hop, &input.to_string());
+        let divided = self.declared(hop).is_some_and(|declared| declared.dataset.divided());
+        let parts = self
+            .positions
+            .iter()
+            .filter(|position| divided && position.hop == *hop && position.input.starts_with(&part));
+        match divided {
+            true => parts.map(|position| position.next).min().unwrap_or(-1),
+            false => whole.map_or(-1, |position| position.next),
+        }
     }
 
     fn declared(&self, name: &DatasetName) -> Option<&CatalogDataset> {

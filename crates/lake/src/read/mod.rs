@@ -1,5 +1,6 @@
 //! Tables as DataFusion reads them, at any version.
 
+mod only;
 mod provider;
 mod prune;
 mod reader;
@@ -13,6 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::delta::snapshot::Snapshot;
 use crate::table::Shared;
 use crate::{FileRef, LakeError, ReadAt, TableRead};
+pub(crate) use only::Only;
 pub(crate) use provider::FilesTable;
 pub(crate) use versions::{columns as columns_of_versions, versions};
 

@@ -93,6 +93,7 @@ mod tests {
             materialization: Materialization::View,
             emit: Emit::OnClose,
             state_limit: None,
+            divided: false,
             timeout: Duration::from_secs(60),
             attempts_max: 1,
             lag_rows_max: None,

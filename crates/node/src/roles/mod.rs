@@ -6,6 +6,7 @@ mod janitor;
 mod lander;
 mod pressure;
 mod processor;
+mod share;
 mod watcher;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub(crate) use janitor::start as start_janitor;
 pub(crate) use lander::{release_landed_of, start as start_landers};
 pub(crate) use pressure::start as start_pressure;
 pub(crate) use processor::start as start_processor;
+pub(crate) use share::start as start_shares;
 pub(crate) use watcher::start as start_watcher;
 
 /// A part that a node can play. HTTP and the Postgres wire are always there; without [`Role::Gateway`] no records are

@@ -60,12 +60,9 @@ pub fn start(
         async move {
             let work = |term| {
                 let processor = Processor {
-                    transformer: transformer.clone(),
-                    commits: commits.clone(),
                     activity: Arc::clone(&activity),
                     settings,
-                    clock: clock.clone(),
-                    pending: Pending::default(),
+                    ..Processor::new(transformer.clone(), commits.clone(), clock.clone())
                 };
                 processor.run(term)
             };
@@ -75,7 +72,8 @@ pub fn start(
     activity
 }
 
-struct Processor {
+/// Decides and runs what one transformer has.
+pub(super) struct Processor {
     transformer: Transformer,
     /// Changes when this process commits to a table.
     commits: watch::Receiver<u64>,
@@ -86,7 +84,15 @@ struct Processor {
 }
 
 impl Processor {
-    async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// One that runs one transform at a time.
+    pub(super) fn new(transformer: Transformer, commits: watch::Receiver<u64>, clock: SharedClock) -> Self {
+        let settings =
+            Settings { concurrency: 1, seed: Random::unseeded().next_u64(), ..Settings::default() };
+        let (activity, pending) = (Arc::default(), Pending::default());
+        Self { transformer, commits, activity, settings, clock, pending }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.activity.running.lock().clear();
         // Another node may have run transforms since we did.
         self.transformer.forget();

@@ -32,6 +32,9 @@ pub async fn plan(plan: &Plan, case: &TestCase, folder: &Path) -> anyhow::Result
             dataset = source(dataset);
         } else if dataset.landed() {
             dataset = source(dataset);
+        } else if let Origin::Sql(sql) = &mut dataset.origin {
+            // There is one node, and one partition.
+            sql.divided = false;
         }
         datasets.push(dataset);
     }

@@ -23,9 +23,10 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use flowline_base::SharedClock;
-use flowline_lake::Lake;
-use flowline_model::{Column, DatasetName, Environment, Plan};
+use flowline_lake::{Lake, Table, TableId, arrow_types};
+use flowline_model::{Column, Dataset, DatasetName, Environment, Plan};
 use parking_lot::RwLock;
 use tokio::sync::OnceCell;
 
@@ -80,6 +81,8 @@ pub struct ReadVersion {
 #[derive(Clone)]
 pub struct QueryEngine {
     inner: Arc<Inner>,
+    /// The one partition of the log whose rows are read of this dataset; all when none.
+    part: Option<(DatasetName, i32)>,
 }
 
 struct Inner {
@@ -112,7 +115,29 @@ impl QueryEngine {
         *sorting =
             (*sorting).min(usize::try_from(plan.environment.query_memory_bytes / 16).unwrap_or(usize::MAX));
         let (inferred, extra) = (OnceCell::new(), RwLock::default());
-        Ok(Self { inner: Arc::new(Inner { plan, graph, problems, lake, clock, state, inferred, extra }) })
+        let inner = Inner { plan, graph, problems, lake, clock, state, inferred, extra };
+        Ok(Self { inner: Arc::new(inner), part: None })
+    }
+
+    /// The same engine for one part of a divided stream: of this dataset it reads what came from one partition.
+    pub(crate) fn of_part(&self, input: DatasetName, partition: i32) -> Self {
+        Self { inner: Arc::clone(&self.inner), part: Some((input, partition)) }
+    }
+
+    /// The partition that is read, where it is one.
+    pub(crate) fn part(&self) -> Option<i32> {
+        self.part.as_ref().map(|(_, partition)| *partition)
+    }
+
+    /// The table of a dataset as queries and transforms read it.
+    pub(crate) fn table(&self, dataset: &Dataset) -> Table {
+        let table = self.lake().table(TableId::of(dataset));
+        match &self.part {
+            Some((input, partition)) if *input == dataset.name => {
+                table.only(arrow_types::PARTITION, ScalarValue::Int32(Some(*partition)))
+            }
+            _ => table,
+        }
     }
 
     /// Adds a schema of tables that are not datasets (`system`) to every session made from now on.

@@ -143,7 +143,7 @@ impl Resolver {
 
     async fn read(&self, dataset: &Dataset, at: ReadAt) -> Result<Arc<dyn TableProvider>, ProcessError> {
         let name = &dataset.name;
-        let table: Table = self.engine.lake().table(TableId::of(dataset));
+        let table: Table = self.engine.table(dataset);
         let failed = |source| ProcessError::Lake { action: format!("reading `{name}`"), source };
         if at == ReadAt::Latest && table.refresh().await.map_err(failed)?.is_none() {
             return self.empty(dataset).await;

@@ -10,7 +10,7 @@ mod nullness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::Column as ColumnRef;
 use datafusion::datasource::ViewTable;
@@ -96,6 +96,9 @@ pub(crate) fn table_schema(dataset: &Dataset, columns: &[Column]) -> SchemaRef {
     let mut fields: Vec<Field> = columns.iter().map(arrow_types::field).collect();
     if dataset.materialized() {
         fields.extend(arrow_types::derived_partition_fields(dataset));
+    }
+    if dataset.divided() {
+        fields.push(Field::new(arrow_types::PARTITION, DataType::Int32, true));
     }
     Arc::new(Schema::new(fields))
 }

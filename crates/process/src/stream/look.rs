@@ -51,8 +51,12 @@ pub(crate) async fn look(
         return Err(nothing(format!("it has {count} aggregates of windows, and no number {number}")));
     };
     let dataset = engine.project().dataset(name).ok_or_else(|| ProcessError::NoDataset(name.clone()))?;
+    if dataset.divided() {
+        return Err(nothing("it is divided among nodes, and each part holds its own".to_owned()));
+    }
     let table = engine.lake().table(TableId::of(dataset));
-    let standing = last_standing(&table, name).await?.and_then(|(_, stream)| stream).unwrap_or_default();
+    let standing =
+        last_standing(&table, name, None).await?.and_then(|(_, stream)| stream).unwrap_or_default();
     let layers = standing.kept.get(place);
     if layers.is_some_and(|layers| !layers.understood()) {
         return Err(nothing(

@@ -13,6 +13,7 @@ mod clock;
 mod clocks;
 mod closing;
 mod disorder;
+mod division;
 mod flow;
 mod interval;
 mod joins;
@@ -60,6 +61,23 @@ pub(crate) enum StreamPlan {
 /// # Errors
 /// Why it cannot be run as a stream, and the nearest thing that can.
 pub(crate) fn decide<'a>(
+    dataset: &Dataset,
+    sql: &SqlOrigin,
+    plan: &LogicalPlan,
+    input: &dyn Fn(&DatasetName) -> Option<&'a Dataset>,
+) -> Result<std::result::Result<StreamPlan, Refusal>> {
+    let decided = decide_whole(dataset, sql, plan, input)?;
+    if dataset.divided()
+        && let Ok(whole) = &decided
+        && let Some(refusal) = division::refuse(dataset, whole, plan, input)?
+    {
+        return Ok(Err(refusal));
+    }
+    Ok(decided)
+}
+
+/// The same, whether it is divided or not.
+fn decide_whole<'a>(
     dataset: &Dataset,
     sql: &SqlOrigin,
     plan: &LogicalPlan,

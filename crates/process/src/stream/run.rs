@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 use datafusion::physical_plan::execute_stream;
 use flowline_lake::{CommitMode, StagedFiles, StagedWriter, arrow_types};
 use flowline_model::{Counts, DatasetName, Emit, Finding, LatePolicy};
@@ -262,7 +262,7 @@ impl StreamRun<'_> {
         let mut plans = Vec::new();
         for wanted in wanted.iter().filter(|wanted| !wanted.is_nothing()) {
             let plan = restricted(query, &tables, wanted)?;
-            plans.push(output(plan, attempt.dataset, attempt.columns)?);
+            plans.push(output(plan, attempt.dataset, attempt.columns, attempt.part())?);
         }
         Ok(plans)
     }
@@ -370,7 +370,11 @@ impl StreamRun<'_> {
         }
         if !batches.is_empty() {
             let lake = self.attempt.engine.lake();
-            quarantine::commit(lake, stream, batches, quarantine::of_batch(&batch)).await?;
+            let mut replaced = quarantine::of_batch(&batch);
+            if let Some(partition) = self.attempt.part() {
+                replaced = replaced.and(named(arrow_types::PARTITION).eq(lit(partition)));
+            }
+            quarantine::commit(lake, stream, batches, replaced).await?;
         }
         Ok(findings.into_values().collect())
     }

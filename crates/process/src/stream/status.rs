@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use flowline_lake::{Lake, TableId};
+use datafusion::scalar::ScalarValue;
+use flowline_lake::{Lake, TableId, arrow_types};
 use flowline_model::{Dataset, DatasetName, Plan, StreamClock, StreamStatus};
 
 use super::clocks::patience;
 use super::partial::{Layers, STATE_FOLDER};
 use crate::ProcessError;
-use crate::transform::{last_standing, last_transaction};
+use crate::transform::{last_standing, last_transaction, parts_in};
 
 /// The streams of a plan that have run, each as its table says; only one of them where it is named. Reads a few small
 /// files for each.
@@ -37,13 +38,21 @@ pub async fn sweep_stream_state(lake: &Lake, dataset: &Dataset) -> Result<u64, P
     let failed = || format!("tidying the state of `{}`", dataset.name);
     // Listed before the last commit is read, so that what a run writes meanwhile is not among them.
     let found = table.list_beside(STATE_FOLDER).await.map_err(ProcessError::lake(failed()))?;
-    let Some(transaction) = last_transaction(&table, &dataset.name).await? else { return Ok(0) };
-    let Some((_, Some(state))) = last_standing(&table, &dataset.name).await? else { return Ok(0) };
-    let named: BTreeSet<&str> = state.files().chain(state.stale.iter().map(String::as_str)).collect();
+    let (mut named, mut least) = (BTreeSet::new(), i64::MAX);
+    let parts = parts_in(&table, dataset).await?;
+    // The first transaction of a part that has not committed yet may be under way.
+    let first = if dataset.divided() { 1 } else { 0 };
+    for part in parts {
+        let Some(transaction) = last_transaction(&table, &dataset.name, part).await? else { return Ok(0) };
+        let Some((_, Some(state))) = last_standing(&table, &dataset.name, part).await? else { return Ok(0) };
+        named.extend(state.files().map(str::to_owned));
+        named.extend(state.stale);
+        least = least.min(transaction);
+    }
     let unnamed = |path: &String| {
         let of = path.rsplit('/').next().and_then(|name| name.split('-').next()?.parse::<i64>().ok());
         // Those of a later transaction may belong to a commit that is under way.
-        of.is_some_and(|of| of <= transaction) && !named.contains(path.as_str())
+        of.is_some_and(|of| (first..=least).contains(&of)) && !named.contains(path)
     };
     let unnamed: Vec<String> = found.into_iter().filter(unnamed).collect();
     table.delete_beside(&unnamed).await.map_err(ProcessError::lake(failed()))?;
@@ -57,11 +66,48 @@ async fn status_of(
     now: DateTime<Utc>,
 ) -> Result<Option<StreamStatus>, ProcessError> {
     let table = lake.table(TableId::of(dataset));
-    let Some((consumed, Some(state))) = last_standing(&table, &dataset.name).await? else { return Ok(None) };
+    let mut whole: Option<StreamStatus> = None;
+    for part in parts_in(&table, dataset).await? {
+        let Some(found) = status_of_part(plan, lake, dataset, part, now).await? else { continue };
+        whole = Some(match whole {
+            Some(whole) => together(whole, found),
+            None => found,
+        });
+    }
+    Ok(whole)
+}
+
+/// Two parts of a stream as one: it is as far as the one that is less far.
+fn together(one: StreamStatus, other: StreamStatus) -> StreamStatus {
+    // One that knows no event time yet has had no rows.
+    let behind = |status: &StreamStatus| status.watermark.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let (mut least, other) = if behind(&other) < behind(&one) { (other, one) } else { (one, other) };
+    least.clocks.extend(other.clocks);
+    least.lag_records = least.lag_records.zip(other.lag_records).map(|(one, other)| one + other);
+    least.late += other.late;
+    least.ahead += other.ahead;
+    least.open_since = [least.open_since, other.open_since].into_iter().flatten().min();
+    least.state_rows += other.state_rows;
+    least.state_bytes += other.state_bytes;
+    least.memory = least.memory.max(other.memory);
+    least.spilled += other.spilled;
+    least
+}
+
+async fn status_of_part(
+    plan: &Plan,
+    lake: &Lake,
+    dataset: &Dataset,
+    part: Option<i32>,
+    now: DateTime<Utc>,
+) -> Result<Option<StreamStatus>, ProcessError> {
+    let table = lake.table(TableId::of(dataset));
+    let standing = last_standing(&table, &dataset.name, part).await?;
+    let Some((consumed, Some(state))) = standing else { return Ok(None) };
     let mut lag_records = Some(0u64);
     for (input, version) in &consumed {
         let Some(declared) = plan.dataset(input) else { continue };
-        let waiting = waiting(lake, declared, *version).await?;
+        let waiting = waiting(lake, declared, part, *version).await?;
         lag_records = lag_records.zip(waiting).map(|(all, waiting)| all + waiting);
     }
     let patience = patience(dataset);
@@ -93,8 +139,16 @@ async fn status_of(
 }
 
 /// Rows that were added to an input since a version; none when its log does not say.
-async fn waiting(lake: &Lake, input: &Dataset, consumed: i64) -> Result<Option<u64>, ProcessError> {
-    let table = lake.table(TableId::of(input));
+async fn waiting(
+    lake: &Lake,
+    input: &Dataset,
+    part: Option<i32>,
+    consumed: i64,
+) -> Result<Option<u64>, ProcessError> {
+    let mut table = lake.table(TableId::of(input));
+    if let Some(partition) = part {
+        table = table.only(arrow_types::PARTITION, ScalarValue::Int32(Some(partition)));
+    }
     let reading = || format!("reading the changes of `{}`", input.name);
     let Some(version) = table.refresh().await.map_err(ProcessError::lake(reading()))? else {
         return Ok(None);

@@ -191,6 +191,11 @@ impl Attempt<'_> {
         self.engine.project().dataset(name)
     }
 
+    /// The partition whose rows it works on, of a divided stream.
+    pub(crate) fn part(&self) -> Option<i32> {
+        self.engine.part()
+    }
+
     /// The table that is brought up.
     pub(crate) fn table(&self) -> Table {
         self.engine.lake().table(TableId::of(self.dataset))

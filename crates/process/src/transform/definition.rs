@@ -18,6 +18,14 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
         hasher.update(value);
     };
     add("semantics", &SEMANTICS.to_string());
+    if dataset.divided() {
+        let inputs = graph.inputs(&dataset.name).tables.iter().filter_map(|input| plan.dataset(input));
+        for input in inputs {
+            if let Origin::Http(origin) = &input.origin {
+                add("divided", &format!("{} {}", origin.partitions, input.partition_key().join(",")));
+            }
+        }
+    }
     if let Origin::Sql(sql) = &dataset.origin {
         add("sql", &sql.text);
         add("materialization", sql.materialization.as_str());

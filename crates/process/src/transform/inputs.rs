@@ -1,9 +1,9 @@
 //! What changed in the inputs of a transform since it read them last.
 
-use flowline_lake::{Changes, Table, TableId};
+use flowline_lake::{Changes, Table};
 use flowline_model::{DatasetName, InputRange};
 
-use super::standing::Standing;
+use super::standing::{Standing, called};
 use crate::{ProcessError, QueryEngine};
 
 /// One input of a run.
@@ -21,6 +21,8 @@ pub(crate) struct Input {
     pub changes: Option<Changes>,
     /// The table is another one than that which was read, or is gone.
     pub replaced: bool,
+    /// What it is called in positions: the dataset, and for a part of a divided stream also the partition.
+    pub called: String,
 }
 
 impl Input {
@@ -37,7 +39,7 @@ impl Input {
     /// What the run reads of it; none when there is no table yet.
     pub fn range(&self) -> Option<InputRange> {
         let to = self.version?;
-        Some(InputRange { input: self.dataset.to_string(), from: self.consumed.unwrap_or(-1), to })
+        Some(InputRange { input: self.called.clone(), from: self.consumed.unwrap_or(-1), to })
     }
 }
 
@@ -50,7 +52,7 @@ pub(super) async fn inputs(
     let mut inputs = Vec::new();
     for name in &engine.graph().inputs(hop).tables {
         let Some(dataset) = engine.project().dataset(name) else { continue };
-        let table = engine.lake().table(TableId::of(dataset));
+        let table = engine.table(dataset);
         let reading = || format!("reading the changes of `{name}`");
         let version = table.refresh().await.map_err(ProcessError::lake(reading()))?;
         let consumed = standing.consumed.get(name).copied();
@@ -64,7 +66,8 @@ pub(super) async fn inputs(
             }
             _ => {}
         }
-        inputs.push(Input { dataset: name.clone(), table, consumed, version, changes, replaced });
+        let called = called(name, engine.part());
+        inputs.push(Input { dataset: name.clone(), table, consumed, version, changes, replaced, called });
     }
     Ok(inputs)
 }

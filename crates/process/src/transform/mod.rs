@@ -14,6 +14,7 @@ mod inputs;
 mod meter;
 mod rows;
 mod run;
+mod shape;
 mod sieve;
 mod stage;
 mod standing;
@@ -37,13 +38,13 @@ use tracing::Instrument;
 use crate::stream::patience;
 use crate::{ProcessError, QueryEngine};
 use run::Running;
-use standing::{Standing, info_of, standing};
+use standing::{Standing, info_of, parts_of, standing};
 
 pub(crate) use anew::Anew;
 pub(crate) use attempt::{Attempt, Change, Prepared};
 pub(crate) use inputs::Input;
 pub(crate) use rows::output;
-pub(crate) use standing::{last_standing, last_transaction};
+pub(crate) use standing::{last_standing, last_transaction, parts_in};
 pub(crate) use touched::named;
 pub(crate) use work::{FRESH_WRITER, WRITER};
 
@@ -86,6 +87,8 @@ pub struct Transformer {
 struct Inner {
     engine: QueryEngine,
     ledger: Arc<dyn Ledger>,
+    /// The divided stream that this runs a part of; it runs nothing else then.
+    part_of: Option<DatasetName>,
     memory: Mutex<BTreeMap<DatasetName, Memory>>,
     /// Held while a hop runs, so that it never runs twice at once.
     turns: Mutex<BTreeMap<DatasetName, Arc<tokio::sync::Mutex<()>>>>,
@@ -104,6 +107,8 @@ struct Memory {
 
 /// Versions that another process writes are seen after this long; those of this process at once.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same for a part of a divided stream: its partition may be landed by another node, which is no exception there.
+const LOOK_EVERY_PART: Duration = Duration::from_secs(1);
 /// Failures in a row that are counted; more only wait as long.
 const FAILURES_COUNTED: u32 = 20;
 /// Commits of a table that are gone through when the ledger knows nothing of the last one.
@@ -112,9 +117,39 @@ const HISTORY_MAX: usize = 4096;
 impl Transformer {
     /// A transformer over the engine's plan; `lake` and `clock` are the engine's.
     pub fn new(engine: QueryEngine, _lake: Lake, ledger: Arc<dyn Ledger>, _clock: SharedClock) -> Self {
+        Self::over(engine, ledger, None)
+    }
+
+    fn over(engine: QueryEngine, ledger: Arc<dyn Ledger>, part_of: Option<DatasetName>) -> Self {
         let (memory, turns) = (Mutex::default(), Mutex::default());
         let (looked_at, recorded) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { engine, ledger, memory, turns, looked_at, recorded }) }
+        Self { inner: Arc::new(Inner { engine, ledger, part_of, memory, turns, looked_at, recorded }) }
+    }
+
+    /// The streams that are divided among nodes, and the one dataset that each reads.
+    pub fn divided(&self) -> Vec<(DatasetName, DatasetName)> {
+        let hops = self.engine().graph().order().iter().filter(|name| self.is_divided(name));
+        hops.filter_map(|hop| Some((hop.clone(), self.reads(hop).first()?.clone()))).collect()
+    }
+
+    fn is_divided(&self, name: &DatasetName) -> bool {
+        self.engine().project().dataset(name).is_some_and(Dataset::divided)
+    }
+
+    /// What runs a divided stream for the rows that came from one partition of the log: with a position and a state of its
+    /// own, which stand in its own commits to the one table.
+    ///
+    /// # Errors
+    /// [`ProcessError::NoHop`] for a dataset that is no divided stream.
+    pub fn of_part(&self, stream: &DatasetName, partition: i32) -> Result<Self, ProcessError> {
+        let input = self.reads(stream).first().cloned().filter(|_| self.is_divided(stream));
+        let input = input.ok_or_else(|| ProcessError::NoHop(stream.clone()))?;
+        let engine = self.engine().of_part(input, partition);
+        Ok(Self::over(engine, Arc::clone(&self.inner.ledger), Some(stream.clone())))
+    }
+
+    fn part(&self) -> Option<i32> {
+        self.engine().part()
     }
 
     fn engine(&self) -> &QueryEngine {
@@ -133,7 +168,11 @@ impl Transformer {
     }
 
     fn hops(&self) -> impl Iterator<Item = &DatasetName> {
-        self.engine().graph().order().iter().filter(|name| self.hop(name).is_ok())
+        let ours = |name: &&DatasetName| match &self.inner.part_of {
+            Some(stream) => *name == stream,
+            None => !self.is_divided(name),
+        };
+        self.engine().graph().order().iter().filter(|name| self.hop(name).is_ok()).filter(ours)
     }
 
     /// Forgets what is known of tables, which others may have written since: it is read again when it is needed.
@@ -153,10 +192,26 @@ impl Transformer {
         self.engine().graph().upstream(hop).into_iter().filter(|name| landed(name)).collect()
     }
 
-    /// The versions of its inputs that a transform has read, wherever it ran. Costs a few small reads.
+    /// The versions of its inputs that a transform has read, wherever it ran; of a divided stream, those that all of its
+    /// parts have read. Costs a few small reads.
     pub async fn consumed(&self, hop: &DatasetName) -> Result<BTreeMap<DatasetName, i64>, ProcessError> {
-        let table = self.engine().lake().table(TableId::of(self.hop(hop)?.0));
-        Ok(standing(&table, self.inner.ledger.as_ref(), hop).await?.consumed)
+        let dataset = self.hop(hop)?.0;
+        let table = self.engine().lake().table(TableId::of(dataset));
+        let mut least: Option<BTreeMap<DatasetName, i64>> = None;
+        for part in parts_of(self.engine(), dataset) {
+            let read = standing(&table, self.inner.ledger.as_ref(), hop, part).await?.consumed;
+            least = Some(match least {
+                None => read,
+                Some(least) => least
+                    .into_iter()
+                    .filter_map(|(input, version)| {
+                        let other = *read.get(&input)?;
+                        Some((input, version.min(other)))
+                    })
+                    .collect(),
+            });
+        }
+        Ok(least.unwrap_or_default())
     }
 
     /// Completes the ledger after a crash: runs that were under way are failed, and those that a table has and the ledger
@@ -165,7 +220,10 @@ impl Transformer {
     /// and tell why.
     pub async fn recover(&self) -> Result<Vec<Run>, ProcessError> {
         let mut found = Vec::new();
-        self.inner.ledger.close_abandoned_runs(self.engine().clock().now()).await?;
+        // Of a part it is not known whose the runs are that are under way.
+        if self.part().is_none() {
+            self.inner.ledger.close_abandoned_runs(self.engine().clock().now()).await?;
+        }
         for name in self.hops() {
             match self.recover_hop(name).await {
                 Ok(runs) => found.extend(runs),
@@ -181,7 +239,7 @@ impl Transformer {
     async fn recover_hop(&self, name: &DatasetName) -> Result<Vec<Run>, ProcessError> {
         let mut found = Vec::new();
         let table = self.engine().lake().table(TableId::of(self.hop(name)?.0));
-        let standing = standing(&table, self.inner.ledger.as_ref(), name).await?;
+        let standing = standing(&table, self.inner.ledger.as_ref(), name, self.part()).await?;
         // A run is recorded before the next one begins, so when the last one is there, all are.
         let Some(last) = standing.run.as_ref() else { return Ok(found) };
         if self.is_recorded(last).await? {
@@ -189,7 +247,7 @@ impl Transformer {
         }
         let history = table.history(None, HISTORY_MAX).await;
         let history = history.map_err(ProcessError::lake(format!("reading the history of `{name}`")))?;
-        for info in history.iter().rev().filter_map(|entry| info_of(entry, name)) {
+        for info in history.iter().rev().filter_map(|entry| info_of(entry, name, self.part())) {
             if self.record(&info.run, &info.findings).await? {
                 found.push(info.run);
             }
@@ -259,7 +317,8 @@ impl Transformer {
         let now = self.clock().now();
         let loaded = table.version();
         let looked_at = self.inner.looked_at.lock().get(name).copied();
-        if looked_at.is_some_and(|at| self.clock().since(at) < LOOK_EVERY) {
+        let look_every = if self.part().is_some() { LOOK_EVERY_PART } else { LOOK_EVERY };
+        if looked_at.is_some_and(|at| self.clock().since(at) < look_every) {
             return loaded;
         }
         self.inner.looked_at.lock().insert(name.clone(), now);
@@ -291,7 +350,7 @@ impl Transformer {
         let mut memory =
             Memory { finished_at: runs.iter().find_map(|run| run.finished_at), ..Memory::default() };
         memory.failures = runs.iter().take_while(|run| run.outcome == Outcome::Failed).count() as u32;
-        match standing(&table, self.inner.ledger.as_ref(), name).await {
+        match standing(&table, self.inner.ledger.as_ref(), name, self.part()).await {
             Ok(standing) => memory.standing = standing,
             Err(error) => {
                 // Not remembered: it looks like a first run, which then fails with this error and tells it.
@@ -313,6 +372,9 @@ impl Transformer {
         trigger: &str,
         cancel: &CancellationToken,
     ) -> Result<Run, ProcessError> {
+        if self.part().is_none() && self.is_divided(hop) {
+            return self.run_parts(hop, trigger, None, cancel).await;
+        }
         self.run_from(hop, trigger, None, cancel).await
     }
 
@@ -331,7 +393,32 @@ impl Transformer {
         if !self.engine().project().dataset(stream).is_some_and(Dataset::streams) {
             return Err(ProcessError::NoStream(stream.clone()));
         }
-        self.run_from(stream, "replay", Some(from.timestamp_micros()), cancel).await
+        let from = Some(from.timestamp_micros());
+        if self.part().is_none() && self.is_divided(stream) {
+            return self.run_parts(stream, "replay", from, cancel).await;
+        }
+        self.run_from(stream, "replay", from, cancel).await
+    }
+
+    /// Runs each part of a divided stream; returns the run of the last, or the first that failed. A node that has the part
+    /// meanwhile finds it moved on, and goes on behind that.
+    async fn run_parts(
+        &self,
+        stream: &DatasetName,
+        trigger: &str,
+        replay_from: Option<i64>,
+        cancel: &CancellationToken,
+    ) -> Result<Run, ProcessError> {
+        let mut last = Err(ProcessError::NoHop(stream.clone()));
+        for part in parts_of(self.engine(), self.hop(stream)?.0).into_iter().flatten() {
+            let run = self.of_part(stream, part)?.run_from(stream, trigger, replay_from, cancel).await?;
+            let failed = run.outcome == Outcome::Failed;
+            last = Ok(run);
+            if failed {
+                break;
+            }
+        }
+        last
     }
 
     async fn run_from(

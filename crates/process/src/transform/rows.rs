@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     TableScan, TableScanBuilder, cast, lit,
 };
 use datafusion::scalar::ScalarValue;
+use flowline_lake::arrow_types;
 use flowline_model::{Column, Dataset};
 
 use super::bounds::bounds;
@@ -80,7 +81,12 @@ pub(super) fn together(plans: Vec<LogicalPlan>) -> Result<Option<LogicalPlan>> {
 
 /// The query's rows as the table keeps them: the contract's columns in their types, and the partition columns that
 /// are derived from them; then the stamps, when the query has them.
-pub(crate) fn output(plan: LogicalPlan, dataset: &Dataset, columns: &[Column]) -> Result<LogicalPlan> {
+pub(crate) fn output(
+    plan: LogicalPlan,
+    dataset: &Dataset,
+    columns: &[Column],
+    part: Option<i32>,
+) -> Result<LogicalPlan> {
     let mut exprs = columns_as(&plan, columns)?;
     for field in &dataset.partition_by {
         let name = field.partition_column();
@@ -89,6 +95,9 @@ pub(crate) fn output(plan: LogicalPlan, dataset: &Dataset, columns: &[Column]) -
                 cast(partition_term(field, column_of(&plan, &field.column)?), DataType::Date32).alias(name),
             );
         }
+    }
+    if let Some(partition) = part {
+        exprs.push(lit(partition).alias(arrow_types::PARTITION));
     }
     for stamp in STAMP_COLUMNS {
         if let Ok(column) = column_of(&plan, stamp) {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::logical_expr::{Expr, lit};
 use flowline_base::{Backoff, Classify, ErrorKind, Random, RunId, chain, retry};
-use flowline_lake::{Committed, TableCommit, TableId};
+use flowline_lake::{CommitMode, Committed, LakeError, Table, TableCommit, TableId, arrow_types};
 use flowline_model::{
     Attempt as AttemptFact, Check, CheckSeverity, Commit, Counts, Dataset, Finding, FindingKind, Outcome,
     RecordedProfile, Run, RunError, RunKind, Severity, SqlOrigin,
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::Transformer;
 use super::attempt::{Attempt, Change, Prepared};
 use super::inputs::{Input, inputs};
+use super::named;
+use super::shape::reshape;
 use super::sieve::{self, Sieve};
 use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
 use crate::ProcessError;
@@ -168,9 +171,9 @@ impl Running<'_> {
                 self.audit(&run, &prepared, &sieve).await?;
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
                 let (stream, found) = (prepared.stream.clone(), prepared.findings.clone());
-                let transaction = self.commit(&mut run, &standing, *prepared).await?;
+                let (transaction, shape) = self.commit(&mut run, &standing, *prepared).await?;
                 let mut standing = advanced(standing, &inputs);
-                (standing.stream, standing.findings) = (stream, found);
+                (standing.stream, standing.findings, standing.shape) = (stream, found, shape);
                 standing.transaction = Some(transaction);
                 standing.definition = Some(self.definition.clone());
                 standing.run = Some(run.clone());
@@ -185,8 +188,8 @@ impl Running<'_> {
     async fn prepare(&self, run: &Run, rebuild: bool) -> Result<(Standing, Vec<Input>, Found), ProcessError> {
         let transformer = self.transformer;
         let engine = transformer.engine();
-        let table = engine.lake().table(TableId::of(self.dataset));
-        let standing = standing(&table, transformer.inner.ledger.as_ref(), &self.dataset.name).await?;
+        let (table, ledger, part) = (self.table(), transformer.inner.ledger.as_ref(), transformer.part());
+        let standing = standing(&table, ledger, &self.dataset.name, part).await?;
         if let Some(done) = standing.run.clone().filter(|done| done.id == run.id) {
             return Ok((standing, Vec::new(), Found::Committed(Box::new(done))));
         }
@@ -212,7 +215,8 @@ impl Running<'_> {
         };
         let found = match on_large_stack(attempt.prepare()).await? {
             None => Found::Nothing(Counts::default()),
-            Some(prepared) if worth_a_commit(&prepared) || sieve.lock().rows_set_aside() > 0 => {
+            Some(mut prepared) if worth_a_commit(&prepared) || sieve.lock().rows_set_aside() > 0 => {
+                prepared.change = self.narrowed(prepared.change)?;
                 Found::Prepared(Box::new(prepared), sieve)
             }
             Some(prepared) => Found::Nothing(prepared.counts),
@@ -236,8 +240,7 @@ impl Running<'_> {
         }
         let gated = |check: &Check| check.severity == CheckSeverity::Block && !check.rule.by_row();
         if self.dataset.checks.iter().any(gated) {
-            let table = transformer.engine().lake().table(TableId::of(self.dataset));
-            let subject = candidate(&table, &self.dataset.key, &prepared.change).await?;
+            let subject = candidate(&self.table(), &self.dataset.key, &prepared.change).await?;
             let auditor = Auditor::new(transformer.engine().clone(), Arc::clone(&transformer.inner.ledger));
             on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await?;
         }
@@ -246,6 +249,10 @@ impl Running<'_> {
             (sieve.set_aside(), sieve.replaced())
         };
         if let Some(replaced) = replaced {
+            let replaced = match transformer.part() {
+                Some(partition) => replaced.and(of_partition(partition)),
+                None => replaced,
+            };
             commit_quarantine(transformer.engine().lake(), &self.dataset.name, rows, replaced).await?;
         }
         Ok(())
@@ -281,26 +288,35 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Commits, and fills in the run; returns the version of the transform's transactions.
+    /// Commits, and fills in the run; returns the version of the transform's transactions, and the number of the table's
+    /// shape where parts share it.
     async fn commit(
         &self,
         run: &mut Run,
         standing: &Standing,
         prepared: Prepared,
-    ) -> Result<i64, ProcessError> {
+    ) -> Result<(i64, Option<i64>), ProcessError> {
         let clock = self.transformer.clock();
         let Prepared { change, how, counts, event_time_max, stream, findings } = prepared;
         run.counts = counts;
         run.finished_at = Some(clock.now());
         let transaction = standing.transaction.map_or(0, |transaction| transaction + 1);
-        let info =
-            CommitInfo { run: run.clone(), definition: self.definition.clone(), how, stream, findings };
-        let table = self.transformer.engine().lake().table(TableId::of(self.dataset));
+        let (change, shape) = self.shaped(change, standing).await?;
+        let info = CommitInfo {
+            run: run.clone(),
+            definition: self.definition.clone(),
+            how,
+            stream,
+            findings,
+            shape,
+        };
+        let table = self.table();
+        let app_id = app_id(&self.dataset.name, self.transformer.part());
         let commit = |staged, mode, operation| {
             Ok::<_, ProcessError>(TableCommit {
                 staged,
                 mode,
-                transaction: Some((app_id(&self.dataset.name), transaction)),
+                transaction: Some((app_id.clone(), transaction)),
                 expected_transaction: Some(standing.transaction),
                 operation,
                 info: info_value(&info)?,
@@ -313,10 +329,51 @@ impl Running<'_> {
             Change::Merge(merge) => table.commit_merge(merge, commit(nothing(), append, "MERGE")?).await,
             Change::Replace(staged, gone) => table.delete_where(gone, commit(staged, append, "MERGE")?).await,
         };
-        let committed =
-            committed.map_err(ProcessError::lake(format!("committing `{}`", self.dataset.name)))?;
-        run.commit = Some(self.commit_fact(&committed, event_time_max));
-        Ok(transaction)
+        run.commit = Some(self.commit_fact(&committed.map_err(self.committing())?, event_time_max));
+        Ok((transaction, shape))
+    }
+
+    /// A change of the table by one part of a divided stream leaves the rows of the others where they are, unless the table
+    /// must take another shape.
+    fn narrowed(&self, change: Change) -> Result<Change, ProcessError> {
+        let Some(partition) = self.transformer.part() else { return Ok(change) };
+        let own = of_partition(partition);
+        Ok(match change {
+            Change::Files(staged, CommitMode::OverwriteWith(spec)) => {
+                let fits = self.table().fits(&spec).map_err(self.committing())?;
+                if fits {
+                    Change::Replace(staged, own)
+                } else {
+                    Change::Files(staged, CommitMode::OverwriteWith(spec))
+                }
+            }
+            Change::Replace(staged, gone) => Change::Replace(staged, gone.and(own)),
+            other => other,
+        })
+    }
+
+    /// Gives the table the shape that a part of a divided stream needs; how the change is then, and the number of the shape.
+    async fn shaped(
+        &self,
+        change: Change,
+        standing: &Standing,
+    ) -> Result<(Change, Option<i64>), ProcessError> {
+        match (self.transformer.part(), change) {
+            (Some(partition), Change::Files(staged, CommitMode::OverwriteWith(spec))) => {
+                let shape = reshape(&self.table(), &self.dataset.name, &spec).await;
+                let shape = shape.map_err(self.committing())?;
+                Ok((Change::Replace(staged, of_partition(partition)), shape))
+            }
+            (_, change) => Ok((change, standing.shape)),
+        }
+    }
+
+    fn table(&self) -> Table {
+        self.transformer.engine().lake().table(TableId::of(self.dataset))
+    }
+
+    fn committing(&self) -> impl FnOnce(LakeError) -> ProcessError {
+        ProcessError::lake(format!("committing `{}`", self.dataset.name))
     }
 
     fn commit_fact(
@@ -344,6 +401,11 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+/// The rows of one part of a divided stream, in its table and in its quarantine.
+fn of_partition(partition: i32) -> Expr {
+    named(arrow_types::PARTITION).eq(lit(partition))
 }
 
 /// What was found before a commit.

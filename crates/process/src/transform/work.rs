@@ -73,13 +73,19 @@ impl Work<'_> {
         let plan = match &self.hop.upkeep {
             Upkeep::MergeNew(precedence) => {
                 let plan = self.with_order(precedence)?;
-                let plan = rows::output(rows::everything(plan, &sources)?, attempt.dataset, attempt.columns)?;
+                let plan = rows::output(
+                    rows::everything(plan, &sources)?,
+                    attempt.dataset,
+                    attempt.columns,
+                    attempt.part(),
+                )?;
                 rows::winners(plan, attempt.dataset, precedence)?
             }
             _ => rows::output(
                 rows::everything(self.hop.plan.clone(), &sources)?,
                 attempt.dataset,
                 attempt.columns,
+                attempt.part(),
             )?,
         };
         let (table, spec) = (attempt.table(), attempt.spec());
@@ -249,7 +255,9 @@ impl Work<'_> {
             return Ok(None);
         }
         let plans = rows::added(&plan, &sources)?;
-        let plans = plans.into_iter().map(|plan| rows::output(plan, attempt.dataset, attempt.columns));
+        let plans = plans
+            .into_iter()
+            .map(|plan| rows::output(plan, attempt.dataset, attempt.columns, attempt.part()));
         Ok(rows::together(plans.collect::<Result<_, _>>()?)?)
     }
 
@@ -303,7 +311,7 @@ impl Work<'_> {
             .map(|(scan, terms)| touched::over_partitions(attempt.engine, scan, terms.as_ref()?))
             .collect();
         let plan = rows::restricted(self.hop, &sources, &terms, &pruned, affected)?;
-        Ok(rows::output(plan, attempt.dataset, attempt.columns)?)
+        Ok(rows::output(plan, attempt.dataset, attempt.columns, attempt.part())?)
     }
 
     /// The input that a scan reads, when it changed.

@@ -107,7 +107,7 @@ pub(super) fn reshapes(plan: &LogicalPlan) -> bool {
 }
 
 /// An expression without its names.
-pub(super) fn unaliased(expr: &Expr) -> &Expr {
+pub(crate) fn unaliased(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => unaliased(&alias.expr),
         other => other,

@@ -23,11 +23,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use flowline_model::{Dataset, DatasetName, Materialization, PartitionField, PartitionTransform};
 
 pub(crate) use fixed::same_every_time;
-pub(crate) use linear::name;
+pub(crate) use linear::{name, unaliased};
 pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
 pub(crate) use refuse::{InText, Obstacle, Refusal, no_sort_or_limit, place_of_exprs};
 pub(crate) use scans::{bind, number, number_of, only_branches_with, scans_below};
-pub(crate) use trace::{equal_pairs, not_unnested};
+pub(crate) use trace::{equal_pairs, not_unnested, trace};
 
 /// How one mention of a dataset in a query is followed when the dataset grows.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,7 +18,7 @@ use super::scans::{number_of, scans_below};
 type Terms = Result<Vec<Expr>, Obstacle>;
 
 /// For each scan, the terms over its columns, or what keeps them from being told.
-pub(super) fn trace(plan: &LogicalPlan, terms: &[Expr], scans: usize) -> Vec<Terms> {
+pub(crate) fn trace(plan: &LogicalPlan, terms: &[Expr], scans: usize) -> Vec<Terms> {
     let unseen = Obstacle { what: "a part of the query that is not understood", place: None };
     let mut found = vec![Err(unseen); scans];
     walk(plan, Ok(terms.to_vec()), &mut found);

@@ -39,6 +39,11 @@ pub(crate) struct DatasetFile {
     pub emit: Option<EmitWord>,
     /// For `mode: stream`: what its runs may hold in memory.
     pub state: Option<StateFile>,
+    /// For `mode: stream` in an environment with the log in Kafka: each node with the role `processor` runs it for
+    /// partitions of the log of its input, and not one elected node for all. The query must follow the `partition_key` of
+    /// that input. Each row says in `_partition` which partition it came from. In other environments it has no effect.
+    #[schemars(extend("default" = false))]
+    pub divided: Option<bool>,
     /// For `source: sql`: the query, unless it stands in a file of the same name that ends in `.sql`.
     pub sql: Option<String>,
     /// The contract: the columns in order. A received field that is not among them is kept in `_extra`. With

@@ -27,6 +27,8 @@ pub(crate) struct DatasetScope<'a> {
     pub dedupe_horizon: Duration,
     /// Whether the environment names a Kafka cluster that sources can read from; true when that is not known.
     pub kafka: bool,
+    /// Whether the environment keeps the log in Kafka.
+    pub kafka_log: bool,
 }
 
 /// Resolves a dataset; none when what it comes from is not known.

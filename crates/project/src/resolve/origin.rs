@@ -103,6 +103,7 @@ pub(super) fn resolve_origin(
                     Some(EmitWord::OnClose) | None => Emit::OnClose,
                 },
                 state_limit: content.state.as_ref().map(|state| state.limit.0),
+                divided: content.divided == Some(true) && scope.kafka_log,
                 timeout,
                 attempts_max: attempts_max.unwrap_or(defaults::ATTEMPTS_MAX),
                 lag_rows_max: lag_rows_max.filter(|_| materialization(content) != Materialization::View),
@@ -212,6 +213,7 @@ fn check_landed(
         ("mode", content.mode.is_some()),
         ("emit", content.emit.is_some()),
         ("state", content.state.is_some()),
+        ("divided", content.divided.is_some()),
     ];
     for (key, given) in given {
         if given {
@@ -241,7 +243,12 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
         check_stream(file, content, report);
         return;
     }
-    for (key, given) in [("emit", content.emit.is_some()), ("state", content.state.is_some())] {
+    let given = [
+        ("emit", content.emit.is_some()),
+        ("state", content.state.is_some()),
+        ("divided", content.divided.is_some()),
+    ];
+    for (key, given) in given {
         if given {
             let message = format!("`{key}` has no meaning without `mode: stream`");
             let hint = "remove it, or add `mode: stream`";

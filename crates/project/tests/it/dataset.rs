@@ -24,7 +24,7 @@ fn unknown_keys_come_with_the_nearest_right_one() {
             3 | from: { source: http, partitons: 2 }
               |                       ^^^^^^^^^
               |
-              = help: did you mean `partitions`? possible here: source, partitions, validate
+              = help: did you mean `partitions`? possible here: source, partitions, partition_key, validate
 
             error[unknown-key]: unknown key `nmae`
              --> datasets/shop/orders.yaml:5:7
@@ -56,7 +56,7 @@ fn unknown_keys_come_with_the_nearest_right_one() {
             8 | zebra: 1
               | ^^^^^
               |
-              = help: possible here: description, owner, zone, from, materialize, mode, emit, state, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, on_drift, slo, runbook, landing
+              = help: possible here: description, owner, zone, from, materialize, mode, emit, state, divided, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, on_drift, slo, runbook, landing
 
             6 errors
         "#]],
@@ -198,7 +198,7 @@ fn all_that_is_missing_is_said() {
               |
               = help: write a mapping with the keys owner, zone, from, description, materialize, mode …
 
-            error[invalid-value]: invalid length 1, expected struct DatasetFile with 20 elements
+            error[invalid-value]: invalid length 1, expected struct DatasetFile with 21 elements
              --> datasets/shop/orders.yaml:1:1
               |
             1 | - a list

@@ -79,7 +79,7 @@ fn everything_at_once() {
         8 | colour: red
           | ^^^^^^
           |
-          = help: possible here: description, owner, zone, from, materialize, mode, emit, state, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, on_drift, slo, runbook, landing
+          = help: possible here: description, owner, zone, from, materialize, mode, emit, state, divided, sql, columns, key, dedupe_horizon, event_time, partition_by, checks, compatibility, on_drift, slo, runbook, landing
 
         error[unknown-name]: no team `team-other` is declared
          --> datasets/shop/other.yaml:1:8

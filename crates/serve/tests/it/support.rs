@@ -381,6 +381,7 @@ fn view(text: &str) -> Origin {
         materialization: Materialization::View,
         emit: Default::default(),
         state_limit: None,
+        divided: false,
         timeout: Duration::from_secs(60),
         attempts_max: 1,
         lag_rows_max: None,

@@ -31,6 +31,7 @@ fn sql(name: &str, materialization: Materialization, inputs: &[&str]) -> Catalog
         materialization,
         emit: Default::default(),
         state_limit: None,
+        divided: false,
         timeout: Duration::from_secs(60),
         attempts_max: 3,
         lag_rows_max: None,

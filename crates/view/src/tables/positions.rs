@@ -20,7 +20,7 @@ system_row! {
         /// The dataset that the hop writes.
         dataset: String,
         /// `log/0` for a partition of the log (`log/<topic id>/0` of one in Kafka), `kafka/<topic id>/0` for one of a topic, a
-        /// dataset's name for a table.
+        /// dataset's name for a table, and with `/0` behind it for the part of a divided stream that reads one partition.
         input: String,
         /// Where the first run began.
         first: i64,
@@ -76,7 +76,8 @@ fn row(
     let partition = partitions
         .iter()
         .find(|partition| partition.dataset == position.hop && partition.input == position.input);
-    let table = position.input.parse().ok().and_then(|input: DatasetName| commits.get(&input));
+    let dataset = position.input.split('/').next().unwrap_or_default();
+    let table = dataset.parse().ok().and_then(|input: DatasetName| commits.get(&input));
     let end = partition.map(|partition| partition.end as i64);
     let newest = end.or_else(|| table.map(|commit| commit.version));
     PositionRow {

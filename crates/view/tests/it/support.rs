@@ -128,6 +128,7 @@ fn sql(name: &str, materialization: Materialization, input: &str) -> CatalogData
         materialization,
         emit: Default::default(),
         state_limit: None,
+        divided: false,
         timeout: Duration::from_secs(60),
         attempts_max: 3,
         lag_rows_max: None,

@@ -200,6 +200,15 @@ impl Producer {
         }
     }
 
+    /// Sends a request until it is acknowledged.
+    async fn keep(&self, client: &reqwest::Client, http: &str, request: &Request) {
+        let started = SystemClock.instant();
+        while !matches!(self.send(client, http, request).await, Sent::Kept) {
+            assert!(started.elapsed() < Duration::from_secs(120), "{request:?} is not acknowledged");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     async fn send(&self, client: &reqwest::Client, http: &str, request: &Request) -> Sent {
         let call = client
             .post(format!("{http}/v1/sources/{}/records", request.dataset))
@@ -255,11 +264,7 @@ pub async fn verify(node: &FlowlineProcess, load: &Load, producers: Vec<Producer
     for mut producer in producers {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
         while let Some(request) = producer.pending.pop() {
-            let started = SystemClock.instant();
-            while !matches!(producer.send(&client, &node.http, &request).await, Sent::Kept) {
-                assert!(started.elapsed() < Duration::from_secs(120), "{request:?} is not acknowledged");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            producer.keep(&client, &node.http, &request).await;
         }
     }
     close_windows(node, load).await;
@@ -277,7 +282,7 @@ async fn close_windows(node: &FlowlineProcess, load: &Load) {
     let producer = one.producers(1).remove(0);
     let client = http_client();
     for request in requests(&later, 0..CHUNK, "last") {
-        assert!(matches!(producer.send(&client, &node.http, &request).await, Sent::Kept));
+        producer.keep(&client, &node.http, &request).await;
     }
 }
 

@@ -4,12 +4,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta};
 use flowline_base::{Clock, Random, SystemClock};
 use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker, http_client};
 use tempfile::TempDir;
 
 use super::kills::site;
-use super::{FLOWLINE, Load, files, under_load, until_idle, verify};
+use super::{
+    DAY_US, FLOWLINE, Load, Producer, Request, cutoff, files, site as events, sorted, under_load, until_idle,
+    verify,
+};
 use crate::crash::seed;
 use crate::project::{BINARY, start, write};
 
@@ -112,6 +116,9 @@ fn ended(node: &mut FlowlineProcess) -> String {
     node.said()
 }
 
+/// What is divided among them: it follows the partition key of the bids.
+const DIVIDED: &str = "select auction, window_start, window_end, count(*) as bids, max(price) as top, count(distinct bidder) as bidders from table(tumble(table nex.bid, descriptor(ts), interval '10' second)) group by auction, window_start, window_end";
+
 /// Nodes that share log, lake and ledger.
 struct Cluster {
     folder: TempDir,
@@ -127,8 +134,13 @@ impl Cluster {
         );
         let node = self.folder.path().join(name);
         for (path, contents) in files(&flowline) {
-            write(&node, &path, &contents);
+            let keyed = "partitions: 2, partition_key: [auction]";
+            write(&node, &path, &contents.replace("partitions: 2", keyed));
         }
+        let divided = format!(
+            "description: Bids of each auction.\nowner: team-auction\nzone: trusted\nfrom: {{ source: sql }}\nmode: stream\ndivided: true\nevent_time: {{ column: ts, watermark: 4s, idle_after: 2s }}\nsql: |\n  {DIVIDED}\n"
+        );
+        write(&node, "datasets/nex/by_auction.yaml", &divided);
         let mut options = FlowlineOptions::new(BINARY, &node);
         options.log = "off".to_owned();
         options.roles = ["gateway", "lander", "processor"].map(str::to_owned).to_vec();
@@ -166,7 +178,47 @@ async fn a_node_that_is_paused_and_wakes_up_doubles_nothing_and_loses_nothing() 
         assert!(!elected(&first).await, "it knows that another one runs transforms");
     })
     .await;
-    verify(&first, &load, producers, &cluster.folder.path().join("lake")).await;
+    verify_all(&cluster, &first, &load, producers).await;
+}
+
+/// Holds everything against what was sent, and the stream that was divided against the answer in batch.
+async fn verify_all(cluster: &Cluster, node: &FlowlineProcess, load: &Load, producers: Vec<Producer>) {
+    verify(node, load, producers, &cluster.folder.path().join("lake")).await;
+    // One bid in each partition closes what is open there: many auctions are in both.
+    let at = DateTime::from_timestamp_micros(events(load.seed).base_time_us + DAY_US).unwrap()
+        + TimeDelta::hours(1);
+    let bids: String = (0..64)
+        .map(|auction| {
+            format!(
+                "{{\"n\":-1,\"auction\":{auction},\"bidder\":1,\"price\":1,\"ts\":\"{}\"}}\n",
+                at.to_rfc3339()
+            )
+        })
+        .collect();
+    let closing = Request { dataset: "nex.bid", key: "closing".to_owned(), body: bids };
+    Load::new(load.seed).producers(1).remove(0).keep(&http_client(), &node.http, &closing).await;
+    let closed = format!(" WHERE window_end <= TIMESTAMP '{}'", cutoff(load));
+    let wanted = sorted(node, &format!("SELECT * FROM ({DIVIDED}){closed}")).await;
+    assert!(!wanted.is_empty());
+    let started = SystemClock.instant();
+    loop {
+        let found = sorted(node, &format!("SELECT * EXCLUDE (_partition) FROM nex.by_auction{closed}")).await;
+        if found == wanted {
+            break;
+        }
+        let hops = node.query("SELECT dataset, state, last_error, lag_versions FROM system.hops").await;
+        assert!(
+            started.elapsed() < Duration::from_secs(90),
+            "nex.by_auction: {} rows, in batch {}; {hops:?}",
+            found.len(),
+            wanted.len()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let parts = "SELECT count(DISTINCT _partition) AS n FROM nex.by_auction";
+    let parts = node.query(parts).await.unwrap();
+    assert_eq!(parts[0]["n"], 2, "both partitions have had rows");
+    println!("nex.by_auction: {} rows as in batch", wanted.len());
 }
 
 /// Whether this node is the one that runs transforms.
@@ -212,5 +264,5 @@ async fn nodes_that_share_a_log_in_kafka_come_and_go_and_streams_stay_right() {
     assert!(second.terminate().unwrap(), "it ends well");
     until_elected(&third).await;
     println!("another node ran transforms {:?} after one was told to end", ended.elapsed());
-    verify(&third, &load, producers, &cluster.folder.path().join("lake")).await;
+    verify_all(&cluster, &third, &load, producers).await;
 }

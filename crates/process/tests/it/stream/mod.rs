@@ -4,6 +4,7 @@ mod as_of;
 mod cases;
 mod check;
 mod differential;
+mod divided;
 mod late;
 mod nexmark;
 mod reopen;

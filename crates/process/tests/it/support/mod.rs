@@ -47,6 +47,7 @@ pub fn sql(name: &str, materialization: Materialization, text: &str) -> Dataset 
         materialization,
         emit: Default::default(),
         state_limit: None,
+        divided: false,
         timeout: Duration::from_secs(60),
         attempts_max: 3,
         lag_rows_max: None,
