@@ -1,7 +1,7 @@
 //! What everything stands on: clock, ids, retry and error kinds.
 //!
 //! Owns: the only reads of time and randomness in the workspace ([`clock`], [`ids`], [`random`]), the few error
-//! kinds that a caller branches on ([`ErrorKind`]), and the retry schedule ([`mod@retry`]).
+//! kinds that a caller branches on ([`ErrorKind`]), the retry schedule ([`mod@retry`]), and the threads for work that keeps a processor busy ([`mod@compute`]).
 //! Does not own: any word of the domain (those are in `flowline-model`), any I/O.
 #![allow(
     clippy::disallowed_methods,
@@ -9,12 +9,14 @@
 )]
 
 pub mod clock;
+pub mod compute;
 pub mod ids;
 pub mod kind;
 pub mod random;
 pub mod retry;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, system_clock};
+pub use compute::{Computing, Panicked, compute};
 pub use ids::{ChangeId, FileId, RunId, TraceId};
 pub use kind::{Classify, ErrorKind, chain};
 pub use random::Random;

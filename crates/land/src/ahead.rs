@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use flowline_base::{Computing, compute};
 
 use crate::LandError;
 use crate::examine::{Compared, Turn, examine};
@@ -42,7 +42,7 @@ pub(crate) enum Found {
         /// Bytes of their payload.
         bytes: u64,
         /// They are being decoded.
-        decoding: JoinHandle<Compared>,
+        decoding: Computing<Compared>,
     },
 }
 
@@ -75,7 +75,7 @@ impl Ahead {
         };
         let (bytes, contract, before) = (parcel.bytes(), means.contract.clone(), self.turn);
         let (done, turn) = Turn::new();
-        let decoding = tokio::task::spawn_blocking(move || {
+        let decoding = compute(move || {
             let examined = examine(&contract, parcel);
             // Records are compared in the order in which they were read.
             let compared = if before.is_none_or(Turn::wait) { examined.compare() } else { examined.held() };

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flowline_base::RunId;
+use flowline_base::{Computing, RunId};
 use flowline_log::PartitionId;
 use flowline_model::{InputRange, LandingSettings, Run};
-use tokio::task::JoinHandle;
 
 use crate::Contract;
 use crate::ahead::{Ahead, Found};
@@ -61,7 +60,7 @@ pub(crate) struct Lane {
     catching_up: bool,
     pub(crate) staging: Option<Staging>,
     /// Parcels that are being decoded while those before them are written, in the order in which they were read.
-    pending: VecDeque<JoinHandle<Compared>>,
+    pending: VecDeque<Computing<Compared>>,
     /// Comes when the last of them has been compared.
     turn: Option<Turn>,
     /// The flush before, whose commit is being made.

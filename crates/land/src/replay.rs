@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowline_base::RunId;
+use flowline_base::{RunId, compute};
 use flowline_lake::{ReadAt, StagedFiles};
 use flowline_model::{Counts, Dataset, InputRange, Outcome, Run, RunKind};
 use flowline_quality::Mending;
@@ -215,7 +215,7 @@ impl Replay<'_> {
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));
         let mut audit = std::mem::take(&mut self.audit);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = compute(move || {
             let examined = examine(&contract, parcel);
             examined.decoded.iter().for_each(|(_, verdicts)| audit.count(verdicts));
             let settled = settle(&dataset, examined.compare(), &mut keys, &stamp, &mut Findings::default());

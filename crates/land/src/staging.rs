@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
-use flowline_base::{RunId, TraceId};
+use flowline_base::{Computing, RunId, TraceId, compute};
 use flowline_lake::{StagedFiles, StagedWriter};
 use flowline_ledger::LandedFile;
 use flowline_model::{Balance, Counts, FindingKind, InputRange, Outcome, Run, RunKind};
 use flowline_quality::Profiler;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 
 use crate::audit::{self, Audit};
 use crate::commit::{Flush, Transaction};
@@ -40,7 +39,7 @@ pub(crate) struct Staging {
     trace: Option<TraceId>,
     audit: Audit,
     /// The profile, while rows are taken into it.
-    profiling: Option<JoinHandle<Result<Profiler, ArrowError>>>,
+    profiling: Option<Computing<Result<Profiler, ArrowError>>>,
 }
 
 impl Staging {
@@ -99,7 +98,7 @@ impl Staging {
         self.profiled().await?;
         let (mut profiler, rows) =
             (self.audit.profiler(&tables.dataset, &tables.unrecorded), settled.rows.clone());
-        self.profiling = Some(tokio::task::spawn_blocking(move || {
+        self.profiling = Some(compute(move || {
             audit::profile(&mut profiler, &rows)?;
             Ok(profiler)
         }));
@@ -128,7 +127,7 @@ impl Staging {
             .take()
             .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
         let dataset = Arc::clone(&tables.dataset);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = compute(move || {
             let settled = settle(&dataset, compared, &mut owned, &stamp, &mut findings);
             (settled, owned, findings)
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, SchemaRef};
 use bytes::Bytes;
+use flowline_base::compute::join;
 use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
@@ -15,7 +16,6 @@ use parquet::arrow::arrow_writer::{
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use tokio::runtime::Handle;
 
 use super::sink::Sink;
 use crate::delta::stats;
@@ -95,19 +95,15 @@ impl Encoder {
         }
     }
 
-    /// Encodes rows; with the help of another thread of `pool` where one is given. Returns the bytes that are ready.
-    pub(super) fn write(
-        &mut self,
-        batch: &RecordBatch,
-        pool: Option<&Handle>,
-    ) -> Result<Vec<Bytes>, ParquetError> {
+    /// Encodes rows. Returns the bytes that are ready.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Vec<Bytes>, ParquetError> {
         let mut from = 0;
         while from < batch.num_rows() {
             if self.columns.is_empty() {
                 self.begin()?;
             }
             let count = (batch.num_rows() - from).min(self.rows_max - self.rows);
-            self.encode(&batch.slice(from, count), pool)?;
+            self.encode(&batch.slice(from, count))?;
             (self.rows, from) = (self.rows + count, from + count);
             if self.rows >= self.rows_max || self.held().file >= self.bytes_max {
                 self.end_row_group()?;
@@ -153,7 +149,7 @@ impl Encoder {
     }
 
     /// Columns are taken up one after the other by whoever has time, the largest first.
-    fn encode(&mut self, batch: &RecordBatch, pool: Option<&Handle>) -> Result<(), ParquetError> {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         let columns = std::mem::take(&mut self.columns).into_iter().enumerate();
         let fields = self.schema.fields().iter().zip(batch.columns());
         let job = |((index, column), (field, values)): ((usize, Column), (&FieldRef, &ArrayRef))| Job {
@@ -164,21 +160,9 @@ impl Encoder {
         };
         let mut jobs: Vec<Job> = columns.zip(fields).map(job).collect();
         jobs.sort_by_key(|job| job.values.get_buffer_memory_size());
-        let jobs = Arc::new(Mutex::new(jobs));
-        let helping = pool.map(|pool| {
-            let jobs = Arc::clone(&jobs);
-            (pool, pool.spawn_blocking(move || work_off(&jobs)))
-        });
-        let mut done = work_off(&jobs);
-        if let Some((pool, helping)) = helping {
-            // One that has not begun has nothing left to do.
-            helping.abort();
-            match pool.block_on(helping) {
-                Ok(helped) => done.extend(helped),
-                Err(error) if error.is_cancelled() => {}
-                Err(error) => return Err(ParquetError::External(Box::new(error))),
-            }
-        }
+        let jobs = Mutex::new(jobs);
+        let (mut done, helped) = join(|| work_off(&jobs), || work_off(&jobs));
+        done.extend(helped);
         done.sort_by_key(|done| done.index);
         for done in done {
             let unordered = done.encoded?;
@@ -241,6 +225,7 @@ mod tests {
     use arrow::array::{Float64Array, Int64Array, ListArray, StringArray, StructArray};
     use arrow::compute::concat_batches;
     use arrow::datatypes::{Field, Int64Type, Schema};
+    use flowline_base::compute;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
@@ -270,25 +255,24 @@ mod tests {
         .unwrap()
     }
 
-    fn written(batches: &[RecordBatch], pool: Option<&Handle>) -> (Bytes, Vec<String>) {
+    fn written(batches: &[RecordBatch]) -> (Bytes, Vec<String>) {
         let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1_000)).build();
         let mut encoder = Encoder::new(batches[0].schema(), properties).unwrap();
         let mut bytes = Vec::new();
         for batch in batches {
-            bytes.extend(encoder.write(batch, pool).unwrap());
+            bytes.extend(encoder.write(batch).unwrap());
         }
         bytes.extend(encoder.finish().unwrap().1);
         (bytes.concat().into(), encoder.unordered)
     }
 
-    #[test]
-    fn columns_that_are_encoded_side_by_side_are_read_as_they_were() {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+    #[tokio::test]
+    async fn columns_that_are_encoded_side_by_side_are_read_as_they_were() {
         let batches = [rows(0, 700), rows(700, 2_600), rows(3_300, 1)];
         let schema: Arc<Schema> = batches[0].schema();
         let expected = concat_batches(&schema, &batches).unwrap();
-        let alone = written(&batches, None);
-        let helped = written(&batches, Some(runtime.handle()));
+        let alone = written(&batches);
+        let helped = compute(move || written(&batches)).await.unwrap();
         assert_eq!(alone, helped, "who encodes a column makes no difference");
         assert_eq!(alone.1, ["float"]);
         let reader = ParquetRecordBatchReaderBuilder::try_new(alone.0).unwrap();

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use flowline_base::SharedClock;
+use flowline_base::{Computing, SharedClock, compute};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::encoder::{Encoder, Held};
 use super::encoding::properties;
@@ -24,7 +22,7 @@ const ON_THE_SPOT_BYTES: usize = 64 << 10;
 pub(crate) struct OpenFile {
     /// Absent while a batch is encoded, and after a failure.
     encoder: Option<Encoder>,
-    encoding: Option<JoinHandle<Encoded>>,
+    encoding: Option<Computing<Encoded>>,
     /// What it will hold when that is done, about.
     expected: Held,
     upload: Upload,
@@ -84,14 +82,13 @@ impl OpenFile {
         self.rows += batch.num_rows() as u64;
         let memory = batch.get_array_memory_size();
         if memory < ON_THE_SPOT_BYTES {
-            return self.encode(true, move |encoder| encoder.write(&batch, None)).await;
+            return self.encode(true, move |encoder| encoder.write(&batch)).await;
         }
         let held = self.held();
         let mut encoder = self.encoder.take().ok_or_else(|| self.broken("an earlier batch failed"))?;
         self.expected = Held { file: held.file, memory: held.memory + memory };
-        let pool = Handle::current();
-        self.encoding = Some(tokio::task::spawn_blocking(move || {
-            let bytes = encoder.write(&batch, Some(&pool));
+        self.encoding = Some(compute(move || {
+            let bytes = encoder.write(&batch);
             (encoder, bytes)
         }));
         Ok(())
@@ -160,7 +157,7 @@ impl OpenFile {
                 let result = work(&mut encoder);
                 (encoder, result)
             };
-            tokio::task::spawn_blocking(moved).await.map_err(|error| self.broken(error))?
+            compute(moved).await.map_err(|error| self.broken(error))?
         };
         self.encoder = Some(encoder);
         result.map_err(|error| self.broken(flowline_base::chain(&error)))

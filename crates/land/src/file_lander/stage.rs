@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use flowline_base::RunId;
+use flowline_base::{Computing, RunId, compute};
 use flowline_lake::FileEntry;
 use flowline_ledger::LandedFile;
 use flowline_model::{DatasetName, FindingKind, InputRange};
 use flowline_source::files::{FileContent, FilePart};
-use tokio::task::JoinHandle;
 
 use super::progress::FileProgress;
 use super::{FileLander, about_the_file};
@@ -98,7 +97,7 @@ impl FileLander {
             files_done: files_total - files_left,
             files_total,
         };
-        let mut pending: Option<JoinHandle<Examined>> = None;
+        let mut pending: Option<Computing<Examined>> = None;
         if entry.bytes > 0 {
             let mut reader = match self.source.read(entry).await {
                 Ok(reader) => reader,
@@ -112,7 +111,7 @@ impl FileLander {
                 };
                 let parcel = parcel(entry, part, &mut progress);
                 let contract = self.contract.clone();
-                let decoding = tokio::task::spawn_blocking(move || examine(&contract, parcel));
+                let decoding = compute(move || examine(&contract, parcel));
                 if let Some(decoded) = pending.replace(decoding) {
                     self.take(flush, decoded).await?;
                 }
@@ -134,9 +133,9 @@ impl FileLander {
         Ok(Staged::Whole)
     }
 
-    async fn take(&mut self, flush: &mut FileFlush, decoded: JoinHandle<Examined>) -> Result<(), LandError> {
+    async fn take(&mut self, flush: &mut FileFlush, decoded: Computing<Examined>) -> Result<(), LandError> {
         let examined = decoded.await.map_err(|error| failed(&error))?;
-        let comparing = tokio::task::spawn_blocking(move || examined.compare());
+        let comparing = compute(move || examined.compare());
         let compared = comparing.await.map_err(|error| failed(&error))?;
         if compared.watched.held {
             let news = compared.is_news();
