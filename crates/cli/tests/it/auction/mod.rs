@@ -111,8 +111,8 @@ pub struct Load {
     seed: u64,
     /// The next chunk of events that nobody has taken.
     next: Arc<AtomicU64>,
-    /// Requests that were answered with 429 or 503.
-    pub refused: Arc<AtomicU64>,
+    /// Requests that met a log that was full.
+    pub full: Arc<AtomicU64>,
     /// A producer rests for at most so long after each chunk.
     pub rest_max: Duration,
 }
@@ -127,7 +127,7 @@ pub struct Producer {
 impl Load {
     pub fn new(seed: u64) -> Self {
         let rest_max = Duration::from_millis(80);
-        Self { seed, next: Arc::default(), refused: Arc::default(), rest_max }
+        Self { seed, next: Arc::default(), full: Arc::default(), rest_max }
     }
 
     pub fn producers(&self, count: usize) -> Vec<Producer> {
@@ -224,7 +224,9 @@ impl Producer {
         }
         assert!(matches!(status.as_u16(), 429 | 503), "{status}: {answer}");
         assert!(wait.is_some() || status.as_u16() == 503, "429 without Retry-After: {answer}");
-        self.load.refused.fetch_add(1, Ordering::Relaxed);
+        if status.as_u16() == 429 && answer.to_string().contains("log-full") {
+            self.load.full.fetch_add(1, Ordering::Relaxed);
+        }
         Sent::Later
     }
 }
