@@ -52,15 +52,17 @@ pub(crate) struct Lane {
     pub(crate) quiet_until: Option<Instant>,
     /// Where to read next.
     pub(crate) next: u64,
-    /// Bytes read since the last flush.
-    bytes_read: u64,
+    /// Everything before it is in the table, or taken into a flush.
+    taken: u64,
+    /// Bytes taken into the flush under way.
+    bytes_taken: u64,
     /// When records were read last.
     read_at: Option<Instant>,
     /// The flush before was full: the rest of what had been waiting is not to wait any longer than it must.
     catching_up: bool,
     pub(crate) staging: Option<Staging>,
     /// Parcels that are being decoded while those before them are written, in the order in which they were read.
-    pending: VecDeque<Computing<Compared>>,
+    pending: VecDeque<Pending>,
     /// Comes when the last of them has been compared.
     turn: Option<Turn>,
     /// The flush before, whose commit is being made.
@@ -92,7 +94,8 @@ impl Lane {
             committed,
             begun: committed,
             next: committed,
-            bytes_read: 0,
+            taken: committed,
+            bytes_taken: 0,
             read_at: None,
             catching_up: false,
             staging: None,
@@ -122,11 +125,11 @@ impl Lane {
         let left =
             |since: Instant, limit: Duration| limit.saturating_sub(now.saturating_duration_since(since));
         let staging = self.staging.as_ref()?;
-        if self.bytes_read >= settings.flush_bytes {
+        if self.bytes_taken >= settings.flush_bytes {
             return Some(Duration::ZERO);
         }
         let by_age = left(staging.since, settings.flush_after);
-        let by_silence = self.read_at.filter(|_| self.catching_up || self.bytes_read >= WORTH_A_COMMIT);
+        let by_silence = self.read_at.filter(|_| self.catching_up || self.bytes_taken >= WORTH_A_COMMIT);
         Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, SILENCE))))
     }
 
@@ -182,8 +185,12 @@ impl Lane {
             }
             // Offsets without records are passed, and that is committed like rows are: nobody waits for them any more.
             Found::Nothing { next, tombstones } if next > from => {
+                self.take_all(means.context, means.tables, keys).await?;
+                if self.next != from || self.held.is_some() {
+                    return Ok(self.held.is_none());
+                }
                 self.staging.get_or_insert_with(|| Staging::start(means.context, run)).leave_out(tombstones);
-                self.next = next;
+                (self.next, self.taken) = (next, next);
                 Ok(true)
             }
             Found::Nothing { .. } => {
@@ -193,10 +200,9 @@ impl Lane {
             }
             Found::Records { next, bytes, decoding } => {
                 self.next = next;
-                self.bytes_read += bytes;
                 self.read_at = Some(means.context.clock.instant());
                 self.staging.get_or_insert_with(|| Staging::start(means.context, run));
-                self.pending.push_back(decoding);
+                self.pending.push_back(Pending { next, bytes, decoding });
                 Ok(true)
             }
         }
@@ -225,10 +231,12 @@ impl Lane {
         let (Some(pending), Some(staging)) = (self.pending.pop_front(), &mut self.staging) else {
             return Ok(());
         };
-        let compared = pending.await.map_err(|error| failed(&error))?;
+        let Pending { next, bytes, decoding } = pending;
+        let compared = decoding.await.map_err(|error| failed(&error))?;
         if compared.watched.held {
             return self.hold(context, tables, compared).await;
         }
+        (self.taken, self.bytes_taken) = (next, self.bytes_taken + bytes);
         staging.take(context, tables, compared, keys).await
     }
 
@@ -241,13 +249,13 @@ impl Lane {
     ) -> Result<(), LandError> {
         // Those behind are not compared any more, and are read again.
         for behind in std::mem::take(&mut self.pending) {
-            drop(behind.await);
+            drop(behind.decoding.await);
         }
         self.turn = None;
         let news = compared.is_news();
         let Compared { parcel, watched, .. } = compared;
         let begins = parcel.pieces.first().map_or(self.next, Piece::begins);
-        self.next = begins;
+        (self.next, self.taken) = (begins, begins);
         let offset = |found: &drift::Found| {
             found.first.rsplit('@').next().and_then(|offset| offset.parse::<u64>().ok())
         };
@@ -296,20 +304,27 @@ impl Lane {
         if !due {
             return Ok(Stepped::Nothing);
         }
-        self.take_all(step.context, step.tables, keys).await?;
+        let full = self.bytes_taken >= step.tables.dataset.landing.flush_bytes;
+        // What is decoded behind a full flush goes into the next one.
+        if !full || step.extent == Extent::All {
+            self.take_all(step.context, step.tables, keys).await?;
+        }
         let Some(staging) = self.staging.take() else { return Ok(Stepped::Nothing) };
         let sealing = Sealing {
             trigger: "new-records",
-            inputs: vec![self.range()],
+            inputs: vec![InputRange { to: self.taken as i64, ..self.range() }],
             files: Vec::new(),
             place: self.place.clone(),
-            next: self.next as i64,
+            next: self.taken as i64,
             attempts: step.attempts,
             now: step.context.clock.now(),
         };
         let closing = staging.end(step.tables, sealing, keys).await?;
-        self.catching_up = self.bytes_read >= step.tables.dataset.landing.flush_bytes;
-        (self.begun, self.bytes_read) = (self.next, 0);
+        self.catching_up = full;
+        (self.begun, self.bytes_taken) = (self.taken, 0);
+        if !self.pending.is_empty() {
+            self.staging = Some(Staging::start(step.context, None));
+        }
         self.committing = Some(Committing::close(step.context, step.tables, closing, step.attempts));
         Ok(Stepped::Begun)
     }
@@ -359,12 +374,22 @@ impl Lane {
     pub(crate) fn abandon(&mut self, keys: &mut Option<Keys>) {
         self.pending.clear();
         (self.stop, self.held) = (None, None);
-        self.bytes_read = 0;
-        self.next = self.begun;
+        self.bytes_taken = 0;
+        (self.next, self.taken) = (self.begun, self.begun);
         if let Some(staging) = self.staging.take() {
             staging.abandon(keys);
         }
     }
+}
+
+/// A parcel that is being decoded.
+#[derive(Debug)]
+struct Pending {
+    /// The offset behind it.
+    next: u64,
+    /// Bytes of its payload.
+    bytes: u64,
+    decoding: Computing<Compared>,
 }
 
 /// What is to be committed now.
