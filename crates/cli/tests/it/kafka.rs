@@ -32,8 +32,9 @@ columns:
 
 /// A project of which several nodes run, each with a data folder of its own.
 struct World {
-    folder: TempDir,
+    /// Ended before its folder goes.
     broker: KafkaBroker,
+    folder: TempDir,
 }
 
 impl World {
@@ -46,7 +47,7 @@ impl World {
         }
         let folder = tempfile::tempdir().unwrap();
         let broker = KafkaBroker::start(folder.path()).unwrap()?;
-        Some(Self { folder, broker })
+        Some(Self { broker, folder })
     }
 
     /// What the producer is to do with the topic.

@@ -121,8 +121,9 @@ const DIVIDED: &str = "select auction, window_start, window_end, count(*) as bid
 
 /// Nodes that share log, lake and ledger.
 struct Cluster {
-    folder: TempDir,
+    /// Ended before its folder goes.
     broker: KafkaBroker,
+    folder: TempDir,
 }
 
 impl Cluster {
@@ -152,7 +153,7 @@ impl Cluster {
 async fn a_node_that_is_paused_and_wakes_up_doubles_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
-    let cluster = Cluster { folder, broker };
+    let cluster = Cluster { broker, folder };
     let load = Load::new(seed());
     let mut random = Random::seeded(8);
     let first = cluster.start("first");
@@ -240,7 +241,7 @@ async fn until_elected(node: &FlowlineProcess) {
 async fn nodes_that_share_a_log_in_kafka_come_and_go_and_streams_stay_right() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
-    let cluster = Cluster { folder, broker };
+    let cluster = Cluster { broker, folder };
     let load = Load::new(seed());
     let mut random = Random::seeded(7);
     let first = cluster.start("first");
