@@ -36,20 +36,24 @@ pub(crate) enum Ended {
 impl Committing {
     /// Closes the files of a flush, and commits it.
     pub(crate) fn close(context: &LandContext, tables: &Tables, closing: Closing, attempts: u32) -> Self {
-        let (context, tables, run) = (context.clone(), tables.clone(), closing.run);
-        let task = tokio::spawn(async move {
+        let (context, tables) = (context.clone(), tables.clone());
+        Self::begin(closing.run, async move {
             match closing.close().await {
                 Ok(sealed) => committed(&context, &tables, sealed, attempts).await,
                 Err((error, journal)) => Ended::Unclosed(error, journal),
             }
-        });
-        Self { run, task }
+        })
     }
 
     /// Offers a flush again.
     pub(crate) fn again(context: &LandContext, tables: &Tables, sealed: Sealed, attempts: u32) -> Self {
-        let (context, tables, run) = (context.clone(), tables.clone(), sealed.flush.run.id);
-        Self { run, task: tokio::spawn(async move { committed(&context, &tables, sealed, attempts).await }) }
+        let (context, tables) = (context.clone(), tables.clone());
+        Self::begin(sealed.flush.run.id, async move { committed(&context, &tables, sealed, attempts).await })
+    }
+
+    fn begin(run: RunId, commit: impl Future<Output = Ended> + Send + 'static) -> Self {
+        // tidy: allow(spawn): it lasts for as long as one commit, and its lane waits for its end.
+        Self { run, task: tokio::spawn(commit) }
     }
 
     /// Whether it has ended.
