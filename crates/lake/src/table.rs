@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -331,12 +332,13 @@ impl Table {
         key: &[String],
         commit: TableCommit,
     ) -> Result<Committed, LakeError> {
-        let merge = self.stage_merge(rows, key).await?;
+        let merge = self.stage_merge(rows, key, &[]).await?;
         self.commit_merge(merge, commit).await
     }
 
     /// Writes the rows of an upsert into files, so that its counts are known before [`Table::commit_merge`] commits it.
-    /// Holds some 40 bytes in memory for each row, and nothing of the table.
+    /// Rows of the keys that are `gone` go as well, whether one of the new rows has them or not; their columns stand in the
+    /// order of the key. Holds some 40 bytes in memory for each row and key, and nothing of the table.
     ///
     /// # Errors
     /// [`LakeError::Input`] when two of the rows have the same key.
@@ -344,8 +346,9 @@ impl Table {
         &self,
         rows: SendableRecordBatchStream,
         key: &[String],
+        gone: &[RecordBatch],
     ) -> Result<StagedMerge, LakeError> {
-        crate::rewrite::stage_merge(&self.shared, rows, key).await
+        crate::rewrite::stage_merge(&self.shared, rows, key, gone).await
     }
 
     /// Commits an upsert. Of the table only those files are read whose statistics and partition allow for one of the

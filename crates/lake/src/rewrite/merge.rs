@@ -3,11 +3,14 @@
 //! The new rows are written once, as they stream in, and only a hash of each key stays in memory (128 bits: two keys
 //! of a billion share one with a chance of 1 in 10²⁰). Then the table's files that may hold one of the keys are gone
 //! over, one at a time. Nothing of the table is ever in memory but one batch, whatever the table's size.
+//! Rows of keys that have none among the new rows can be let go of in the same pass.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
@@ -33,6 +36,8 @@ pub struct StagedMerge {
     staged: StagedFiles,
     key: Vec<String>,
     hashes: HashSet<u128>,
+    /// Keys whose rows go, whether one of the new rows has them or not.
+    gone: Vec<RecordBatch>,
     /// The smallest and largest value of each key column; none for a column in which a key is null.
     bounds: Vec<Option<(ScalarValue, ScalarValue)>>,
 }
@@ -53,6 +58,11 @@ impl StagedMerge {
         &self.staged
     }
 
+    /// Keys whose rows go, whether one of the new rows has them or not: the columns of the key, in its order.
+    pub fn gone(&self) -> &[RecordBatch] {
+        &self.gone
+    }
+
     /// The condition that every row with one of the keys meets.
     fn condition(&self) -> Option<Expr> {
         let bounded = self.key.iter().zip(&self.bounds).filter_map(|(name, bounds)| {
@@ -64,11 +74,12 @@ impl StagedMerge {
     }
 }
 
-/// Stages the rows of an upsert.
+/// Stages the rows of an upsert, and the keys whose rows go as well.
 pub(crate) async fn stage_merge(
     table: &Arc<Shared>,
     mut rows: SendableRecordBatchStream,
     key: &[String],
+    gone: &[RecordBatch],
 ) -> Result<StagedMerge, LakeError> {
     let snapshot = table.newest().await?.ok_or_else(|| table.no_table())?;
     let mut keys = Keys::new(table, &snapshot, key)?;
@@ -92,7 +103,14 @@ pub(crate) async fn stage_merge(
         bounds.extend(&batch)?;
         writer.write(&batch).await?;
     }
-    Ok(StagedMerge { staged: writer.finish().await?, key: key.to_vec(), hashes, bounds: bounds.finish()? })
+    let staged = writer.finish().await?;
+    let gone = gone.iter().map(|batch| as_keys(table, &snapshot, key, batch));
+    let gone = gone.collect::<Result<Vec<_>, _>>()?;
+    for batch in &gone {
+        hashes.extend(keys.hash(batch)?);
+        bounds.extend(batch)?;
+    }
+    Ok(StagedMerge { staged, key: key.to_vec(), hashes, gone, bounds: bounds.finish()? })
 }
 
 /// Commits an upsert.
@@ -134,6 +152,24 @@ async fn find(table: &Shared, snapshot: &Snapshot, merge: &StagedMerge) -> Resul
         Ok(hashes.iter().map(|hash| Some(merge.hashes.contains(hash))).collect::<BooleanArray>())
     };
     pass(table, snapshot, candidates.files, &merge.key, &mut matches).await
+}
+
+/// Keys as the table has them, of columns in the order of the key whatever they are called.
+fn as_keys(
+    table: &Shared,
+    snapshot: &Snapshot,
+    key: &[String],
+    batch: &RecordBatch,
+) -> Result<RecordBatch, LakeError> {
+    let columns = key.iter().zip(batch.columns()).map(|(name, column)| {
+        let field = snapshot.schema.field_with_name(name)?.clone().with_nullable(true);
+        Ok((cast(column, field.data_type())?, field))
+    });
+    let typed = columns.collect::<Result<Vec<_>, ArrowError>>().and_then(|columns| {
+        let (columns, fields): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    });
+    typed.map_err(|error| from_arrow("reading keys of", table.name.to_string(), &error))
 }
 
 /// Hashes the keys of rows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{col, lit};
@@ -78,10 +78,12 @@ async fn the_same_key_twice_is_refused() {
     let place = Place::new().await;
     let table = orders(&place.lake);
     table.ensure(&spec(&[])).await.unwrap();
-    let error =
-        table.stage_merge(upsert(&[(1, "a"), (2, "b"), (1, "c")]), &["id".to_owned()]).await.unwrap_err();
+    let error = table
+        .stage_merge(upsert(&[(1, "a"), (2, "b"), (1, "c")]), &["id".to_owned()], &[])
+        .await
+        .unwrap_err();
     assert!(matches!(&error, LakeError::Input { .. }) && error.to_string().contains("`id` = `1`"), "{error}");
-    let error = table.stage_merge(upsert(&[(1, "a")]), &["nothing".to_owned()]).await.unwrap_err();
+    let error = table.stage_merge(upsert(&[(1, "a")]), &["nothing".to_owned()], &[]).await.unwrap_err();
     assert!(matches!(error, LakeError::Schema { .. }), "{error}");
 }
 
@@ -93,7 +95,7 @@ async fn a_merge_is_done_again_when_rows_came_meanwhile() {
     table.ensure(&spec(&[])).await.unwrap();
     append(&table, 0..2).await;
     other.refresh().await.unwrap();
-    let merge = table.stage_merge(upsert(&[(1, "x"), (7, "y")]), &["id".to_owned()]).await.unwrap();
+    let merge = table.stage_merge(upsert(&[(1, "x"), (7, "y")]), &["id".to_owned()], &[]).await.unwrap();
     assert_eq!(merge.rows(), 2);
     // The other appends one of the keys, and this process has not seen it yet when it commits.
     append(&other, 7..9).await;
@@ -101,6 +103,20 @@ async fn a_merge_is_done_again_when_rows_came_meanwhile() {
     table.commit_merge(merge, commit).await.unwrap();
     assert_eq!(countries(&table).await, ["0|de", "1|x", "7|y", "8|de"]);
     assert_eq!(other.transaction_version("shop.orders/sql").await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn rows_of_keys_that_are_gone_go_without_a_new_one() {
+    let place = Place::new().await;
+    let table = orders(&place.lake);
+    table.ensure(&spec(&[])).await.unwrap();
+    append(&table, 0..4).await;
+    let gone: ArrayRef = Arc::new(Int32Array::from(vec![1, 3, 9]));
+    let gone = RecordBatch::try_from_iter([("whatever it is called", gone)]).unwrap();
+    let merge = table.stage_merge(upsert(&[(1, "x")]), &["id".to_owned()], &[gone]).await.unwrap();
+    let committed = table.commit_merge(merge, TableCommit::append(StagedFiles::none())).await.unwrap();
+    assert_eq!((committed.rows, committed.rows_removed), (1, 2));
+    assert_eq!(countries(&table).await, ["0|de", "1|x", "2|it"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::NullEquality;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::Result;
@@ -45,7 +45,17 @@ pub(crate) async fn candidate(
         }
         Change::Files(..) => stays,
         Change::Replace(_, gone) => stays.filter(gone.clone().is_not_true())?,
-        Change::Merge(_) => without(stays.build()?, comes.clone().build()?, key)?,
+        Change::Merge(merge) => {
+            let stays = without(stays.build()?, comes.clone().build()?, key)?;
+            match merge.gone().first() {
+                Some(first) => {
+                    let gone = MemTable::try_new(first.schema(), vec![merge.gone().to_vec()])?;
+                    let gone = LogicalPlanBuilder::scan("gone", provider_as_source(Arc::new(gone)), None)?;
+                    without(stays.build()?, gone.build()?, key)?
+                }
+                None => stays,
+            }
+        }
     };
     let both = stays.union(comes.build()?)?.build()?;
     Ok(Subject { provider: Arc::new(ViewTable::new(both, None)), version: None, rows: None })

@@ -150,6 +150,10 @@ impl Attempt<'_> {
         resolver: &Arc<Resolver>,
         hop: &Hop,
     ) -> Result<Option<Prepared>, ProcessError> {
+        let removed = |input: &Input| hop.scans.contains(&input.dataset) && !input.only_grew();
+        // What a part of a divided stream replaces must be its own: partitions of the table are not.
+        let found_otherwise = self.part().is_none() && self.inputs.iter().any(removed);
+        let hop = if found_otherwise { &hop.when_removed() } else { hop };
         let known = |input: &Input| touched::partitions_known(self.engine, hop, input);
         let decided = if self.rebuild {
             Strategy::Rebuild("following the changes failed".to_owned())

@@ -36,6 +36,12 @@ impl Input {
         !self.replaced && self.changes.as_ref().is_none_or(Changes::append_only)
     }
 
+    /// Whether the files that came and went tell all that changed.
+    pub fn told_by_files(&self) -> bool {
+        let told = |changes: &Changes| !changes.unknown && !changes.removed_unknown;
+        !self.replaced && self.changes.as_ref().is_none_or(told)
+    }
+
     /// What the run reads of it; none when there is no table yet.
     pub fn range(&self) -> Option<InputRange> {
         let to = self.version?;

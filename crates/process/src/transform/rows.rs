@@ -11,6 +11,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::{Column as ColumnRef, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
     Expr, ExprFunctionExt, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, SortExpr,
@@ -28,6 +29,7 @@ use crate::upkeep::{Hop, Precedence, STAMP_COLUMNS, bind, only_branches_with, pa
 pub(super) const OWN_PREFIX: &str = "__flowline_";
 const RANK: &str = "__flowline_rank";
 const TARGET: &str = "__flowline_target";
+const SIGN: &str = "__flowline_sign";
 
 /// The rows of each scan of a hop, by number.
 pub(super) struct Sources {
@@ -229,15 +231,51 @@ pub(super) fn values_of(
     terms: &[Expr],
     added: Arc<dyn TableProvider>,
 ) -> Result<LogicalPlan> {
+    distinct_terms(scan_over(hop, number, added)?, terms)
+}
+
+/// The distinct values of these terms over the rows that came to a scan or went from it. Those that were only written again
+/// into another file are neither.
+pub(super) fn values_that_changed(
+    hop: &Hop,
+    number: usize,
+    terms: &[Expr],
+    came: Arc<dyn TableProvider>,
+    went: Arc<dyn TableProvider>,
+) -> Result<LogicalPlan> {
+    let (came, went) = (scan_over(hop, number, came)?, scan_over(hop, number, went)?);
+    let names = came.schema().iter().map(|(table, field)| (table.cloned(), field.name().clone()));
+    let names: Vec<_> = names.collect();
+    let nested = came.schema().fields().iter().any(|field| field.data_type().is_nested());
+    let signed = |plan: LogicalPlan, sign: i64| {
+        let own = plan.schema().columns().into_iter().map(Expr::Column);
+        let exprs: Vec<Expr> = own.chain([lit(sign).alias(SIGN)]).collect();
+        LogicalPlanBuilder::from(plan).project(exprs)
+    };
+    let both = signed(came, 1)?.union(signed(went, -1)?.build()?)?.build()?;
+    let own: Vec<Expr> = both.schema().columns().into_iter().take(names.len()).map(Expr::Column).collect();
+    let both = LogicalPlanBuilder::from(both);
+    // Lists and the like cannot be grouped by: then all rows that were written again count.
+    let changed = match nested {
+        true => both,
+        false => both
+            .aggregate(own.clone(), vec![sum(named(SIGN)).alias(SIGN)])?
+            .filter(named(SIGN).not_eq(lit(0i64)))?,
+    };
+    let named = own.into_iter().zip(names).map(|(column, (table, name))| column.alias_qualified(table, name));
+    distinct_terms(changed.project(named.collect::<Vec<_>>())?.build()?, terms)
+}
+
+/// One scan of a query over other rows.
+fn scan_over(hop: &Hop, number: usize, rows: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let mut found = None;
     bind(hop.plan.clone(), |other, scan| {
         if other == number {
-            found = Some(scan_of(Arc::clone(&added), &scan)?);
+            found = Some(scan_of(Arc::clone(&rows), &scan)?);
         }
         Ok(LogicalPlan::TableScan(scan))
     })?;
-    let scan = found.ok_or_else(|| DataFusionError::Internal(format!("the query has no scan {number}")))?;
-    distinct_terms(scan, terms)
+    found.ok_or_else(|| DataFusionError::Internal(format!("the query has no scan {number}")))
 }
 
 /// The distinct values of terms over a plan's columns.
@@ -254,14 +292,14 @@ fn term_name(index: usize) -> String {
 /// The query over only those rows of its inputs from which the affected part of its answer is made. `terms` are those
 /// of each scan by number; `pruned` are the same over the scan's partition columns where they can be had.
 pub(super) fn restricted(
-    hop: &Hop,
+    plan: LogicalPlan,
     sources: &Sources,
     terms: &[Option<Vec<Expr>>],
     pruned: &[Option<Vec<Expr>>],
     affected: &Affected,
 ) -> Result<LogicalPlan> {
     let rows = if affected.count <= LITERALS_MAX { Some(affected.rows()?) } else { None };
-    bind(hop.plan.clone(), |number, scan| {
+    bind(plan, |number, scan| {
         let scan = scan_of(Arc::clone(&sources.new[number]), &scan)?;
         let Some(terms) = &terms[number] else { return Ok(scan) };
         match &rows {

@@ -427,7 +427,7 @@ fn worth_a_commit(prepared: &Prepared) -> bool {
     }
     match &prepared.change {
         Change::Files(staged, flowline_lake::CommitMode::Append) => !staged.is_empty(),
-        Change::Merge(merge) => merge.rows() > 0,
+        Change::Merge(merge) => merge.rows() > 0 || !merge.gone().is_empty(),
         _ => true,
     }
 }

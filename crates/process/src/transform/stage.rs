@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, Utc};
 use datafusion::execution::SendableRecordBatchStream;
@@ -53,11 +53,15 @@ impl Work<'_> {
         Ok((staged, Ran { physical, event_time_max }))
     }
 
-    /// Runs a plan into an upsert.
-    pub(super) async fn stage_merge(&self, plan: LogicalPlan) -> Result<(StagedMerge, Ran), ProcessError> {
+    /// Runs a plan into an upsert, with the keys whose rows go whatever comes.
+    pub(super) async fn stage_merge(
+        &self,
+        plan: LogicalPlan,
+        gone: &[RecordBatch],
+    ) -> Result<(StagedMerge, Ran), ProcessError> {
         let (stream, physical) = self.start(plan).await?;
         let (stream, event_time) = self.observed(stream);
-        let merge = self.attempt.table().stage_merge(stream, &self.attempt.dataset.key).await;
+        let merge = self.attempt.table().stage_merge(stream, &self.attempt.dataset.key, gone).await;
         let merge = merge.map_err(self.attempt.failed("writing"))?;
         MemoryShare::note_run(self.state, &physical, 0);
         let event_time_max = *event_time.lock();

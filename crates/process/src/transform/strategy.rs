@@ -51,12 +51,25 @@ pub(super) fn strategy(
         if !follows(hop, &input.dataset) {
             return rebuild(format!("rows of `{}` change rows that are there", input.dataset));
         }
-        let told = input.only_grew() || hop.upkeep == Upkeep::Partition && partitions_known(input);
-        if !told {
-            return rebuild(format!("rows of `{}` were removed or rewritten", input.dataset));
+        if input.only_grew() || hop.upkeep == Upkeep::Partition && partitions_known(input) {
+            continue;
+        }
+        if let Some(why) = untold(hop, input) {
+            return rebuild(format!("rows of `{}` were removed or rewritten, and {why}", input.dataset));
         }
     }
     Strategy::Follow
+}
+
+/// Why what was made from rows that are gone cannot be found; none when it can.
+fn untold(hop: &Hop, input: &Input) -> Option<&'static str> {
+    match &hop.upkeep {
+        _ if !input.told_by_files() => Some("its log does not say which"),
+        Upkeep::Partition | Upkeep::MergeAffected | Upkeep::MergeAgain(_) => None,
+        Upkeep::Append | Upkeep::MergeNew(_) | Upkeep::Full => {
+            Some("neither partitions nor a key tell what was made from them")
+        }
+    }
 }
 
 /// Whether every mention of a dataset is followed.

@@ -10,7 +10,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
-use flowline_lake::{CommitMode, PartitionValues, ReadAt, WritePurpose, WriterOptions};
+use flowline_lake::{Changes, CommitMode, PartitionValues, ReadAt, WritePurpose, WriterOptions};
 use futures::StreamExt;
 
 use super::anew::Anew;
@@ -27,8 +27,6 @@ use crate::upkeep::{Follow, Hop, Precedence, Upkeep, with_stamps};
 const PARTITIONS_MAX: usize = 1_000;
 /// More affected keys than this are not looked up: everything is computed again. They are held in memory.
 const KEYS_MAX: usize = 1_000_000;
-/// Keys of which some may have no row any more are removed by a condition that names each of them.
-const REMOVED_KEYS_MAX: usize = 1_000;
 
 /// How the rows of transforms are written.
 pub(crate) const WRITER: WriterOptions = WriterOptions {
@@ -71,7 +69,7 @@ impl Work<'_> {
         let attempt = self.attempt;
         let sources = self.sources(false).await?;
         let plan = match &self.hop.upkeep {
-            Upkeep::MergeNew(precedence) => {
+            Upkeep::MergeNew(precedence) | Upkeep::MergeAgain(precedence) => {
                 let plan = self.with_order(precedence)?;
                 let plan = rows::output(
                     rows::everything(plan, &sources)?,
@@ -117,7 +115,8 @@ impl Work<'_> {
             Upkeep::Append => self.append().await,
             Upkeep::Partition => self.partitions().await,
             Upkeep::MergeNew(precedence) => self.merge_new(precedence).await,
-            Upkeep::MergeAffected { vanishes } => self.merge_affected(*vanishes).await,
+            Upkeep::MergeAffected => self.merge_affected(None).await,
+            Upkeep::MergeAgain(precedence) => self.merge_affected(Some(precedence)).await,
         }
     }
 
@@ -152,7 +151,7 @@ impl Work<'_> {
             let target = attempt.table().provider(ReadAt::Latest).await.map_err(attempt.failed("reading"))?;
             plan = rows::newer_than(plan, target, attempt.dataset, column)?;
         }
-        let (merge, ran) = self.stage_merge(plan).await?;
+        let (merge, ran) = self.stage_merge(plan, &[]).await?;
         let counts = self.counts_of_added(&ran, merge.rows(), merge.bytes());
         let how = "merge: new rows".to_owned();
         Ok(Followed::prepared(Prepared {
@@ -174,7 +173,7 @@ impl Work<'_> {
             return Ok(Followed::Prepared(None));
         }
         let (table, spec) = (attempt.table(), attempt.spec());
-        let plan = self.restricted(&affected).await?;
+        let plan = self.restricted(self.hop.plan.clone(), &affected).await?;
         let partitions = touched::partition_values(&spec, &affected)?;
         let anew = Anew::With(spec.partition_columns.clone(), affected.values.clone());
         attempt.sieve.lock().begin_anew(anew, &spec.schema)?;
@@ -194,37 +193,31 @@ impl Work<'_> {
         }))
     }
 
-    async fn merge_affected(&self, vanishes: bool) -> Result<Followed, ProcessError> {
+    /// The rows of the affected keys take the place of those that the table has of them. A key that has no row any more, or
+    /// one that fails a check, loses the row that it had.
+    async fn merge_affected(&self, precedence: Option<&Precedence>) -> Result<Followed, ProcessError> {
         let attempt = self.attempt;
-        let most = if vanishes { REMOVED_KEYS_MAX } else { KEYS_MAX };
-        let Some(affected) = self.affected(most).await? else {
-            return Ok(Followed::TooMuch(format!("more than {most} keys are affected")));
+        let Some(affected) = self.affected(KEYS_MAX).await? else {
+            return Ok(Followed::TooMuch(format!("more than {KEYS_MAX} keys are affected")));
         };
         if affected.count == 0 {
             return Ok(Followed::Prepared(None));
         }
-        let plan = self.restricted(&affected).await?;
+        let plan = match precedence {
+            Some(precedence) => {
+                let plan = self.restricted(self.with_order(precedence)?, &affected).await?;
+                rows::winners(plan, attempt.dataset, precedence)?
+            }
+            None => self.restricted(self.hop.plan.clone(), &affected).await?,
+        };
         let anew = Anew::With(attempt.dataset.key.clone(), affected.values.clone());
         attempt.sieve.lock().begin_anew(anew, &attempt.spec().schema)?;
-        let how = format!("merge: {} keys", affected.count);
-        let (change, rows, bytes, ran) = if vanishes {
-            let keys: Vec<Expr> = attempt.dataset.key.iter().map(|name| touched::named(name)).collect();
-            let gone =
-                rows::one_of(&keys, &touched::key_values(&attempt.spec(), &attempt.dataset.key, &affected)?);
-            let writer = attempt.table().writer(WRITER).await.map_err(attempt.failed("writing"))?;
-            let (staged, ran) = self.stage(plan, writer).await?;
-            let (rows, bytes) = (staged.rows(), staged.bytes());
-            (Change::Replace(staged, gone), rows, bytes, ran)
-        } else {
-            let (merge, ran) = self.stage_merge(plan).await?;
-            let (rows, bytes) = (merge.rows(), merge.bytes());
-            (Change::Merge(merge), rows, bytes, ran)
-        };
-        let mut counts = self.counts(&ran, rows, bytes, true);
+        let (merge, ran) = self.stage_merge(plan, &affected.values).await?;
+        let mut counts = self.counts(&ran, merge.rows(), merge.bytes(), true);
         counts.bytes_read = self.bytes_added();
         Ok(Followed::prepared(Prepared {
-            change,
-            how,
+            change: Change::Merge(merge),
+            how: format!("merge: {} keys", affected.count),
             counts,
             event_time_max: ran.event_time_max,
             stream: None,
@@ -267,15 +260,7 @@ impl Work<'_> {
         for (number, follow) in self.hop.follows.iter().enumerate() {
             let Some(input) = self.changed_input(number) else { continue };
             let Follow::Affects(terms) = follow else { continue };
-            match &input.changes {
-                Some(changes) if changes.append_only() => {
-                    let added = input.table.provider_of(changes).await;
-                    let added = added
-                        .map_err(ProcessError::lake(format!("reading the changes of `{}`", input.dataset)))?;
-                    plans.push(rows::values_of(self.hop, number, terms, added)?);
-                }
-                _ => plans.push(touched::of_partitions(self.attempt.engine, input, terms)?),
-            }
+            plans.push(self.values_of_changes(number, input, terms).await?);
         }
         let Some(plan) = rows::together(plans)? else {
             return Ok(Some(Affected { values: Vec::new(), count: 0 }));
@@ -295,7 +280,36 @@ impl Work<'_> {
         Ok(Some(Affected { values, count }))
     }
 
-    async fn restricted(&self, affected: &Affected) -> Result<LogicalPlan, ProcessError> {
+    /// The values of these terms that the changes of an input touch.
+    async fn values_of_changes(
+        &self,
+        number: usize,
+        input: &Input,
+        terms: &[Expr],
+    ) -> Result<LogicalPlan, ProcessError> {
+        let engine = self.attempt.engine;
+        let by_rows = |changes: &&Changes| {
+            changes.append_only()
+                || self.hop.upkeep != Upkeep::Partition
+                || !touched::partitions_known(engine, self.hop, input)
+        };
+        let Some(changes) = input.changes.as_ref().filter(by_rows) else {
+            return touched::of_partitions(engine, input, terms);
+        };
+        let reading = || ProcessError::lake(format!("reading the changes of `{}`", input.dataset));
+        let came = input.table.provider_of(changes).await.map_err(reading())?;
+        if changes.removed.is_empty() {
+            return Ok(rows::values_of(self.hop, number, terms, came)?);
+        }
+        let went = input.table.provider_of_files(&changes.removed).await.map_err(reading())?;
+        Ok(rows::values_that_changed(self.hop, number, terms, came, went)?)
+    }
+
+    async fn restricted(
+        &self,
+        plan: LogicalPlan,
+        affected: &Affected,
+    ) -> Result<LogicalPlan, ProcessError> {
         let sources = self.sources(false).await?;
         let attempt = self.attempt;
         let affects = |follow: &Follow| match follow {
@@ -310,7 +324,7 @@ impl Work<'_> {
             .zip(&terms)
             .map(|(scan, terms)| touched::over_partitions(attempt.engine, scan, terms.as_ref()?))
             .collect();
-        let plan = rows::restricted(self.hop, &sources, &terms, &pruned, affected)?;
+        let plan = rows::restricted(plan, &sources, &terms, &pruned, affected)?;
         Ok(rows::output(plan, attempt.dataset, attempt.columns, attempt.part())?)
     }
 

@@ -5,9 +5,10 @@
 //! decisions out. Does not own: which versions are read, or how rows are written (`transform`).
 //!
 //! The promise of every mode is the same: after a run, the table equals the answer of its query over the inputs'
-//! versions that the run read. Where a change cannot be followed exactly (a row of an input was removed or updated;
-//! the right side of a left join grew), the run computes the whole table again, in one commit. A mode is refused when
-//! that would be so for the first input of the query, whose growth is what the mode is meant to follow.
+//! versions that the run read. Where a change cannot be followed exactly (rows of an input were removed or updated, and
+//! neither a key nor a partition tells what was made from them; the right side of a left join grew), the run computes
+//! the whole table again, in one commit. A mode is refused when that would be so for the first input of the query, whose
+//! growth is what the mode is meant to follow.
 
 mod fixed;
 mod linear;
@@ -51,11 +52,10 @@ pub(crate) enum Upkeep {
     Partition,
     /// New rows are upserted; of several with one key, the one that takes precedence stays.
     MergeNew(Precedence),
-    /// The rows of the keys that are affected are computed again and upserted.
-    MergeAffected {
-        /// A key that had a row may have none after new rows came.
-        vanishes: bool,
-    },
+    /// The rows of the keys that are affected are computed again, and take the place of those that are there.
+    MergeAffected,
+    /// The same where a key has several rows, of which the one that takes precedence stays.
+    MergeAgain(Precedence),
 }
 
 /// The query of a transform, with what is known about keeping its table up.
@@ -69,8 +69,21 @@ pub(crate) struct Hop {
     pub follows: Vec<Follow>,
     /// What kind of work it is.
     pub upkeep: Upkeep,
+    /// What kind of work it is instead, and how each scan is followed, when rows were removed or rewritten; none when
+    /// it is the same.
+    when_removed: Option<(Upkeep, Vec<Follow>)>,
     /// The rows that come out cannot be set against the rows that go in.
     pub reshapes: bool,
+}
+
+impl Hop {
+    /// How the table is kept up when rows of an input were removed or rewritten.
+    pub fn when_removed(&self) -> Self {
+        match self.when_removed.clone() {
+            Some((upkeep, follows)) => Self { upkeep, follows, ..self.clone() },
+            None => self.clone(),
+        }
+    }
 }
 
 /// Decides how a dataset's table is kept up. `landed` says of an input whether its rows carry the stamps of landing.
@@ -87,7 +100,8 @@ pub(crate) fn decide(
     let question = Question { dataset, plan: &plan, scans: &scans, landed };
     let decided = question.decide(mode).map_err(|refusal| question.with_hint(mode, refusal));
     let reshapes = linear::reshapes(&plan);
-    Ok(decided.map(|(upkeep, follows)| Hop { plan, scans, follows, upkeep, reshapes }))
+    let when_removed = decided.as_ref().ok().and_then(|(upkeep, _)| question.when_removed(upkeep));
+    Ok(decided.map(|(upkeep, follows)| Hop { plan, scans, follows, upkeep, when_removed, reshapes }))
 }
 
 type Decided = std::result::Result<(Upkeep, Vec<Follow>), Refusal>;
@@ -157,8 +171,21 @@ impl Question<'_> {
         let terms = self.columns(&self.dataset.key)?;
         let follows = self.affected(first, &terms, &self.dataset.key)?;
         match unique::one_row_for_each(self.plan, &terms) {
-            Some(vanishes) => Ok((Upkeep::MergeAffected { vanishes }, follows)),
-            None => Err(Refusal::key_not_unique(&self.dataset.key, &unique::keys(self.plan))),
+            true => Ok((Upkeep::MergeAffected, follows)),
+            false => Err(Refusal::key_not_unique(&self.dataset.key, &unique::keys(self.plan))),
+        }
+    }
+
+    /// What was made from rows that are gone is found by the partition of the table that they went into, or by its key.
+    fn when_removed(&self, upkeep: &Upkeep) -> Option<(Upkeep, Vec<Follow>)> {
+        match upkeep {
+            Upkeep::Append => self.partition().ok(),
+            Upkeep::MergeNew(precedence) => {
+                let terms = self.columns(&self.dataset.key).ok()?;
+                let follows = self.affected(scans::first(self.plan)?, &terms, &self.dataset.key).ok()?;
+                Some((Upkeep::MergeAgain(precedence.clone()), follows))
+            }
+            _ => None,
         }
     }
 

@@ -8,31 +8,23 @@ use datafusion::scalar::ScalarValue;
 use super::linear::unaliased;
 use super::trace::below;
 
-/// Whether the rows are told apart by these terms, and if so, whether the row of a key may go when more rows come
-/// (a condition stands behind what makes the rows unique).
-pub(super) fn one_row_for_each(plan: &LogicalPlan, terms: &[Expr]) -> Option<bool> {
-    let covered = |exprs: &[Expr]| exprs.iter().all(|expr| terms.contains(unaliased(expr)));
+/// Whether the rows are told apart by these terms.
+pub(super) fn one_row_for_each(plan: &LogicalPlan, terms: &[Expr]) -> bool {
+    let over = |input: &LogicalPlan| below(plan, terms).is_some_and(|terms| one_row_for_each(input, &terms));
     match plan {
-        LogicalPlan::Aggregate(aggregate) => {
-            let terms = below(plan, terms)?;
-            aggregate.group_expr.iter().all(|expr| terms.contains(unaliased(expr))).then_some(false)
-        }
+        LogicalPlan::Aggregate(aggregate) => below(plan, terms)
+            .is_some_and(|terms| aggregate.group_expr.iter().all(|expr| terms.contains(unaliased(expr)))),
         LogicalPlan::Distinct(Distinct::All(input)) => {
-            let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
-            covered(&columns).then_some(false)
+            input.schema().columns().into_iter().all(|column| terms.contains(&Expr::Column(column)))
         }
         LogicalPlan::Filter(filter) => {
-            if utils::split_conjunction(&filter.predicate)
-                .iter()
-                .any(|part| picks_first(part, &filter.input, terms))
-            {
-                return Some(utils::split_conjunction(&filter.predicate).len() > 1);
-            }
-            one_row_for_each(&filter.input, terms).map(|_| true)
+            let conditions = utils::split_conjunction(&filter.predicate);
+            conditions.iter().any(|part| picks_first(part, &filter.input, terms))
+                || one_row_for_each(&filter.input, terms)
         }
-        LogicalPlan::Projection(projection) => one_row_for_each(&projection.input, &below(plan, terms)?),
-        LogicalPlan::SubqueryAlias(alias) => one_row_for_each(&alias.input, &below(plan, terms)?),
-        _ => None,
+        LogicalPlan::Projection(projection) => over(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => over(&alias.input),
+        _ => false,
     }
 }
 
@@ -93,7 +85,7 @@ pub(super) fn keys(plan: &LogicalPlan) -> Vec<String> {
     let key: Vec<String> = names.iter().enumerate().filter(is_key).map(|(_, name)| name.clone()).collect();
     let terms: Vec<Expr> =
         names.iter().zip(&columns).filter(|(name, _)| key.contains(name)).map(|(_, c)| c.clone()).collect();
-    if !key.is_empty() && one_row_for_each(plan, &terms).is_some() { key } else { Vec::new() }
+    if !key.is_empty() && one_row_for_each(plan, &terms) { key } else { Vec::new() }
 }
 
 fn grouped_by(plan: &LogicalPlan, term: &Expr) -> bool {

@@ -9,6 +9,7 @@ mod exactly_once;
 mod keys;
 mod lineage;
 mod queries;
+mod removed;
 mod slt;
 mod stream;
 mod support;
