@@ -1,12 +1,13 @@
 //! Evaluates the checks that look at more than one row: after commits, and as time goes by. Those of views all: a view
-//! is never written, so that nobody else holds its rows against them.
+//! is never written, so that nobody else holds its rows against them. Those of single rows that are new or were changed,
+//! once: rows that were written before were never held against them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowline_lake::TableId;
-use flowline_model::{CheckRule, Dataset, DatasetName};
+use flowline_model::{CheckRule, Dataset, DatasetName, Verdict};
 use flowline_process::Auditor;
 use flowline_process::audit::Scope;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,38 @@ fn scope(dataset: &Dataset) -> Option<Scope> {
     }
 }
 
+/// Whether single rows of a table are held against checks when they are written.
+fn holds_rows(dataset: &Dataset) -> bool {
+    dataset.materialized() && dataset.checks.iter().any(|check| check.rule.by_row())
+}
+
+/// Datasets of which it is not known yet that what is there was held against their checks of single rows, and when that
+/// was tried.
+type Unheld = BTreeMap<DatasetName, Option<DateTime<Utc>>>;
+
+/// Holds what is there against the checks that are new or were changed. What could not be told is tried again.
+async fn hold_what_is_there(storage: &Storage, auditor: &Auditor, unheld: &mut Unheld) {
+    let now = storage.clock.now();
+    let due = |tried: &Option<DateTime<Utc>>| tried.is_none_or(|at| now - at >= PAUSE);
+    let names: Vec<DatasetName> =
+        unheld.iter().filter(|(_, tried)| due(tried)).map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let held = match auditor.run_changed(&name).await {
+            Ok(results) => results
+                .is_some_and(|results| results.iter().all(|result| result.verdict != Verdict::NotEvaluated)),
+            Err(error) => {
+                tracing::warn!(dataset = %name, error = flowline_base::chain(&error), "what is there is not held against changed checks");
+                false
+            }
+        };
+        if held {
+            unheld.remove(&name);
+        } else {
+            unheld.insert(name, Some(now));
+        }
+    }
+}
+
 /// Whether time alone can change what the checks say.
 fn ages(dataset: &Dataset) -> bool {
     dataset.checks.iter().any(|check| {
@@ -35,7 +68,9 @@ fn ages(dataset: &Dataset) -> bool {
 
 /// Evaluates checks until told to stop, where there are any.
 pub async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Result<()> {
-    if storage.plan.datasets.iter().all(|dataset| scope(dataset).is_none()) {
+    let rows_held = storage.plan.datasets.iter().filter(|dataset| holds_rows(dataset));
+    let mut unheld: Unheld = rows_held.map(|dataset| (dataset.name.clone(), None)).collect();
+    if unheld.is_empty() && storage.plan.datasets.iter().all(|dataset| scope(dataset).is_none()) {
         return Ok(());
     }
     let auditor = Auditor::new(storage.engine.clone(), storage.ledger.clone());
@@ -45,6 +80,7 @@ pub async fn audit(storage: Storage, shutdown: CancellationToken) -> anyhow::Res
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
+        hold_what_is_there(&storage, &auditor, &mut unheld).await;
         for dataset in &storage.plan.datasets {
             let Some(scope) = scope(dataset) else { continue };
             let version = storage.lake.table(TableId::of(dataset)).version();

@@ -8,6 +8,7 @@
 //! Does not own: what the numbers mean (`flowline-quality`), when a dataset is audited (`flowline-node`).
 
 mod candidate;
+mod changed;
 mod history;
 mod keys;
 mod queries;

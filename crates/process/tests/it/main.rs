@@ -3,6 +3,7 @@
 
 mod audit;
 mod cases;
+mod changed_checks;
 mod check;
 mod differential;
 mod exactly_once;
