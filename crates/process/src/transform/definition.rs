@@ -1,6 +1,6 @@
 //! What a transform is, in one short text: when it is another, what was computed before no longer counts.
 
-use flowline_model::{Column, Dataset, DatasetName, Materialization, Origin, Plan};
+use flowline_model::{Check, CheckSeverity, Column, Dataset, DatasetName, Materialization, Origin, Plan};
 use sha2::{Digest, Sha256};
 
 use crate::Graph;
@@ -32,6 +32,12 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
         if sql.materialization == Materialization::Stream {
             add("emit", sql.emit.as_str());
         }
+        // Rows that were set aside are not in the table, so that nothing can be added to them later.
+        if matches!(sql.materialization, Materialization::Merge | Materialization::Stream)
+            && sets_aside(dataset)
+        {
+            add("sets aside", "rows");
+        }
     }
     for view in
         graph.upstream(&dataset.name).iter().filter_map(|name| in_between(plan, graph, &dataset.name, name))
@@ -47,6 +53,12 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
     }
     add("event time", dataset.event_time.as_ref().map_or("", |event_time| &event_time.column));
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether rows that fail a check go to quarantine.
+fn sets_aside(dataset: &Dataset) -> bool {
+    let quarantines = |check: &Check| check.rule.by_row() && check.severity == CheckSeverity::QuarantineRows;
+    dataset.checks.iter().any(quarantines) || dataset.columns.iter().any(|column| column.check.is_some())
 }
 
 /// The SQL of an upstream dataset when it is a view that the hop reads without a table between them.

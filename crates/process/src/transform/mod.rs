@@ -6,6 +6,7 @@
 //! the tables' histories afterwards.
 //! Does not own: when a run is due (`flowline-schedule`), what makes an incremental run exact (`upkeep`).
 
+mod adding;
 mod anew;
 mod attempt;
 mod bounds;

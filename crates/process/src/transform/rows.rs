@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::{Column as ColumnRef, NullEquality};
+use datafusion::common::{Column as ColumnRef, DFSchema, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_aggregate::expr_fn::sum;
@@ -244,8 +244,7 @@ pub(super) fn values_that_changed(
     went: Arc<dyn TableProvider>,
 ) -> Result<LogicalPlan> {
     let (came, went) = (scan_over(hop, number, came)?, scan_over(hop, number, went)?);
-    let names = came.schema().iter().map(|(table, field)| (table.cloned(), field.name().clone()));
-    let names: Vec<_> = names.collect();
+    let schema = Arc::clone(came.schema());
     let nested = came.schema().fields().iter().any(|field| field.data_type().is_nested());
     let signed = |plan: LogicalPlan, sign: i64| {
         let own = plan.schema().columns().into_iter().map(Expr::Column);
@@ -253,7 +252,8 @@ pub(super) fn values_that_changed(
         LogicalPlanBuilder::from(plan).project(exprs)
     };
     let both = signed(came, 1)?.union(signed(went, -1)?.build()?)?.build()?;
-    let own: Vec<Expr> = both.schema().columns().into_iter().take(names.len()).map(Expr::Column).collect();
+    let own: Vec<Expr> =
+        both.schema().columns().into_iter().take(schema.fields().len()).map(Expr::Column).collect();
     let both = LogicalPlanBuilder::from(both);
     // Lists and the like cannot be grouped by: then all rows that were written again count.
     let changed = match nested {
@@ -262,8 +262,7 @@ pub(super) fn values_that_changed(
             .aggregate(own.clone(), vec![sum(named(SIGN)).alias(SIGN)])?
             .filter(named(SIGN).not_eq(lit(0i64)))?,
     };
-    let named = own.into_iter().zip(names).map(|(column, (table, name))| column.alias_qualified(table, name));
-    distinct_terms(changed.project(named.collect::<Vec<_>>())?.build()?, terms)
+    distinct_terms(called(changed.project(own)?.build()?, &schema)?, terms)
 }
 
 /// One scan of a query over other rows.
@@ -298,24 +297,43 @@ pub(super) fn restricted(
     pruned: &[Option<Vec<Expr>>],
     affected: &Affected,
 ) -> Result<LogicalPlan> {
-    let rows = if affected.count <= LITERALS_MAX { Some(affected.rows()?) } else { None };
     bind(plan, |number, scan| {
         let scan = scan_of(Arc::clone(&sources.new[number]), &scan)?;
-        let Some(terms) = &terms[number] else { return Ok(scan) };
-        match &rows {
-            Some(rows) => {
-                let mut condition = one_of(terms, rows);
-                if let Some(pruned) = &pruned[number] {
-                    condition = one_of(pruned, rows).and(condition);
-                }
-                if let Some(bounds) = bounds(terms, rows, scan.schema()) {
-                    condition = bounds.and(condition);
-                }
-                LogicalPlanBuilder::from(scan).filter(condition)?.build()
-            }
-            None => matching(scan, terms, affected),
+        match &terms[number] {
+            Some(terms) => having(scan, terms, pruned[number].as_deref(), affected),
+            None => Ok(scan),
         }
     })
+}
+
+/// The rows of a scan whose terms have one of the affected values.
+pub(super) fn having(
+    scan: LogicalPlan,
+    terms: &[Expr],
+    pruned: Option<&[Expr]>,
+    affected: &Affected,
+) -> Result<LogicalPlan> {
+    if affected.count > LITERALS_MAX {
+        return matching(scan, terms, affected);
+    }
+    let rows = affected.rows()?;
+    let mut condition = one_of(terms, &rows);
+    if let Some(pruned) = pruned {
+        condition = one_of(pruned, &rows).and(condition);
+    }
+    if let Some(bounds) = bounds(terms, &rows, scan.schema()) {
+        condition = bounds.and(condition);
+    }
+    LogicalPlanBuilder::from(scan).filter(condition)?.build()
+}
+
+/// A plan whose columns are called as those of another one, in their order.
+pub(super) fn called(plan: LogicalPlan, names: &DFSchema) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns().into_iter().zip(names.iter());
+    let exprs = columns
+        .map(|(column, (table, field))| Expr::Column(column).alias_qualified(table.cloned(), field.name()));
+    let exprs: Vec<Expr> = exprs.collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
 
 /// Whether the terms have one of these values; null is a value.
@@ -343,7 +361,7 @@ pub(super) fn one_of(terms: &[Expr], rows: &[Vec<ScalarValue>]) -> Expr {
     every.and(exact.reduce(Expr::or).unwrap_or_else(|| lit(false)))
 }
 
-/// The rows of a scan whose terms have one of the affected values.
+/// The same by a join, for many values.
 fn matching(scan: LogicalPlan, terms: &[Expr], affected: &Affected) -> Result<LogicalPlan> {
     let schema = affected.values.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let table = MemTable::try_new(schema, vec![affected.values.clone()])?;

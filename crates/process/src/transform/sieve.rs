@@ -93,6 +93,11 @@ impl Sieve {
         Ok(())
     }
 
+    /// Whether there are checks that set rows aside.
+    pub fn sets_aside(&self) -> bool {
+        self.rules.rules().iter().any(|rule| rule.severity == CheckSeverity::QuarantineRows)
+    }
+
     /// The rows of a batch that go on.
     pub fn pass(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         if batch.num_rows() == 0 {

@@ -48,7 +48,7 @@ pub(super) enum Followed {
 }
 
 impl Followed {
-    fn prepared(prepared: Prepared) -> Self {
+    pub fn prepared(prepared: Prepared) -> Self {
         Self::Prepared(Some(Box::new(prepared)))
     }
 }
@@ -203,6 +203,12 @@ impl Work<'_> {
         if affected.count == 0 {
             return Ok(Followed::Prepared(None));
         }
+        if precedence.is_none()
+            && let Some(additive) = self.additive().await?
+            && let Some(added_up) = self.add_up(additive, &affected).await?
+        {
+            return Ok(added_up);
+        }
         let plan = match precedence {
             Some(precedence) => {
                 let plan = self.restricted(self.with_order(precedence)?, &affected).await?;
@@ -237,21 +243,24 @@ impl Work<'_> {
 
     /// What a query gives for the rows that were added; none when an input has other columns than it had.
     async fn added(&self, plan: LogicalPlan) -> Result<Option<LogicalPlan>, ProcessError> {
-        let sources = self.sources(true).await?;
         let attempt = self.attempt;
-        let same = |number: usize| {
-            let schema = sources.new[number].schema();
-            let others = [&sources.old[number], &sources.added[number]];
-            others.into_iter().flatten().all(|other| same_columns(&other.schema(), &schema))
-        };
-        if !(0..sources.new.len()).all(same) {
-            return Ok(None);
-        }
+        let Some(sources) = self.sources_of_added().await? else { return Ok(None) };
         let plans = rows::added(&plan, &sources)?;
         let plans = plans
             .into_iter()
             .map(|plan| rows::output(plan, attempt.dataset, attempt.columns, attempt.part()));
         Ok(rows::together(plans.collect::<Result<_, _>>()?)?)
+    }
+
+    /// The tables of the scans, with the rows that were added; none when an input has other columns than it had.
+    pub(super) async fn sources_of_added(&self) -> Result<Option<Sources>, ProcessError> {
+        let sources = self.sources(true).await?;
+        let same = |number: usize| {
+            let schema = sources.new[number].schema();
+            let others = [&sources.old[number], &sources.added[number]];
+            others.into_iter().flatten().all(|other| same_columns(&other.schema(), &schema))
+        };
+        Ok((0..sources.new.len()).all(same).then_some(sources))
     }
 
     /// The values of the key or of the partition columns that changes affect; none when there are more than `most`.
@@ -305,11 +314,7 @@ impl Work<'_> {
         Ok(rows::values_that_changed(self.hop, number, terms, came, went)?)
     }
 
-    async fn restricted(
-        &self,
-        plan: LogicalPlan,
-        affected: &Affected,
-    ) -> Result<LogicalPlan, ProcessError> {
+    async fn restricted(&self, plan: LogicalPlan, affected: &Affected) -> Result<LogicalPlan, ProcessError> {
         let sources = self.sources(false).await?;
         let attempt = self.attempt;
         let affects = |follow: &Follow| match follow {
@@ -380,7 +385,9 @@ fn same_columns(one: &arrow::datatypes::Schema, other: &arrow::datatypes::Schema
 }
 
 fn shown(partitions: &[PartitionValues]) -> String {
-    let first: Vec<String> = partitions.iter().take(3).map(ToString::to_string).collect();
+    let mut first: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    first.sort_unstable();
+    first.truncate(3);
     let more = partitions.len().saturating_sub(first.len());
     if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
 }

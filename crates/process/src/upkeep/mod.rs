@@ -10,6 +10,7 @@
 //! the whole table again, in one commit. A mode is refused when that would be so for the first input of the query, whose
 //! growth is what the mode is meant to follow.
 
+mod additive;
 mod fixed;
 mod linear;
 mod precedence;
@@ -23,6 +24,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use flowline_model::{Dataset, DatasetName, Materialization, PartitionField, PartitionTransform};
 
+pub(crate) use additive::{Adding, Additive};
 pub(crate) use fixed::same_every_time;
 pub(crate) use linear::{name, unaliased};
 pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
@@ -72,6 +74,8 @@ pub(crate) struct Hop {
     /// What kind of work it is instead, and how each scan is followed, when rows were removed or rewritten; none when
     /// it is the same.
     when_removed: Option<(Upkeep, Vec<Follow>)>,
+    /// Where keys are computed again: how their rows follow from those that are there and what was added.
+    pub additive: Option<Additive>,
     /// The rows that come out cannot be set against the rows that go in.
     pub reshapes: bool,
 }
@@ -101,7 +105,16 @@ pub(crate) fn decide(
     let decided = question.decide(mode).map_err(|refusal| question.with_hint(mode, refusal));
     let reshapes = linear::reshapes(&plan);
     let when_removed = decided.as_ref().ok().and_then(|(upkeep, _)| question.when_removed(upkeep));
-    Ok(decided.map(|(upkeep, follows)| Hop { plan, scans, follows, upkeep, when_removed, reshapes }))
+    let additive = additive::additive(&plan, scans.len());
+    Ok(decided.map(|(upkeep, follows)| Hop {
+        plan,
+        scans,
+        follows,
+        upkeep,
+        when_removed,
+        additive,
+        reshapes,
+    }))
 }
 
 type Decided = std::result::Result<(Upkeep, Vec<Follow>), Refusal>;

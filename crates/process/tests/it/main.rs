@@ -1,6 +1,7 @@
 //! How the SQL of projects is understood, run and kept up.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+mod adding;
 mod audit;
 mod cases;
 mod changed_checks;
