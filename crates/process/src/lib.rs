@@ -19,7 +19,7 @@ pub mod transform;
 mod upkeep;
 mod windows;
 
-pub use audit::Auditor;
+pub use audit::{Auditor, sweep_check_state};
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
 pub use error::ProcessError;
 pub use graph::{CATALOG, Graph, Inputs, graph};

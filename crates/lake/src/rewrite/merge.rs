@@ -63,8 +63,8 @@ impl StagedMerge {
         &self.gone
     }
 
-    /// The condition that every row with one of the keys meets.
-    fn condition(&self) -> Option<Expr> {
+    /// A condition that every row with one of the keys meets, and others may; none when there is none.
+    pub fn condition(&self) -> Option<Expr> {
         let bounded = self.key.iter().zip(&self.bounds).filter_map(|(name, bounds)| {
             let (min, max) = bounds.as_ref()?;
             let column = col(Column::new_unqualified(name));

@@ -11,7 +11,7 @@ use flowline_lake::{CompactOptions, TableId, VACUUM_KEEP};
 use flowline_land::LandContext;
 use flowline_log::EventLog;
 use flowline_model::{Commit, Counts, Dataset, Outcome, Run, RunKind};
-use flowline_process::sweep_stream_state;
+use flowline_process::{sweep_check_state, sweep_stream_state};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::{elected, lease_of};
@@ -114,6 +114,9 @@ async fn tidy_table(storage: &Storage, dataset: &Dataset, vacuum: bool) -> anyho
     if vacuum {
         let swept = sweep_stream_state(&storage.lake, dataset).await?;
         metrics::counter!("flowline_node_swept_state_files_total", "dataset" => dataset.name.to_string())
+            .increment(swept);
+        let swept = sweep_check_state(&storage.lake, dataset).await?;
+        metrics::counter!("flowline_node_swept_check_files_total", "dataset" => dataset.name.to_string())
             .increment(swept);
     }
     Ok(())

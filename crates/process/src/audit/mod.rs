@@ -11,9 +11,11 @@ mod candidate;
 mod changed;
 mod history;
 mod keys;
+mod note;
 mod queries;
 mod scan;
 mod state;
+mod sweep;
 mod wide;
 
 use std::collections::BTreeMap;
@@ -33,8 +35,9 @@ use crate::engine::{Pins, Resolver};
 use crate::sql::on_large_stack;
 use crate::{ProcessError, QueryEngine};
 
-pub(crate) use candidate::candidate;
+pub(crate) use candidate::{Uncommitted, candidate};
 pub use scan::{Scan, ScanTally};
+pub use sweep::sweep_check_state;
 pub use wide::Wide;
 
 /// Audits datasets. Cheap to clone.
@@ -59,6 +62,12 @@ pub enum Scope {
     BeyondRows,
 }
 
+impl Scope {
+    fn has(self, check: &Check) -> bool {
+        self == Self::All || !check.rule.by_row()
+    }
+}
+
 /// The table that is audited.
 pub(crate) struct Subject {
     pub provider: Arc<dyn TableProvider>,
@@ -66,6 +75,15 @@ pub(crate) struct Subject {
     pub version: Option<i64>,
     /// Its rows, where its log says so.
     pub rows: Option<u64>,
+    /// How it differs from a version; none for a version itself, and where it has nothing of one.
+    pub change: Option<Uncommitted>,
+}
+
+impl Subject {
+    /// Rows that are no version of a table.
+    fn unversioned(provider: Arc<dyn TableProvider>) -> Self {
+        Self { provider, version: None, rows: None, change: None }
+    }
 }
 
 /// Outcomes with the part of the dataset that each is of; empty for all of it.
@@ -96,10 +114,9 @@ impl Auditor {
     ) -> Result<Vec<CheckResult>, ProcessError> {
         let dataset =
             self.engine.project().dataset(dataset).ok_or_else(|| ProcessError::NoDataset(dataset.clone()))?;
-        let within = |check: &&Check| scope == Scope::All || !check.rule.by_row();
-        let checks: Vec<&Check> = dataset.checks.iter().filter(within).collect();
+        let checks: Vec<&Check> = dataset.checks.iter().filter(|check| scope.has(check)).collect();
         match self.subject(dataset).await {
-            Ok(subject) => Ok(self.audit(dataset, &checks, &subject).await),
+            Ok(subject) => Ok(self.audit(dataset, scope, &checks, &subject).await),
             Err(error) => Ok(self.unevaluated(dataset, &checks, &flowline_base::chain(&error))),
         }
     }
@@ -108,19 +125,17 @@ impl Auditor {
         let resolver = Resolver::new(self.engine.clone(), Pins::Latest);
         let failed = || format!("reading `{}`", dataset.name);
         if !dataset.materialized() {
-            return Ok(Subject { provider: resolver.table(&dataset.name).await?, version: None, rows: None });
+            return Ok(Subject::unversioned(resolver.table(&dataset.name).await?));
         }
         let table = self.engine.lake().table(TableId::of(dataset));
         if table.refresh().await.map_err(ProcessError::lake(failed()))?.is_none() {
-            return Ok(Subject {
-                provider: resolver.table(&dataset.name).await?,
-                version: None,
-                rows: Some(0),
-            });
+            let nothing = Subject::unversioned(resolver.table(&dataset.name).await?);
+            return Ok(Subject { rows: Some(0), ..nothing });
         }
         let read = table.read(ReadAt::Latest).await.map_err(ProcessError::lake(failed()))?;
         let stats = table.stats().await.map_err(ProcessError::lake(failed()))?;
-        Ok(Subject { provider: read.provider, version: Some(read.version), rows: Some(stats.rows) })
+        let (version, rows) = (Some(read.version), Some(stats.rows));
+        Ok(Subject { provider: read.provider, version, rows, change: None })
     }
 
     /// What the checks that can block and look at more than one row say of a table that is about to be committed, recorded as of this run.
@@ -133,9 +148,10 @@ impl Auditor {
         subject: &Subject,
         run: RunId,
     ) -> Result<Vec<CheckResult>, ProcessError> {
-        let blocks = |check: &&Check| check.severity == CheckSeverity::Block && !check.rule.by_row();
+        let scope = Scope::BeyondRows;
+        let blocks = |check: &&Check| check.severity == CheckSeverity::Block && scope.has(check);
         let checks: Vec<&Check> = dataset.checks.iter().filter(blocks).collect();
-        let mut results = self.audit(dataset, &checks, subject).await;
+        let mut results = self.audit(dataset, scope, &checks, subject).await;
         for result in &mut results {
             result.run = Some(run);
         }
@@ -157,13 +173,23 @@ impl Auditor {
         checks.iter().map(result).collect()
     }
 
-    async fn audit(&self, dataset: &Dataset, checks: &[&Check], subject: &Subject) -> Vec<CheckResult> {
+    /// What these checks say, which are some of the scope's.
+    async fn audit(
+        &self,
+        dataset: &Dataset,
+        scope: Scope,
+        checks: &[&Check],
+        subject: &Subject,
+    ) -> Vec<CheckResult> {
         if checks.is_empty() {
             return Vec::new();
         }
         let clock = self.engine.clock();
         let started = clock.instant();
-        let scanned = self.scanned(dataset, checks, subject).await;
+        let scanned = match checks.iter().any(|check| scan::answers(&check.rule)) {
+            true => self.scanned(dataset, scope, subject).await,
+            false => Ok(Answers::default()),
+        };
         let scan_us = clock.instant().saturating_duration_since(started).as_micros() as u64;
         let mut results = Vec::new();
         for check in checks {
@@ -188,19 +214,12 @@ impl Auditor {
         results
     }
 
-    /// What one scan says for all checks that it can answer.
-    async fn scanned(
-        &self,
-        dataset: &Dataset,
-        checks: &[&Check],
-        subject: &Subject,
-    ) -> Result<Answers, String> {
-        if !checks.iter().any(|check| scan::answers(&check.rule)) {
-            return Ok(Answers::default());
-        }
+    /// What one scan says for all checks of the scope that it can answer: the same scan before a commit and after it,
+    /// so that the one goes on where the other was.
+    async fn scanned(&self, dataset: &Dataset, scope: Scope, subject: &Subject) -> Result<Answers, String> {
         let columns = self.columns_of(dataset, &subject.provider).await;
-        let audited =
-            Dataset { checks: checks.iter().map(|check| (*check).clone()).collect(), ..dataset.clone() };
+        let checks = dataset.checks.iter().filter(|check| scope.has(check)).cloned().collect();
+        let audited = Dataset { checks, ..dataset.clone() };
         let (scan, problems) = Scan::compile(&audited, &columns);
         let problems =
             problems.into_iter().filter_map(|problem| Some((problem.check?, problem.message))).collect();

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::array_value_to_string;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
-use datafusion::physical_plan::execute_stream;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
+use datafusion::physical_plan::{collect, execute_stream};
 use flowline_lake::{ReadAt, TableId};
 use flowline_model::{Check, CheckRule, CheckSeverity, Completeness, Dataset, DatasetName};
 use flowline_quality::outcome::Amount;
@@ -19,7 +22,7 @@ use futures::TryStreamExt;
 
 use super::scan::{Scan, ScanTally, Sum, sum};
 use super::state::{Beside, FOLDER, tally_in};
-use super::{Subject, keys};
+use super::{Subject, Uncommitted, keys};
 use crate::engine::{Pins, Resolver};
 use crate::{ProcessError, QueryEngine};
 
@@ -162,12 +165,16 @@ impl<'a> Queries<'a> {
             let (own, other) = (Amount::from(own), Amount::from(other));
             return Ok(outcome::equal("number of rows", &own, &other, difference, check.tolerance));
         };
-        let Some(own) = tally.map(|tally| tally.sums.get(column).copied().unwrap_or(Sum::none())) else {
+        let Some(tally) = tally else {
             return Ok(Outcome::not_evaluated("the table could not be scanned"));
         };
-        let other = match self.kept_sum(with, with_column).await? {
-            Some(sum) => sum,
-            None => self.asked_sum(with, with_column).await?,
+        let own = tally.sum(column);
+        let other = match *with == self.dataset.name {
+            true => tally.sum(with_column),
+            false => match self.kept_sum(with, with_column).await? {
+                Some(sum) => sum,
+                None => self.asked_sum(with, with_column).await?,
+            },
         };
         let exact = matches!((own, other), (Sum::Exact(..), Sum::Exact(..)));
         let tolerance = if exact { check.tolerance } else { check.tolerance.max(FLOAT_TOLERANCE) };
@@ -187,7 +194,7 @@ impl<'a> Queries<'a> {
             return Ok(None);
         }
         let read = table.read(ReadAt::Latest).await.map_err(ProcessError::lake(failed()))?;
-        let subject = Subject { provider: read.provider, version: Some(read.version), rows: None };
+        let subject = Subject { version: Some(read.version), ..Subject::unversioned(read.provider) };
         let Some(columns) = self.engine.columns().await.get(with) else { return Ok(None) };
         let rule = CheckRule::Reconcile {
             column: Some(column.to_owned()),
@@ -205,14 +212,14 @@ impl<'a> Queries<'a> {
         let summed = Dataset { checks: vec![check], ..other.clone() };
         let (scan, _) = Scan::compile(&summed, columns);
         let own = self.engine.lake().table(TableId::of(self.dataset));
-        let folder = format!("{FOLDER}/sums/{with}-{}", hexadecimal(column));
+        let folder = folder_of_sum(with, column);
         let beside = Beside { table: &own, folder: &folder };
-        let tally = match self.subject.version {
-            Some(_) => tally_in(self.engine, &summed, &subject, &scan, &beside).await?,
-            // Nothing is kept beside a table that is not there yet.
-            None => return Ok(None),
-        };
-        Ok(Some(tally.sums.get(column).copied().unwrap_or(Sum::none())))
+        // Nothing is kept beside a table that is not there yet.
+        if self.subject.version.is_none() && self.subject.change.is_none() {
+            return Ok(None);
+        }
+        let tally = tally_in(self.engine, &summed, &subject, &scan, &beside).await?;
+        Ok(Some(tally.sum(column)))
     }
 
     /// The sum of a column of a dataset, by a query. The column is read, and added up here: what the engine adds up may
@@ -231,8 +238,24 @@ impl<'a> Queries<'a> {
 
     /// The rows of the audited table.
     pub async fn rows(&self) -> Result<u64, ProcessError> {
+        if let Some(change) = &self.subject.change {
+            let goes = change.goes_rows.get_or_try_init(|| self.goes(change)).await?;
+            return Ok((change.rows + change.comes_rows).saturating_sub(*goes));
+        }
         let count = self.number(&format!("SELECT count(*) FROM {}", self.dataset.name)).await?;
         Ok(count.unwrap_or(0.0) as u64)
+    }
+
+    /// How many rows go with a change.
+    async fn goes(&self, change: &Uncommitted) -> Result<u64, ProcessError> {
+        let Some(goes) = &change.goes else { return Ok(0) };
+        let plan = LogicalPlanBuilder::scan("goes", provider_as_source(Arc::clone(goes)), None)?;
+        let plan = plan.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64))])?.build()?;
+        let physical = self.state.create_physical_plan(&plan).await?;
+        let batches = collect(physical, self.state.task_ctx()).await?;
+        let counted =
+            |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().first().copied();
+        Ok(batches.iter().find_map(counted).map_or(0, i64::unsigned_abs))
     }
 
     async fn known_rows(&self) -> Result<u64, ProcessError> {
@@ -272,9 +295,10 @@ pub(super) fn shown(dataset: &Dataset, columns: &[String], values: &[ArrayRef], 
     values.collect::<Vec<_>>().join(", ")
 }
 
-/// A column as the name of a folder.
-fn hexadecimal(column: &str) -> String {
-    column.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// Where the sum of a column of another table is kept: columns have names that folders cannot.
+pub(super) fn folder_of_sum(with: &DatasetName, column: &str) -> String {
+    let column: String = column.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{FOLDER}/sums/{with}-{column}")
 }
 
 fn quoted(columns: &[String]) -> String {

@@ -139,10 +139,18 @@ impl ScanTally {
         }
     }
 
-    /// The same without rows that are gone; none where that cannot be told: of floating point numbers.
+    /// The same without rows that are gone; none where that cannot be told: of floating point numbers, and when the
+    /// newest rows are among them.
     pub(super) fn without(&self, gone: &Self) -> Option<Self> {
         let mut left = self.clone();
         left.rows.rows = left.rows.rows.checked_sub(gone.rows.rows)?;
+        if gone
+            .newest
+            .iter()
+            .any(|(column, newest)| left.newest.get(column).is_none_or(|left| left <= newest))
+        {
+            return None;
+        }
         for (column, sum) in &gone.sums {
             let own = left.sums.get_mut(column)?;
             let (Sum::Exact(all, scale), Sum::Exact(gone, other_scale)) = (*own, *sum) else { return None };
@@ -152,6 +160,11 @@ impl ScanTally {
             *own = Sum::Exact(all.minus(gone), scale);
         }
         Some(left)
+    }
+
+    /// The sum of a column.
+    pub(super) fn sum(&self, column: &str) -> Sum {
+        self.sums.get(column).copied().unwrap_or(Sum::none())
     }
 
     /// The newest time in a column.
@@ -173,10 +186,14 @@ impl Scan {
         let (mut summed, mut newest) = (BTreeSet::new(), BTreeSet::new());
         for check in &dataset.checks {
             match &check.rule {
-                CheckRule::Reconcile { column: Some(column), .. } => summed.insert(column.as_str()),
-                CheckRule::Freshness { column: Some(column), .. } => newest.insert(column.as_str()),
-                _ => false,
-            };
+                CheckRule::Reconcile { column: Some(column), with, with_column } => {
+                    summed.insert(column.as_str());
+                    // A table that is held against itself: the other column as well.
+                    summed.extend(with_column.as_deref().filter(|_| *with == dataset.name));
+                }
+                CheckRule::Freshness { column: Some(column), .. } => drop(newest.insert(column.as_str())),
+                _ => {}
+            }
         }
         names.extend(&summed);
         names.extend(&newest);
@@ -198,9 +215,9 @@ impl Scan {
         &self.rules
     }
 
-    /// Whether nothing is counted but rows and sums, from which rows can be taken away again.
+    /// Whether nothing is counted of single rows, so that rows can be taken away again.
     pub(super) fn adds_up(&self) -> bool {
-        self.rules.is_empty() && self.newest.is_empty()
+        self.rules.is_empty()
     }
 
     /// The columns that are read.

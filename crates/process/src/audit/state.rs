@@ -1,18 +1,23 @@
 //! What the last scan of a table counted, kept beside the table, so that rows that were only added are read alone.
 
+use std::sync::Arc;
+
 use datafusion::execution::SessionState;
 use flowline_lake::{Table, TableId};
 use flowline_model::Dataset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Subject;
+use super::note::Note;
 use super::scan::{Scan, ScanTally, answers};
+use super::{Subject, Uncommitted};
 use crate::engine::{Pins, Resolver};
 use crate::{ProcessError, QueryEngine};
 
 /// The folder beside the table; names that begin with `_` are no rows.
 pub(super) const FOLDER: &str = "_checks";
+/// Where what single rows decide is counted.
+pub(super) const ROWS_FOLDER: &str = "_checks/rows";
 
 /// A tally with what it was counted for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,7 +36,53 @@ pub(super) async fn tally(
     scan: &Scan,
 ) -> Result<ScanTally, ProcessError> {
     let table = engine.lake().table(TableId::of(dataset));
-    tally_in(engine, dataset, subject, scan, &Beside { table: &table, folder: FOLDER }).await
+    // What is counted beyond single rows is kept apart: it is counted before commits as well.
+    let folder = if scan.rules().is_empty() { FOLDER } else { ROWS_FOLDER };
+    let beside = Beside { table: &table, folder };
+    match &subject.change {
+        Some(change) => Box::pin(tally_uncommitted(engine, dataset, (subject, change), scan, &beside)).await,
+        None => tally_in(engine, dataset, subject, scan, &beside).await,
+    }
+}
+
+/// What the scan counts over a table as it will be: that of the version before it, with what comes and without what
+/// goes.
+async fn tally_uncommitted(
+    engine: &QueryEngine,
+    dataset: &Dataset,
+    (subject, change): (&Subject, &Uncommitted),
+    scan: &Scan,
+    beside: &Beside<'_>,
+) -> Result<ScanTally, ProcessError> {
+    let provider = Arc::clone(&change.there);
+    let there = Subject { version: Some(change.version), ..Subject::unversioned(provider) };
+    let before = tally_in(engine, dataset, &there, scan, beside).await?;
+    let state = engine.state_with(&Resolver::new(engine.clone(), Pins::Latest));
+    let tally = match exchanged(&state, scan, before, change).await? {
+        Some(tally) => tally,
+        None => scan.run(&state, Arc::clone(&subject.provider)).await?,
+    };
+    let files = beside.files().await;
+    let kept = Kept { version: change.next(), tally };
+    if let Some(note) = beside.note(files, &fingerprint(dataset, scan, beside.table), &kept) {
+        change.note(note);
+    }
+    Ok(kept.tally)
+}
+
+/// What was counted, with the rows that come and without those that go; none where that cannot be told.
+async fn exchanged(
+    state: &SessionState,
+    scan: &Scan,
+    mut tally: ScanTally,
+    change: &Uncommitted,
+) -> Result<Option<ScanTally>, ProcessError> {
+    tally.add(&scan.run(state, Arc::clone(&change.comes)).await?);
+    match &change.goes {
+        None => Ok(Some(tally)),
+        Some(_) if !scan.adds_up() => Ok(None),
+        Some(goes) => Ok(tally.without(&scan.run(state, Arc::clone(goes)).await?)),
+    }
 }
 
 /// A folder beside a table where one tally is kept.
@@ -54,11 +105,7 @@ pub(super) async fn tally_in(
     };
     let table = engine.lake().table(TableId::of(dataset));
     let fingerprint = fingerprint(dataset, scan, &table);
-    // Other things are kept in folders below.
-    let tally =
-        |file: &String| file.strip_prefix(beside.folder).is_some_and(|name| name.rfind('/') == Some(0));
-    let files = beside.table.list_beside(beside.folder).await.unwrap_or_default();
-    let files: Vec<String> = files.into_iter().filter(tally).collect();
+    let files = beside.files().await;
     let kept = beside.newest(&files, &fingerprint, version).await;
     let tally = match kept {
         Some(kept) if kept.version == version => return Ok(kept.tally),
@@ -68,8 +115,11 @@ pub(super) async fn tally_in(
         },
         None => scan.run(&state, subject.provider.clone()).await?,
     };
-    beside.keep(&files, &fingerprint, Kept { version, tally: tally.clone() }).await;
-    Ok(tally)
+    let kept = Kept { version, tally };
+    if let Some(note) = beside.note(files, &fingerprint, &kept) {
+        note.keep(beside.table).await;
+    }
+    Ok(kept.tally)
 }
 
 /// What was kept, moved on by what came and went since; none where everything has to be read.
@@ -124,21 +174,17 @@ impl Beside<'_> {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Keeps the tally and lets go of those before it. When that fails, the next audit reads more.
-    async fn keep(&self, files: &[String], fingerprint: &str, kept: Kept) {
-        let path = format!("{}/{fingerprint}-{:020}.json", self.folder, kept.version);
-        let dataset = &self.table.id().dataset;
-        let kept = match serde_json::to_vec(&kept) {
-            Ok(bytes) => self.table.put_beside(&path, bytes.into()).await,
-            Err(_) => return,
-        };
-        if let Err(error) = kept {
-            tracing::debug!(%dataset, error = flowline_base::chain(&error), "what was counted is not kept");
-            return;
-        }
-        let old: Vec<String> = files.iter().filter(|file| **file != path).cloned().collect();
-        if let Err(error) = self.table.delete_beside(&old).await {
-            tracing::debug!(%dataset, error = flowline_base::chain(&error), "old counts are left behind");
-        }
+    /// The tallies that are kept here.
+    async fn files(&self) -> Vec<String> {
+        // Other things are kept in folders below.
+        let tally =
+            |file: &String| file.strip_prefix(self.folder).is_some_and(|name| name.rfind('/') == Some(0));
+        let files = self.table.list_beside(self.folder).await.unwrap_or_default();
+        files.into_iter().filter(tally).collect()
+    }
+
+    /// A tally that takes the place of these files.
+    fn note(&self, files: Vec<String>, fingerprint: &str, kept: &Kept) -> Option<Note> {
+        Note::new(format!("{}/{fingerprint}-{:020}.json", self.folder, kept.version), kept, files)
     }
 }

@@ -21,7 +21,7 @@ use super::shape::reshape;
 use super::sieve::{self, Sieve};
 use super::standing::{CommitInfo, Standing, app_id, info_value, standing};
 use crate::ProcessError;
-use crate::audit::{Auditor, candidate};
+use crate::audit::{Auditor, Subject, candidate};
 use crate::sql::on_large_stack;
 use crate::stream::commit_quarantine;
 
@@ -168,10 +168,15 @@ impl Running<'_> {
                 advanced(standing, &inputs)
             }
             Found::Prepared(prepared, sieve) => {
-                self.audit(&run, &prepared, &sieve).await?;
+                let audited = self.audit(&run, &prepared, &sieve).await?;
                 run.inputs = inputs.iter().filter_map(Input::range).collect();
                 let (stream, found) = (prepared.stream.clone(), prepared.findings.clone());
-                let (transaction, shape) = self.commit(&mut run, &standing, *prepared).await?;
+                let done = self.commit(&mut run, &standing, *prepared).await;
+                if let Some(change) = audited.and_then(|subject| subject.change) {
+                    let version = run.commit.as_ref().map(|commit| commit.version);
+                    change.settle(&self.table(), version).await;
+                }
+                let (transaction, shape) = done?;
                 let mut standing = advanced(standing, &inputs);
                 (standing.stream, standing.findings, standing.shape) = (stream, found, shape);
                 standing.transaction = Some(transaction);
@@ -225,8 +230,14 @@ impl Running<'_> {
     }
 
     /// Holds what is about to be committed against the checks that can block it, and puts rows that were set aside into
-    /// the quarantine, where those of a run that computed everything take the place of all before.
-    async fn audit(&self, run: &Run, prepared: &Prepared, sieve: &Mutex<Sieve>) -> Result<(), ProcessError> {
+    /// the quarantine, where those of a run that computed everything take the place of all before. Returns the table as
+    /// it was held against them.
+    async fn audit(
+        &self,
+        run: &Run,
+        prepared: &Prepared,
+        sieve: &Mutex<Sieve>,
+    ) -> Result<Option<Subject>, ProcessError> {
         let transformer = self.transformer;
         let mut results = sieve.lock().results();
         if let Some(blocking) = sieve::blocking(&results).cloned() {
@@ -239,10 +250,18 @@ impl Running<'_> {
             });
         }
         let gated = |check: &Check| check.severity == CheckSeverity::Block && !check.rule.by_row();
+        let mut audited = None;
         if self.dataset.checks.iter().any(gated) {
             let subject = candidate(&self.table(), &self.dataset.key, &prepared.change).await?;
             let auditor = Auditor::new(transformer.engine().clone(), Arc::clone(&transformer.inner.ledger));
-            on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await?;
+            let blocked = on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await.err();
+            if let Some(error) = blocked {
+                if let Some(change) = &subject.change {
+                    change.settle(&self.table(), None).await;
+                }
+                return Err(error);
+            }
+            audited = Some(subject);
         }
         let (rows, replaced) = {
             let sieve = sieve.lock();
@@ -255,7 +274,7 @@ impl Running<'_> {
             };
             commit_quarantine(transformer.engine().lake(), &self.dataset.name, rows, replaced).await?;
         }
-        Ok(())
+        Ok(audited)
     }
 
     /// Records what checks said of the rows that were committed, and what those look like.

@@ -8,8 +8,8 @@ use datafusion::logical_expr::{col, lit};
 use flowline_lake::CompactOptions;
 use flowline_lake::faults::{Fault, FaultInjector, StoreOp};
 use flowline_model::{CheckResult, CheckRule, Dataset};
-use flowline_process::Auditor;
 use flowline_process::audit::Scope;
+use flowline_process::{Auditor, sweep_check_state};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 
@@ -290,6 +290,31 @@ async fn what_is_kept_is_mended_and_let_go_of() {
     audited(&world).await;
     let files = kept(world.table("shop.orders").list_beside("_checks").await.unwrap());
     assert!(files.iter().all(|file| file.split('/').nth(2) == files[0].split('/').nth(2)), "{files:?}");
+}
+
+#[tokio::test]
+async fn what_no_check_asks_for_is_swept() {
+    let world = World::new(datasets()).await;
+    world.land("shop.customers", "(cast(1 as bigint))").await;
+    world.land("shop.orders", "('a', 1)").await;
+    audited(&world).await;
+    let folders = async |world: &World| -> BTreeSet<String> {
+        let files = world.table("shop.orders").list_beside("_checks").await.unwrap();
+        files.iter().map(|file| file.rsplit_once('/').unwrap().0.to_owned()).collect()
+    };
+    let all = folders(&world).await;
+    assert_eq!(all.len(), 7, "a tally, a sum of the other table, and five of keys: {all:?}");
+    assert_eq!(sweep_check_state(&world.lake, world.dataset("shop.orders")).await.unwrap(), 0);
+    let [mut orders, customers] = datasets();
+    orders.checks.retain(|check| check.name == "unique");
+    let world = world.restarted(Some(vec![orders.clone(), customers.clone()])).await;
+    assert!(sweep_check_state(&world.lake, world.dataset("shop.orders")).await.unwrap() >= 6);
+    let left = folders(&world).await;
+    assert!(left.len() == 1 && left.is_subset(&all), "{left:?}");
+    orders.checks.clear();
+    let world = world.restarted(Some(vec![orders, customers])).await;
+    assert!(sweep_check_state(&world.lake, world.dataset("shop.orders")).await.unwrap() >= 1);
+    assert_eq!(folders(&world).await, BTreeSet::new());
 }
 
 /// The files below a folder.

@@ -3,6 +3,7 @@
 
 mod adding;
 mod audit;
+mod candidate;
 mod cases;
 mod changed_checks;
 mod check;

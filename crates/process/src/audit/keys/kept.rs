@@ -1,5 +1,6 @@
 //! What was counted of the keys of a check, and where it is kept: in a folder beside the table, under a number that grows.
 
+use flowline_base::FileId;
 use flowline_lake::Table;
 use flowline_model::{Check, CheckRule, Dataset};
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::KeyHash;
 use super::counts::{Layer, hexadecimal};
+use crate::audit::note::Note;
 use crate::audit::state::FOLDER;
 
 /// Digits of the number that a file's name begins with.
@@ -57,7 +59,8 @@ pub(super) fn engine() -> String {
 /// The folder of what is kept of a check: the same for checks that count the same.
 pub(super) struct Folder<'a> {
     table: &'a Table,
-    path: String,
+    /// Its path.
+    pub path: String,
     /// The files beside the table that keep keys, those of other checks as well.
     files: Vec<String>,
 }
@@ -90,25 +93,14 @@ impl<'a> Folder<'a> {
         format!("{}/{number:0NUMBER_DIGITS$}", self.path)
     }
 
-    /// Keeps what was counted, and lets go of what was kept before, also of checks that there are no more. When that
-    /// fails, the next audit reads more.
-    pub async fn keep(&self, kept: &Kept, dataset: &Dataset) {
-        let written = match serde_json::to_vec(kept) {
-            Ok(bytes) => {
-                let path = format!("{}.json", self.prefix(kept.number));
-                self.table.put_beside(&path, bytes.into()).await
-            }
-            Err(_) => return,
-        };
-        if let Err(error) = written {
-            // Another process keeps the same.
-            tracing::debug!(dataset = %dataset.name, error = flowline_base::chain(&error), "counts of keys are not kept");
-            return;
-        }
-        let old = self.old(kept, dataset);
-        if let Err(error) = self.table.delete_beside(&old).await {
-            tracing::debug!(dataset = %dataset.name, error = flowline_base::chain(&error), "old counts of keys are left behind");
-        }
+    /// What the names of files with this number begin with that count rows which are not committed yet.
+    pub fn uncommitted(&self, number: u64) -> String {
+        format!("{}-{}", self.prefix(number), FileId::generate())
+    }
+
+    /// What was counted, which takes the place of what was kept before, also of checks that there are no more.
+    pub fn note(&self, kept: &Kept, dataset: &Dataset) -> Option<Note> {
+        Note::new(format!("{}.json", self.prefix(kept.number)), kept, self.old(kept, dataset))
     }
 
     /// The files that are wanted no longer.
@@ -129,7 +121,8 @@ impl<'a> Folder<'a> {
     }
 }
 
-fn folder_of(check: &Check) -> Option<String> {
+/// The folder of what is kept of a check; none for one that counts no keys.
+pub(in crate::audit) fn folder_of(check: &Check) -> Option<String> {
     match &check.rule {
         rule @ (CheckRule::Unique { .. } | CheckRule::Duplicates { .. } | CheckRule::Referential { .. }) => {
             Some(path_of(rule))

@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
-use flowline_lake::{ReadAt, Table, TableId};
+use flowline_lake::{ReadAt, Table, TableId, TableRead};
 use flowline_model::{Check, CheckRule, Dataset};
 use futures::TryStreamExt;
 
 use self::columns::{KeyColumns, KeyHash, hashes, read_counts};
 use self::counts::{Layer, Store};
+pub(super) use self::kept::folder_of;
 use self::kept::{Example, Folder, Kept, KeptTable, engine};
 use super::Subject;
 use super::queries::EXAMPLES;
@@ -78,8 +79,8 @@ struct KeyAudit<'a> {
     names: &'a [String],
 }
 
-/// What the counts of keys say of a check; none where it must be asked of the whole table: of rows that are yet to be
-/// committed, of views, of keys with floating point numbers, and where counts of a newer version are kept already.
+/// What the counts of keys say of a check; none where it must be asked of the whole table: of views, of tables that are
+/// written anew, of keys with floating point numbers, and where counts of a newer version are kept already.
 pub(super) async fn failing(
     engine: &QueryEngine,
     dataset: &Dataset,
@@ -89,33 +90,14 @@ pub(super) async fn failing(
 ) -> Result<Option<FailingKeys>, ProcessError> {
     let Some(audit) = KeyAudit::of(engine, dataset, check, names, subject).await? else { return Ok(None) };
     let folder = Folder::open(&audit.tables[0].table, &check.rule).await;
-    let (number, kept) = folder.newest().await;
-    let kept = kept.filter(|kept| audit.fits(kept));
-    if let Some(kept) = &kept {
-        let versions = || audit.tables.iter().zip(&kept.tables);
-        if versions().any(|(table, kept)| table.version < kept.version) {
-            return Ok(None);
-        }
-        if versions().all(|(table, kept)| table.version == kept.version) {
-            return Ok(Some(kept.told()));
-        }
+    let Some(kept) = audit.of_versions(&folder, check).await? else { return Ok(None) };
+    let Some(change) = &subject.change else { return Ok(Some(kept.told())) };
+    let prefix = folder.uncommitted(kept.number + 1);
+    let number = kept.number + 1;
+    let counted = Kept { number, ..audit.changed(&prefix, kept, change).await? };
+    if let Some(note) = folder.note(&counted, dataset) {
+        change.note(note.with_parts(&folder.path, &prefix));
     }
-    let prefix = folder.prefix(number + 1);
-    let moved = match kept {
-        Some(kept) => audit.moved(&prefix, kept).await,
-        None => Ok(None),
-    };
-    let moved = moved.unwrap_or_else(|error| {
-        // A file that is gone, or rows that no longer fit: what was kept is of no use.
-        tracing::debug!(dataset = %dataset.name, check = check.name, error = flowline_base::chain(&error), "keys are counted again");
-        None
-    });
-    let counted = match moved {
-        Some(moved) => moved,
-        None => audit.all(&prefix).await?,
-    };
-    let counted = Kept { number: number + 1, ..counted };
-    folder.keep(&counted, dataset).await;
     Ok(Some(counted.told()))
 }
 
@@ -134,8 +116,12 @@ impl<'a> KeyAudit<'a> {
         names: &'a [String],
         subject: &Subject,
     ) -> Result<Option<Self>, ProcessError> {
-        let Some(version) = subject.version else { return Ok(None) };
-        let schema = subject.provider.schema();
+        let (version, provider) = match (&subject.change, subject.version) {
+            (Some(change), _) => (change.version, &change.there),
+            (None, Some(version)) => (version, &subject.provider),
+            (None, None) => return Ok(None),
+        };
+        let schema = provider.schema();
         let (fails, keys, other) = match &check.rule {
             CheckRule::Unique { .. } => (Fails::Shared, KeyColumns::of(&schema, names, false), None),
             CheckRule::Duplicates { .. } => (Fails::Repeated, KeyColumns::of(&schema, names, true), None),
@@ -144,14 +130,15 @@ impl<'a> KeyAudit<'a> {
                     return Ok(None);
                 };
                 let table = engine.lake().table(TableId::of(to));
-                let failed = || format!("reading `{}`", to.name);
-                if table.refresh().await.map_err(ProcessError::lake(failed()))?.is_none() {
-                    return Ok(None);
-                }
-                let read = table.read(ReadAt::Latest).await.map_err(ProcessError::lake(failed()))?;
-                let other = read.provider.schema();
-                match KeyColumns::pair((&schema, names), (&other, to_columns)) {
-                    Some((own, other)) => (Fails::Missing, Some(own), Some((table, read, other))),
+                let (version, other) = match to.name == dataset.name {
+                    true => (version, Arc::clone(provider)),
+                    false => match newest(&table).await? {
+                        Some(read) => (read.version, read.provider),
+                        None => return Ok(None),
+                    },
+                };
+                match KeyColumns::pair((&schema, names), (&other.schema(), to_columns)) {
+                    Some((own, key)) => (Fails::Missing, Some(own), Some((table, version, other, key))),
                     None => return Ok(None),
                 }
             }
@@ -160,14 +147,48 @@ impl<'a> KeyAudit<'a> {
         let Some(key) = keys else { return Ok(None) };
         let table = engine.lake().table(TableId::of(dataset));
         let log_id = table.log_id().unwrap_or_default();
-        let provider = Arc::clone(&subject.provider);
+        let provider = Arc::clone(provider);
         let mut tables = vec![Audited { table, version, log_id, provider, key }];
-        if let Some((table, read, key)) = other {
+        if let Some((table, version, provider, key)) = other {
             let log_id = table.log_id().unwrap_or_default();
-            tables.push(Audited { table, version: read.version, log_id, provider: read.provider, key });
+            tables.push(Audited { table, version, log_id, provider, key });
         }
         let state = engine.state_with(&Resolver::new(engine.clone(), Pins::Latest));
         Ok(Some(Self { dataset, fails, state, tables, names }))
+    }
+
+    /// What is counted of the versions that are audited; none where counts of a newer one are kept already.
+    async fn of_versions(&self, folder: &Folder<'_>, check: &Check) -> Result<Option<Kept>, ProcessError> {
+        let (number, kept) = folder.newest().await;
+        let kept = kept.filter(|kept| self.fits(kept));
+        if let Some(kept) = &kept {
+            let versions = || self.tables.iter().zip(&kept.tables);
+            if versions().any(|(table, kept)| table.version < kept.version) {
+                return Ok(None);
+            }
+            if versions().all(|(table, kept)| table.version == kept.version) {
+                return Ok(Some(Kept { number, ..kept.clone() }));
+            }
+        }
+        let prefix = folder.prefix(number + 1);
+        let moved = match kept {
+            Some(kept) => self.moved(&prefix, kept).await,
+            None => Ok(None),
+        };
+        let moved = moved.unwrap_or_else(|error| {
+            // A file that is gone, or rows that no longer fit: what was kept is of no use.
+            tracing::debug!(dataset = %self.dataset.name, check = check.name, error = flowline_base::chain(&error), "keys are counted again");
+            None
+        });
+        let counted = match moved {
+            Some(moved) => moved,
+            None => self.all(&prefix).await?,
+        };
+        let counted = Kept { number: number + 1, ..counted };
+        if let Some(note) = folder.note(&counted, self.dataset) {
+            note.keep(&self.tables[0].table).await;
+        }
+        Ok(Some(counted))
     }
 
     /// Whether what is kept was counted of the same tables and columns.
@@ -247,6 +268,15 @@ impl<'a> KeyAudit<'a> {
         };
         Ok(failing.0.iter().filter_map(example).collect())
     }
+}
+
+/// A table as it is now; none when there is none.
+async fn newest(table: &Table) -> Result<Option<TableRead>, ProcessError> {
+    let failed = || format!("reading `{}`", table.id().dataset);
+    if table.refresh().await.map_err(ProcessError::lake(failed()))?.is_none() {
+        return Ok(None);
+    }
+    table.read(ReadAt::Latest).await.map(Some).map_err(ProcessError::lake(failed()))
 }
 
 /// The keys that occur most often, and among equals those of the least hash.

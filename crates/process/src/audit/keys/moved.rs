@@ -1,7 +1,9 @@
 //! What the rows that came and went since the last audit do to what was counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use flowline_lake::FileRef;
 use futures::TryStreamExt;
 
@@ -10,13 +12,14 @@ use super::counts::{Counted, Layer, Store};
 use super::kept::{Example, Kept};
 use super::{Audited, KeyAudit, MostOften};
 use crate::ProcessError;
+use crate::audit::Uncommitted;
 
-/// New rows are counted in parts of about so many bytes of files, each held in memory as its keys.
-const PART_BYTES: u64 = 64 << 20;
+/// So many keys that changed are held in memory at once: some 32 MB of them.
+const KEYS_AT_ONCE: usize = 1 << 20;
 
-/// Files whose rows came, or went.
+/// Rows that came, or went.
 struct Part {
-    files: Vec<FileRef>,
+    rows: Arc<dyn TableProvider>,
     /// 1, or -1 for rows that went.
     sign: i64,
 }
@@ -40,16 +43,43 @@ impl KeyAudit<'_> {
                 None => return Ok(None),
             }
         }
+        self.with(prefix, kept, &parts).await.map(Some)
+    }
+
+    /// What was kept of a version, as it will be once a change of it is committed.
+    pub(super) async fn changed(
+        &self,
+        prefix: &str,
+        kept: Kept,
+        change: &Uncommitted,
+    ) -> Result<Kept, ProcessError> {
+        // The table may refer to itself.
+        let own: Vec<bool> =
+            self.tables.iter().map(|table| table.table.id() == self.tables[0].table.id()).collect();
+        let mut parts = Vec::new();
+        for (number, _) in own.iter().enumerate().filter(|(_, own)| **own) {
+            parts.push((number, Part { rows: Arc::clone(&change.comes), sign: 1 }));
+            let goes = change.goes.iter().map(|rows| (number, Part { rows: Arc::clone(rows), sign: -1 }));
+            parts.extend(goes);
+        }
+        let mut counted = self.with(prefix, kept, &parts).await?;
+        for (kept, _) in counted.tables.iter_mut().zip(own).filter(|(_, own)| *own) {
+            kept.version = change.next();
+        }
+        Ok(counted)
+    }
+
+    async fn with(&self, prefix: &str, kept: Kept, parts: &[(usize, Part)]) -> Result<Kept, ProcessError> {
         let store = self.store(prefix);
         let layers = kept.tables.into_iter().map(|table| table.layers).collect();
         let mut moving = Moving { layers, failed: kept.failed, failing: MostOften::default() };
-        for (number, part) in &parts {
+        for (number, part) in parts {
             self.add(&store, &mut moving, *number, part).await?;
         }
-        let came = parts.iter().filter(|(number, part)| *number == 0 && part.sign > 0);
-        let came: Vec<FileRef> = came.flat_map(|(_, part)| part.files.clone()).collect();
-        let examples = self.examples(&store, &moving, kept.examples, &came).await?;
-        Ok(Some(self.kept(moving.layers, moving.failed, examples)))
+        let came = parts.iter().find(|(number, part)| *number == 0 && part.sign > 0);
+        let came = came.map(|(_, part)| &part.rows);
+        let examples = self.examples(&store, &moving, kept.examples, came).await?;
+        Ok(self.kept(moving.layers, moving.failed, examples))
     }
 
     /// Adds the rows of a part, or takes them away.
@@ -60,15 +90,39 @@ impl KeyAudit<'_> {
         number: usize,
         part: &Part,
     ) -> Result<(), ProcessError> {
-        let table = &self.tables[number];
-        let failed = || format!("reading what changed in `{}`", table.table.id().dataset);
-        let rows = table.table.provider_of_files(&part.files).await.map_err(ProcessError::lake(failed()))?;
-        let mut batches = table.key.counted(&self.state, rows).await?;
+        let mut batches = self.tables[number].key.counted(&self.state, Arc::clone(&part.rows)).await?;
+        let mut writer = store.writer();
         let mut changes: Vec<Counted> = Vec::new();
-        while let Some(batch) = batches.try_next().await? {
-            let signed = |counted: Counted| Counted { rows: counted.rows * part.sign, ..counted };
-            changes.extend(read_counts(&batch)?.into_iter().map(signed));
+        loop {
+            let batch = batches.try_next().await?;
+            let ended = batch.is_none();
+            if let Some(batch) = batch {
+                let signed = |counted: Counted| Counted { rows: counted.rows * part.sign, ..counted };
+                changes.extend(read_counts(&batch)?.into_iter().map(signed));
+            }
+            if ended || changes.len() >= KEYS_AT_ONCE {
+                self.weigh(store, moving, (number, part), &changes).await?;
+                for changed in changes.drain(..) {
+                    writer.push(changed).await?;
+                }
+            }
+            if ended {
+                break;
+            }
         }
+        let layers = std::mem::take(&mut moving.layers[number]);
+        moving.layers[number] = store.add(layers, writer.finish().await?).await?;
+        Ok(())
+    }
+
+    /// Counts what changes of some keys, each of which occurs once among them, do to the rows that fail.
+    async fn weigh(
+        &self,
+        store: &Store<'_>,
+        moving: &mut Moving,
+        (number, part): (usize, &Part),
+        changes: &[Counted],
+    ) -> Result<(), ProcessError> {
         let hashes: Vec<KeyHash> = changes.iter().map(|counted| counted.hash).collect();
         let mut before = Vec::new();
         for layers in &moving.layers {
@@ -89,12 +143,6 @@ impl KeyAudit<'_> {
                 moving.failing.add(changed.hash, own);
             }
         }
-        let mut writer = store.writer();
-        for changed in changes {
-            writer.push(changed).await?;
-        }
-        let layers = std::mem::take(&mut moving.layers[number]);
-        moving.layers[number] = store.add(layers, writer.finish().await?).await?;
         Ok(())
     }
 
@@ -104,7 +152,7 @@ impl KeyAudit<'_> {
         store: &Store<'_>,
         moving: &Moving,
         known: Vec<Example>,
-        came: &[FileRef],
+        came: Option<&Arc<dyn TableProvider>>,
     ) -> Result<Vec<Example>, ProcessError> {
         let hashes: BTreeSet<KeyHash> = known
             .iter()
@@ -127,11 +175,9 @@ impl KeyAudit<'_> {
             known.into_iter().map(|example| (example.hash, example.text)).collect();
         let new =
             MostOften(failing.0.iter().filter(|(hash, _)| !texts.contains_key(hash)).copied().collect());
-        if !new.0.is_empty() {
-            let table = &self.tables[0].table;
-            let failed = || format!("reading what changed in `{}`", table.id().dataset);
-            let rows = table.provider_of_files(came).await.map_err(ProcessError::lake(failed()))?;
-            texts.extend(self.shown(&new, rows).await?.into_iter().map(|found| (found.hash, found.text)));
+        if let Some(came) = came.filter(|_| !new.0.is_empty()) {
+            let found = self.shown(&new, Arc::clone(came)).await?;
+            texts.extend(found.into_iter().map(|found| (found.hash, found.text)));
         }
         let example = |(hash, rows): &(KeyHash, i64)| {
             Some(Example { hash: *hash, rows: *rows, text: texts.get(hash)?.clone() })
@@ -152,10 +198,10 @@ async fn changed(table: &Audited, since: i64) -> Result<Option<Vec<Part>>, Proce
     // What came and went again is as good as never there.
     let gone: BTreeSet<&str> = changes.removed.iter().map(|file| file.path.as_str()).collect();
     let came: BTreeSet<&str> = changes.appended.iter().map(|file| file.path.as_str()).collect();
-    let appended: Vec<&FileRef> =
-        changes.appended.iter().filter(|file| !gone.contains(file.path.as_str())).collect();
-    let removed: Vec<&FileRef> =
-        changes.removed.iter().filter(|file| !came.contains(file.path.as_str())).collect();
+    let left = |files: &[FileRef], others: &BTreeSet<&str>| -> Vec<FileRef> {
+        files.iter().filter(|file| !others.contains(file.path.as_str())).cloned().collect()
+    };
+    let (appended, removed) = (left(&changes.appended, &gone), left(&changes.removed, &came));
     if !removed.is_empty() {
         let stats = table.table.stats().await.map_err(ProcessError::lake(failed()))?;
         let bytes: u64 = removed.iter().chain(&appended).map(|file| file.bytes).sum();
@@ -163,24 +209,12 @@ async fn changed(table: &Audited, since: i64) -> Result<Option<Vec<Part>>, Proce
             return Ok(None);
         }
     }
-    let parts = in_parts(appended, 1).into_iter().chain(in_parts(removed, -1));
-    Ok(Some(parts.collect()))
-}
-
-fn in_parts(files: Vec<&FileRef>, sign: i64) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut bytes = 0;
-    for file in files {
-        match parts.last_mut() {
-            Some(part) if bytes + file.bytes <= PART_BYTES => {
-                part.files.push(file.clone());
-                bytes += file.bytes;
-            }
-            _ => {
-                parts.push(Part { files: vec![file.clone()], sign });
-                bytes = file.bytes;
-            }
+    let mut parts = Vec::new();
+    for (files, sign) in [(appended, 1), (removed, -1)] {
+        if !files.is_empty() {
+            let rows = table.table.provider_of_files(&files).await.map_err(ProcessError::lake(failed()))?;
+            parts.push(Part { rows, sign });
         }
     }
-    parts
+    Ok(Some(parts))
 }

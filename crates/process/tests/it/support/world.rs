@@ -76,12 +76,21 @@ impl World {
 
     /// The same folder after the process ended and began again, with other datasets when some are given.
     pub async fn restarted(self, datasets: Option<Vec<Dataset>>) -> Self {
+        self.restarted_with(datasets, None).await
+    }
+
+    /// The same, over a store with faults.
+    pub async fn restarted_with(
+        self,
+        datasets: Option<Vec<Dataset>>,
+        faults: Option<Arc<dyn FaultInjector>>,
+    ) -> Self {
         let plan = match datasets {
             Some(datasets) => Arc::new(super::plan_in(self.folder.path(), datasets)),
             None => Arc::clone(&self.plan),
         };
         let offset = self.offset.load(Ordering::Relaxed);
-        Self::open(self.folder, self.clock, plan, self.ledger, None, offset).await
+        Self::open(self.folder, self.clock, plan, self.ledger, faults, offset).await
     }
 
     /// The same folder with another ledger that knows nothing.
