@@ -6,9 +6,11 @@
 //! (`flowline_quality::drift`), what is noted of single records (`decode`).
 //!
 //! What is normal is what the table holds: the memory is read back from its newest rows when a lander opens, so a
-//! change that was landed is normal after a restart, and one that was set aside or held up is not.
+//! change that was landed is normal after a restart, and one that was set aside or held up is not. What moves slowly is
+//! kept beside the table, since the newest rows do not show it.
 
 mod examples;
+mod kept;
 mod learn;
 mod names;
 mod report;
@@ -17,6 +19,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use flowline_ledger::Ledger;
 use flowline_model::{
     ContractVersion, Dataset, Drift, Fate, Finding, FindingKind, OnDrift, Rename, Severity,
@@ -29,6 +32,7 @@ use crate::LandError;
 use crate::decode::{Decoded, Place};
 use crate::parcel::Parcel;
 
+use kept::Kept;
 use report::Reporter;
 use window::Windows;
 
@@ -50,6 +54,8 @@ struct State {
     windows: Windows,
     /// Where landing was last held up, so that it is told once.
     held: Option<String>,
+    /// The newest point of a slow change that is kept.
+    kept: Option<i64>,
 }
 
 /// A record that is not landed because of drift.
@@ -94,7 +100,7 @@ impl DriftWatch {
     /// A memory that knows nothing but the contract.
     fn new(dataset: Arc<Dataset>, versions: Vec<ContractVersion>) -> Self {
         let baseline = learn::baseline(&dataset);
-        let state = State { baseline, windows: Windows::default(), held: None };
+        let state = State { baseline, windows: Windows::default(), held: None, kept: None };
         Self { dataset, versions, state: Mutex::new(state) }
     }
 
@@ -113,10 +119,31 @@ impl DriftWatch {
     ) -> Result<Self, LandError> {
         let versions = ledger.contracts(Some(&dataset.name)).await?;
         let watch = Self::new(Arc::clone(&dataset), versions);
+        if let Some(mut kept) = Kept::newest(table).await {
+            let mut state = watch.state.lock();
+            kept.resume(&dataset, &mut state.baseline);
+            state.kept = kept.points.last_key_value().map(|(point, _)| *point);
+            state.windows.points = kept.points;
+        }
         if let Some(rows) = learn::newest_rows(&dataset, table).await? {
             watch.state.lock().baseline.learn(&rows);
         }
         Ok(watch)
+    }
+
+    /// Keeps what moves slowly beside the table, where another point of it has begun since; or whatever there is of it,
+    /// when landing stops.
+    pub(crate) async fn keep(&self, table: &flowline_lake::Table, at: DateTime<Utc>, stops: bool) {
+        let kept = {
+            let mut state = self.state.lock();
+            let newest = state.windows.points.last_key_value().map(|(point, _)| *point);
+            if newest.is_none() || (newest == state.kept && !stops) {
+                return;
+            }
+            state.kept = newest;
+            Kept::of(&self.dataset, &state.baseline, &state.windows.points)
+        };
+        kept.keep(table, at).await;
     }
 
     /// Holds a parcel against the contract and the records before it. Busy: belongs on a blocking thread. Cost on

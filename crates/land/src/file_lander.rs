@@ -117,7 +117,15 @@ impl FileLander {
                 }
             }
         }
+        self.keep_watch(true).await;
         Ok(())
+    }
+
+    /// Keeps what is known of the rows that the table does not say.
+    async fn keep_watch(&self, stops: bool) {
+        if let Some(watch) = &self.contract.watch {
+            watch.keep(&self.tables.data, self.context.clock.now(), stops).await;
+        }
     }
 
     /// Lands the files that are there now; returns the runs.
@@ -287,6 +295,7 @@ impl FileLander {
         state.sealed = None;
         self.failures.clear();
         meter::committed(&run);
+        self.keep_watch(false).await;
         Ok(Some(run))
     }
 

@@ -383,7 +383,17 @@ impl LogLander {
                 runs.push(*run);
             }
         }
+        if !runs.is_empty() {
+            self.keep_watch(false).await;
+        }
         Ok(runs)
+    }
+
+    /// Keeps what is known of the rows that the table does not say.
+    async fn keep_watch(&self, stops: bool) {
+        if let Some(watch) = &self.contract.watch {
+            watch.keep(&self.tables.data, self.context.clock.now(), stops).await;
+        }
     }
 
     /// Waits for records, or until a flush is due.
@@ -462,6 +472,7 @@ impl LogLander {
             let error = flowline_base::chain(&error);
             tracing::warn!(dataset = %self.tables.dataset.name, error, "the last flush could not be committed; it will be landed again");
         }
+        self.keep_watch(true).await;
         if let Some(share) = self.share.take() {
             share.leave().await;
         }

@@ -22,6 +22,7 @@ mod values;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use numbers::{Measured, Numbers};
 pub use rename::{Likeness, likeness};
@@ -55,13 +56,19 @@ struct ColumnBaseline {
     nulls: Nulls,
     numbers: Option<Numbers>,
     values: Option<Values>,
-    /// Where its numbers lie, and its share of nulls, over days.
-    level: Trend,
-    null_share: Trend,
+    trends: Trends,
     /// Windows of drift since the last one without.
     drifting: u32,
     /// What was measured of the window that was looked at last.
     measured: Option<Measured>,
+}
+
+/// Where the numbers of a column lie and its share of nulls, over days. All else can be learnt from the newest rows of a
+/// table; this is what has to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trends {
+    level: Trend,
+    nulls: Trend,
 }
 
 /// A column whose rows are no longer as they were.
@@ -204,6 +211,18 @@ impl Baseline {
         }
     }
 
+    /// What each column was like over days.
+    pub fn trends(&self) -> impl Iterator<Item = &Trends> {
+        self.columns.iter().map(|column| &column.trends)
+    }
+
+    /// Goes on from what a column was like over days.
+    pub fn resume(&mut self, column: usize, trends: Trends) {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.trends = trends;
+        }
+    }
+
     /// What is known of a column, for comparing it with a field of another name.
     fn column(&self, column: usize) -> Option<&ColumnBaseline> {
         self.columns.get(column)
@@ -219,8 +238,7 @@ impl ColumnBaseline {
             nulls: Nulls::default(),
             numbers: Numbers::of(kind),
             values: (*kind == DataType::Utf8).then(Values::default),
-            level: Trend::default(),
-            null_share: Trend::default(),
+            trends: Trends::default(),
             drifting: 0,
             measured: None,
         }
@@ -234,12 +252,12 @@ impl ColumnBaseline {
     fn moved(&mut self, array: &ArrayRef, measured: Measured, point: i64) -> Vec<Found> {
         let mut found = Vec::new();
         if let Some(level) = measured.level {
-            let moved = self.level.take(point, level.middle, MOVED_SPREADS_MIN * level.spread);
+            let moved = self.trends.level.take(point, level.middle, MOVED_SPREADS_MIN * level.spread);
             found.extend(moved.map(|moved| (Moving::Level, moved)));
         }
         if !array.is_empty() {
             let share = array.null_count() as f64 / array.len() as f64;
-            let moved = self.null_share.take(point, share, MOVED_SHARE_MIN);
+            let moved = self.trends.nulls.take(point, share, MOVED_SHARE_MIN);
             found.extend(moved.map(|moved| (Moving::Nulls, moved)));
         }
         let kind = |(of, trend::Moved { before, now, bound, since })| {

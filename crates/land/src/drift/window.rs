@@ -22,7 +22,7 @@ pub(super) struct Windows {
     rows: usize,
     previous: Option<Window>,
     /// Where the first window of each point of a slow change begins.
-    points: BTreeMap<i64, String>,
+    pub(super) points: BTreeMap<i64, String>,
 }
 
 /// Rows that were decoded together.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flowline_lake::TableId;
 use flowline_ledger::FindingFilter;
 use flowline_model::{Column, Dataset, Fate, Finding, FindingKind, OnDrift};
 use flowline_testkit::{http_dataset, real_data};
@@ -211,27 +212,35 @@ async fn drift_is_found_where_it_begins() {
     }
 }
 
-/// What moves by less than anyone would see from one hour to the next is found over days, and nothing where nothing does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_change_is_found_over_days() {
-    let Some(flights) = flights() else { return };
-    for per_flight in [0.0, 1.0 / 250.0] {
-        let mut records = flights.clone();
-        for (index, record) in records.iter_mut().enumerate().skip(8_000) {
-            let delay = record["delay"].as_f64().unwrap() + (index - 8_000) as f64 * per_flight;
-            record["delay"] = json!(delay.round() as i64);
-        }
-        let world = World::new(contract()).await;
-        for request in records.chunks(500) {
+/// Flights of which 500 come every two hours, with delays that grow by so much with each flight from a place on; a new
+/// lander for each so many requests.
+async fn slowly(flights: &[Value], per_flight: f64, requests: usize) -> Vec<Finding> {
+    let mut records = flights.to_vec();
+    for (index, record) in records.iter_mut().enumerate().skip(8_000) {
+        let delay = record["delay"].as_f64().unwrap() + (index - 8_000) as f64 * per_flight;
+        record["delay"] = json!(delay.round() as i64);
+    }
+    let world = World::new(contract()).await;
+    for requests in records.chunks(500 * requests) {
+        for request in requests.chunks(500) {
             post(&world, request, 500).await;
             world.clock.advance(std::time::Duration::from_secs(2 * 3_600));
         }
         world.land().await;
-        let found = findings(&world).await;
-        if per_flight == 0.0 {
-            assert_eq!(found, []);
-            continue;
-        }
+    }
+    let kept = world.context.lake.table(TableId::of(&world.dataset)).list_beside("_drift").await.unwrap();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    findings(&world).await
+}
+
+/// What moves by less than anyone would see from one hour to the next is found over days, and nothing where nothing does;
+/// also by a process that is restarted more often than it has moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_change_is_found_over_days() {
+    let Some(flights) = flights() else { return };
+    for requests in [usize::MAX / 500, 7] {
+        assert_eq!(slowly(&flights, 0.0, requests).await, []);
+        let found = slowly(&flights, 1.0 / 250.0, requests).await;
         let told: Vec<_> = found.iter().map(|found| (found.kind, found.subject.as_str())).collect();
         assert_eq!(told, [(FindingKind::SlowChange, "delay")], "{found:#?}");
         assert!((8_000..=11_500).contains(&first(&found[0])), "{}", first(&found[0]));

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// The windows of so many hours are one point.
 pub const TREND_POINT_HOURS: i64 = 2;
@@ -25,14 +26,14 @@ pub fn trend_point(at: DateTime<Utc>) -> i64 {
 }
 
 /// What is kept of one number of a column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Trend {
     first: Vec<Point>,
     newest: VecDeque<Point>,
     open: Option<(Point, u32)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Point {
     number: i64,
     level: f64,
