@@ -39,6 +39,7 @@ mod tables;
 pub use brake::Brake;
 pub use context::LandContext;
 pub use contract::{Contract, RecordError, validate};
+pub use decode::registered_json;
 pub use discard::{Discard, discard_quarantine, expire_quarantine};
 pub use error::{ContractError, LandError};
 pub use feed::log_input;

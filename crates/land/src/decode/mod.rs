@@ -32,6 +32,7 @@ use flowline_model::{ColumnType, Dataset, FindingKind, OnDrift};
 pub(crate) use column::ColumnBuilder;
 pub use departures::{Departures, Mark, Strange};
 use fields::FieldIndex;
+pub use registered::registered_json;
 use rows::{FinishedRows, Reject, Rows};
 pub(crate) use time::TimeFormat;
 

@@ -37,6 +37,12 @@ impl Decoding {
 /// What is kept of the room that one large record took.
 const TEXT_BYTES_KEPT: usize = 1 << 20;
 
+/// How a record that begins with the number of its schema reads as JSON, with the names that the latest version has; none
+/// when it cannot be read.
+pub fn registered_json(record: &[u8], schemas: &FoundSchemas) -> Option<String> {
+    as_json(record, schemas, &mut Vec::new()).ok().map(str::to_owned)
+}
+
 fn as_json<'t>(record: &[u8], schemas: &FoundSchemas, text: &'t mut Vec<u8>) -> Result<&'t str, String> {
     let framed = Framed::parse(record)?;
     let wrong =

@@ -8,6 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flowline_base::{Classify, ErrorKind};
+use flowline_land::registered_json;
 use flowline_log::{Appended, Batch, LogError, PartitionId};
 use flowline_model::{Dataset, Validation};
 use flowline_source::http::{HttpBody, Limits as SplitLimits, ReceiveError, Received, receive};
@@ -120,13 +121,15 @@ pub(crate) async fn append(
         ));
     }
     let received = split(request_body, context.plan.environment.body_bytes_max).await?;
+    let schemas = api.gateways.schemas(dataset, &received).await?;
     if origin.validation == Validation::AtGateway {
-        api.gateways.check(dataset, &received).await?;
+        api.gateways.check(dataset, &received, &schemas).await?;
     }
     let records = if received.records == 0 {
         Vec::new()
     } else {
-        received.partition(dataset, origin.partitions, idempotency_key.as_deref())
+        let registered = |record: &[u8]| registered_json(record, &schemas);
+        received.partition(dataset, origin.partitions, idempotency_key.as_deref(), &registered)
     };
     let batches = records.into_iter().map(|(partition, received)| {
         (partition, received.into_batch(idempotency_key.clone(), received_at, trace))

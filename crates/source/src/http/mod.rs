@@ -16,6 +16,7 @@ use bytes::Bytes;
 use flowline_log::RecordFormat;
 
 pub use error::ReceiveError;
+pub use partition::ReadRegistered;
 pub use received::Received;
 
 use crate::split;

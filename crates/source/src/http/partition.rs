@@ -17,6 +17,9 @@ use super::{Limits, Received};
 use crate::json::{Json, JsonError, Kind};
 use crate::number::integer;
 
+/// How a record that begins with the number of its schema reads as JSON; none when it cannot be read.
+pub type ReadRegistered<'a> = dyn Fn(&[u8]) -> Option<String> + 'a;
+
 impl Received {
     /// The records of each partition that gets any, in the order in which they were sent. The same records with the
     /// same idempotency key are always divided alike, so that a repeated request repeats each of its appends.
@@ -29,6 +32,7 @@ impl Received {
         dataset: &Dataset,
         partitions: u32,
         idempotency_key: Option<&str>,
+        registered: &ReadRegistered<'_>,
     ) -> Vec<(u32, Self)> {
         if partitions <= 1 {
             return vec![(0, self)];
@@ -40,7 +44,7 @@ impl Received {
         if dataset.partition_key().is_empty() || self.records == 0 {
             return together(self);
         }
-        let key = Key::new(dataset, &self);
+        let key = Key::new(dataset, &self, registered);
         if self.format == RecordFormat::ArrowStream {
             return divide_stream(&self, &key, partitions).unwrap_or_else(|_| together(self));
         }
@@ -53,7 +57,8 @@ fn place(hash: u64, partitions: u32) -> u32 {
 }
 
 /// How the key of a record is found.
-struct Key {
+struct Key<'a> {
+    registered: &'a ReadRegistered<'a>,
     /// Names of the key's fields in the record.
     fields: Vec<String>,
     /// Which of them are whole numbers, that may be written in several ways.
@@ -62,8 +67,8 @@ struct Key {
     places: Vec<Option<usize>>,
 }
 
-impl Key {
-    fn new(dataset: &Dataset, received: &Received) -> Self {
+impl<'a> Key<'a> {
+    fn new(dataset: &Dataset, received: &Received, registered: &'a ReadRegistered<'a>) -> Self {
         let (mut fields, mut whole) = (Vec::new(), Vec::new());
         for name in dataset.partition_key() {
             let column = dataset.column(name);
@@ -77,14 +82,17 @@ impl Key {
             if received.format == RecordFormat::Csv { csv_fields(&received.schema) } else { Vec::new() };
         let places =
             fields.iter().map(|field| header.iter().position(|name| name == field.as_bytes())).collect();
-        Self { fields, whole, places }
+        Self { registered, fields, whole, places }
     }
 
     fn hash(&self, format: RecordFormat, record: &[u8]) -> u64 {
         let mut parts = vec![None; self.fields.len()];
         match format {
-            // Their key cannot be seen from here; in one partition, all of them stay in order.
-            RecordFormat::Registered => return 0,
+            RecordFormat::Registered => {
+                if let Some(json) = (self.registered)(record) {
+                    self.json_parts(json.as_bytes(), false, &mut parts);
+                }
+            }
             RecordFormat::Csv => self.csv_parts(record, &mut parts),
             RecordFormat::CloudEvent => self.json_parts(record, true, &mut parts),
             RecordFormat::Json | RecordFormat::ArrowStream => self.json_parts(record, false, &mut parts),
@@ -185,7 +193,7 @@ fn csv_fields(row: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn divide(received: &Received, key: &Key, partitions: u32) -> Vec<(u32, Received)> {
+fn divide(received: &Received, key: &Key<'_>, partitions: u32) -> Vec<(u32, Received)> {
     let mut parts: Vec<(Vec<u8>, crate::split::Spans)> = vec![Default::default(); partitions as usize];
     for index in 0..received.spans.len() {
         let record = received.record(index).unwrap_or_default();
@@ -210,7 +218,7 @@ fn divide(received: &Received, key: &Key, partitions: u32) -> Vec<(u32, Received
 
 fn divide_stream(
     received: &Received,
-    key: &Key,
+    key: &Key<'_>,
     partitions: u32,
 ) -> Result<Vec<(u32, Received)>, ArrowError> {
     let (schema, batches) = crate::arrow_ipc::read_stream(&received.payload, &Limits::default())
@@ -243,7 +251,7 @@ fn divide_stream(
     Ok(divided)
 }
 
-fn row_hashes(batch: &RecordBatch, key: &Key) -> Result<Vec<u64>, ArrowError> {
+fn row_hashes(batch: &RecordBatch, key: &Key<'_>) -> Result<Vec<u64>, ArrowError> {
     let options = FormatOptions::default();
     let columns: Vec<_> =
         key.fields.iter().map(|field| batch.column_by_name(field).map(Arc::clone)).collect();

@@ -1,13 +1,15 @@
 //! What requests become, by content type and headers.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use flowline_log::RecordFormat;
 use flowline_model::Origin;
 use flowline_testkit::http_dataset;
 use proptest::prelude::*;
 
-use super::{HttpBody, Limits, ReceiveError, Received, receive};
+use super::{HttpBody, Limits, ReadRegistered, ReceiveError, Received, receive};
 
 fn body(content_type: &str, headers: &[(&str, &str)], bytes: impl Into<Bytes>) -> HttpBody {
     HttpBody {
@@ -130,15 +132,27 @@ fn records_with_one_key_go_to_one_partition() {
     let json: String = (0..40).map(|n| format!("{{\"n\":{n},\"id\":\"k{}\"}}\n", n % 7)).collect();
     let csv: String =
         std::iter::once("n,id\n".to_owned()).chain((0..40).map(|n| format!("{n},k{}\n", n % 7))).collect();
-    let by_json = places(post("application/x-ndjson", json.clone()).unwrap().partition(&dataset, 3, None));
-    let by_csv = places(post("text/csv", csv).unwrap().partition(&dataset, 3, None));
+    let none = |_: &[u8]| None;
+    let by_json =
+        places(post("application/x-ndjson", json.clone()).unwrap().partition(&dataset, 3, None, &none));
+    let by_csv = places(post("text/csv", csv).unwrap().partition(&dataset, 3, None, &none));
     assert_eq!(by_json, by_csv);
     assert_eq!(by_json.len(), 7, "{by_json:?}");
+    // One that says the number of its schema goes where its JSON would, or, when it cannot be read, where its bytes lead.
+    let registered = |record: &str, read: &ReadRegistered<'_>| {
+        post("application/vnd.confluent.avro", record).unwrap().partition(&dataset, 3, None, read)[0].0
+    };
+    for (key, partition) in &by_json {
+        let read = |_: &[u8]| Some(format!("{{\"id\":\"{key}\"}}"));
+        assert_eq!(registered("\0\0\0\0\u{1}x", &read), *partition);
+    }
+    let unread: BTreeSet<u32> = (0..40).map(|n| registered(&format!("\0\0\0\0\u{1}{n}"), &none)).collect();
+    assert_eq!(unread.len(), 3);
     let whole = post("application/x-ndjson", json).unwrap();
-    assert_eq!(whole.clone().partition(&dataset, 1, None), [(0, whole.clone())]);
+    assert_eq!(whole.clone().partition(&dataset, 1, None, &none), [(0, whole.clone())]);
     dataset.key.clear();
-    let first = whole.clone().partition(&dataset, 3, Some("request-1"));
-    assert_eq!((first.len(), &first), (1, &whole.partition(&dataset, 3, Some("request-1"))));
+    let first = whole.clone().partition(&dataset, 3, Some("request-1"), &none);
+    assert_eq!((first.len(), &first), (1, &whole.partition(&dataset, 3, Some("request-1"), &none)));
 }
 
 #[test]
