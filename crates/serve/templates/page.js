@@ -44,7 +44,7 @@
     if (focused) document.getElementById(focused.id)?.querySelector("summary").focus();
   };
 
-  // A link to the checks of a dataset opens them.
+  // A link to the checks or to the quarantine of a dataset opens them.
   const open = () => {
     const part = location.hash && document.getElementById(location.hash.slice(1));
     if (part && part.tagName === "DETAILS") { part.open = true; part.scrollIntoView({ block: "start" }); }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use flowline_view::QuarantineRow;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -48,7 +49,18 @@ pub(super) struct Feed {
 }
 
 /// What was read last, and when.
-type Newest = (Instant, Arc<Snapshot>);
+struct Newest {
+    at: Instant,
+    snapshot: Arc<Snapshot>,
+    quarantine: Quarantine,
+}
+
+/// What lies in quarantine, and how many records the hops said when it was read: telling why reads the tables.
+#[derive(Clone, Default)]
+struct Quarantine {
+    records: Vec<(String, u64)>,
+    rows: Arc<Vec<QuarantineRow>>,
+}
 
 impl Feed {
     /// A feed that has read nothing yet.
@@ -59,7 +71,7 @@ impl Feed {
     /// The map as it stands, at most [`AGE_MAX`] old. Those who ask at the same time wait for one reading.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
         let mut newest = self.newest.lock().await;
-        if let Some((at, snapshot)) = newest.as_ref()
+        if let Some(Newest { at, snapshot, .. }) = newest.as_ref()
             && self.context.clock.instant().duration_since(*at) < AGE_MAX
         {
             return Ok(snapshot.clone());
@@ -73,11 +85,29 @@ impl Feed {
             }
             false => flow,
         };
+        let known = newest.as_ref().map(|newest| newest.quarantine.clone()).unwrap_or_default();
+        let quarantine = self.quarantine(&flow, known).await?;
+        let flow = flow.with_quarantine(quarantine.rows.clone());
         let read_at = self.context.clock.now();
         let snapshot = Snapshot::new(flow, &self.context.plan.project, read_at);
         let snapshot = Arc::new(snapshot.map_err(|error| Problem::internal(format!("the page: {error}")))?);
-        *newest = Some((self.context.clock.instant(), snapshot.clone()));
+        let at = self.context.clock.instant();
+        *newest = Some(Newest { at, snapshot: snapshot.clone(), quarantine });
         Ok(snapshot)
+    }
+
+    /// What lies in quarantine: read when there is more of it, or less, than is known.
+    async fn quarantine(&self, flow: &Flow, known: Quarantine) -> Result<Quarantine, Problem> {
+        let waiting = flow.hops.iter().filter(|hop| hop.quarantined > 0);
+        let records: Vec<_> = waiting.map(|hop| (hop.dataset.clone(), hop.quarantined)).collect();
+        if records == known.records {
+            return Ok(known);
+        }
+        let rows = match records.is_empty() {
+            true => Vec::new(),
+            false => facts::read(&self.context, "order by dataset, reason").await?,
+        };
+        Ok(Quarantine { records, rows: Arc::new(rows) })
     }
 }
 

@@ -2,8 +2,9 @@
 //! `system.hops` and `system.checks`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use flowline_view::HopRow;
+use flowline_view::{HopRow, QuarantineRow};
 
 use super::checks::Checks;
 use super::layout::{self, Graph, Layout};
@@ -30,6 +31,8 @@ pub(super) struct Flow {
     pub layout: Layout,
     /// What the checks of the datasets say.
     pub checks: Checks,
+    /// What lies in quarantine, by dataset.
+    pub quarantine: Arc<Vec<QuarantineRow>>,
 }
 
 /// A card.
@@ -75,12 +78,17 @@ impl Flow {
         for head in &mut heads {
             head.nodes.sort_by_key(|node| layout.places[*node]);
         }
-        Self { hops, nodes, edges, heads, layout, checks: Checks::default() }
+        Self { hops, nodes, edges, heads, layout, checks: Checks::default(), quarantine: Arc::default() }
     }
 
     /// The same with what checks say.
     pub fn with_checks(self, checks: Checks) -> Self {
         Self { checks, ..self }
+    }
+
+    /// The same with what lies in quarantine.
+    pub fn with_quarantine(self, quarantine: Arc<Vec<QuarantineRow>>) -> Self {
+        Self { quarantine, ..self }
     }
 
     /// The hops that are not well: worst first, and a cause before what it holds up.

@@ -1,8 +1,8 @@
 //! The page: the flow map, rendered on the server and kept up to date by server-sent events.
 //!
 //! Owns: what the page shows and how ([`flow`] decides, [`layout`] places, [`render`] writes), the templates, the
-//! stylesheet and the script, all in the binary. Reads `system.hops` and `system.checks` through SQL, and what checks are
-//! declared from the plan; nothing else.
+//! stylesheet and the script, all in the binary. Reads `system.hops`, `system.checks` and `system.quarantine` through SQL, and
+//! what checks are declared from the plan; nothing else.
 //! Does not own: the facts, their names and states (`flowline-view`).
 
 mod advice;
@@ -12,6 +12,7 @@ mod events;
 mod feed;
 mod flow;
 mod layout;
+mod quarantine;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -72,6 +73,7 @@ struct Page<'a> {
     troubles: &'a str,
     lines: &'a str,
     checks: &'a str,
+    quarantine: &'a str,
     ledger: &'a str,
     heads: Vec<PageHead<'a>>,
     empty: bool,
@@ -126,6 +128,7 @@ fn show(plan: &Plan, snapshot: &Snapshot) -> Response {
         troubles: region("troubles"),
         lines: region("lines"),
         checks: region("checks"),
+        quarantine: region("quarantine"),
         ledger: region("ledger"),
         heads: heads.collect(),
         empty: snapshot.flow.hops.is_empty(),

@@ -13,6 +13,7 @@ use super::check_list;
 use super::checks::Standing;
 use super::flow::{Flow, Node, is_trouble};
 use super::layout::{CARD_HEIGHT, CARD_WIDTH, column_left};
+use super::quarantine;
 use super::text::{age, count, list, plural, short_count};
 
 /// The parts of the page by the id of their element. Ages are told as of a time; the parts that differ in nothing
@@ -81,6 +82,8 @@ struct HopRegion<'a> {
     behind: String,
     note: Option<String>,
     note_bad: bool,
+    /// Where more is said of it.
+    note_at: Option<String>,
     checks: Option<CardChecks<'a>>,
     from: Option<String>,
 }
@@ -157,6 +160,7 @@ pub(super) fn regions(
     regions.insert("lines".to_owned(), lines(flow).render()?);
     regions.insert("ledger".to_owned(), ledger(flow).render()?);
     regions.insert("checks".to_owned(), check_list::render(&flow.checks, now)?);
+    regions.insert("quarantine".to_owned(), quarantine::render(&flow.quarantine, now)?);
     for (node, kind) in flow.nodes.iter().enumerate() {
         let html = match kind {
             Node::Source { hop } => source(&flow.hops[*hop], node).render()?,
@@ -311,6 +315,8 @@ fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTi
         title: check_list::words(checks),
     });
     let (note, note_bad) = note(hop).unzip();
+    let listed = flow.quarantine.iter().any(|row| row.dataset == hop.dataset);
+    let note_at = note.as_ref().filter(|note| listed && note.ends_with(IN_QUARANTINE));
     let behind = match (hop.lag_records, hop.lag_versions) {
         (Some(records), _) => short_count(records),
         (None, Some(0)) => "0".to_owned(),
@@ -334,12 +340,16 @@ fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTi
         age: Ago::of(hop.last_committed_at, now),
         written: if hop.kind == "view" { "–".to_owned() } else { short_count(hop.written) },
         behind,
+        note_at: note_at.map(|_| quarantine::id(&hop.dataset)),
         note,
         note_bad: note_bad.unwrap_or(false),
         checks,
         from: (!hop.inputs.is_empty()).then(|| list(&hop.inputs)),
     }
 }
+
+/// What a note ends with that counts records in quarantine.
+const IN_QUARANTINE: &str = " in quarantine";
 
 /// The one thing that is worth saying beside the numbers, and whether it is bad.
 fn note(hop: &HopRow) -> Option<(String, bool)> {
@@ -365,7 +375,7 @@ fn note(hop: &HopRow) -> Option<(String, bool)> {
         return Some((format!("input has been waiting for {}", age(lag)), true));
     }
     if hop.quarantined > 0 {
-        return Some((format!("{} in quarantine", count(hop.quarantined)), false));
+        return Some((format!("{}{IN_QUARANTINE}", count(hop.quarantined)), false));
     }
     hop.running.then(|| ("running".to_owned(), false))
 }

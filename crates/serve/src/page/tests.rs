@@ -1,9 +1,11 @@
 //! The page as text: what it says, that it escapes, and that it holds nothing its own policy forbids.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use flowline_model::{Environment, LogSettings, Plan};
-use flowline_view::HopRow;
+use flowline_view::{HopRow, QuarantineRow};
 
 use super::flow::{Flow, tests::hop};
 use super::{Snapshot, show};
@@ -38,7 +40,11 @@ fn plan() -> Plan {
 }
 
 async fn page(hops: Vec<HopRow>) -> (String, String) {
-    let snapshot = Snapshot::new(Flow::new(hops), "shop", now()).unwrap();
+    page_of(Flow::new(hops)).await
+}
+
+async fn page_of(flow: Flow) -> (String, String) {
+    let snapshot = Snapshot::new(flow, "shop", now()).unwrap();
     let response = show(&plan(), &snapshot);
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -130,6 +136,54 @@ async fn it_escapes_and_keeps_to_its_own_policy() {
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(page.matches("<style").count(), 2);
+}
+
+fn rejected(reason: &str, rows: Option<u64>, quarantined: u64, message: &str) -> QuarantineRow {
+    QuarantineRow {
+        dataset: "shop.page_views".to_owned(),
+        reason: reason.to_owned(),
+        rows,
+        quarantined,
+        columns: vec!["url".to_owned()],
+        message: format!("{message}; see `flowline quarantine show shop.page_views`"),
+        first_position: Some("log/0@17".to_owned()),
+        last_position: Some("log/0@99".to_owned()),
+        first_quarantined_at: now() - TimeDelta::hours(2),
+        last_quarantined_at: now() - TimeDelta::minutes(3),
+    }
+}
+
+#[tokio::test]
+async fn what_lies_in_quarantine_stands_with_reason_place_and_what_to_do() {
+    let rows = vec![
+        rejected("failed-rule", Some(1_100), 1_200, "records fail <the> check of `url`"),
+        rejected("missing", None, 87, "records have no `url`"),
+        rejected("unparsable", Some(0), 5, "records cannot be read"),
+    ];
+    let (page, _) = page_of(Flow::new(shop()).with_quarantine(Arc::new(rows))).await;
+    let start = page.find("<section class=\"checks\" id=\"quarantine\"").unwrap();
+    let section = &page[start..start + page[start..].find("</section>").unwrap()];
+    for said in [
+        "1,187 records for 2 reasons: records that",
+        "<details id=\"quarantine-shop-page_views\">",
+        "failed-rule<small>url</small>",
+        "<td>1,100</td>",
+        "records fail &#60;the&#62; check of `url`</td>",
+        "log/0@17 to log/0@99",
+        ">3 min</time> ago",
+        "href=\"/v1/quarantine/shop.page_views\"",
+        "flowline quarantine replay shop.page_views",
+    ] {
+        assert!(section.contains(said), "the page does not say {said:?}: {section}");
+    }
+    assert!(!section.contains("unparsable"), "what was replayed or discarded is no longer there");
+    assert!(
+        page.contains("<a href=\"#quarantine-shop-page_views\">1,187 in quarantine</a>"),
+        "the card leads to it"
+    );
+    // What is not read yet, or is empty, has no place on the page.
+    let (page, _) = page_of(Flow::new(shop())).await;
+    assert!(!page.contains("id=\"quarantine-title\"") && !page.contains("#quarantine-"));
 }
 
 #[tokio::test]
