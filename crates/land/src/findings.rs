@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use flowline_base::RunId;
-use flowline_model::{Column, Dataset, DatasetName, Drift, Finding, FindingKind, Severity};
+use flowline_model::{
+    Check, CheckSeverity, Column, Dataset, DatasetName, Drift, Finding, FindingKind, Severity,
+};
 
 use crate::drift::Found;
 
@@ -154,15 +156,67 @@ pub(crate) fn rejected_message(dataset: &Dataset, kind: FindingKind, column: Opt
             Some(column) => format!("values of `{name}` are not of type `{}`", column.data_type),
             None => format!("values of `{name}` are not of its type"),
         },
-        (FindingKind::FailedRule, Some(name)) => match contract.and_then(|column| column.check.as_deref()) {
-            Some(check) => format!("records fail the check of `{name}`: `{check}`"),
-            None if contract.is_some_and(|column| column.unique) => {
+        (FindingKind::FailedRule, Some(name)) => match rules(dataset, contract, name).as_slice() {
+            [check] => format!("records fail the check of `{name}`: {check}"),
+            [] if contract.is_some_and(|column| column.unique) => {
                 format!("values of `{name}` must be unique and are not")
             }
-            None => format!("records fail a check of `{name}`"),
+            [] => format!("records fail a check of `{name}`"),
+            several => format!("records fail a check of `{name}`: {}", several.join(" or ")),
         },
         (FindingKind::FailedRule, None) => "records fail a check over several columns".to_owned(),
         _ => "records cannot be read".to_owned(),
     };
     format!("{what}; see `flowline quarantine show {}`", dataset.name)
+}
+
+/// What a value of a column must meet to be landed, as it is told.
+fn rules(dataset: &Dataset, contract: Option<&Column>, name: &str) -> Vec<String> {
+    let own = contract.and_then(|column| column.check.as_ref());
+    let own = own.map(|check| format!("`{check}`"));
+    let sets_aside = |check: &&Check| {
+        check.severity != CheckSeverity::Warn && check.rule.by_row() && check.rule.columns() == [name]
+    };
+    let checks = dataset.checks.iter().filter(sets_aside).map(|check| format!("`{}`", check.name));
+    own.into_iter().chain(checks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use flowline_model::CheckRule;
+    use flowline_testkit::http_dataset;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_that_a_record_may_have_failed_is_named() {
+        let mut dataset = http_dataset("shop.orders", &[("amount", "int64"), ("id", "string")]);
+        let told =
+            |dataset: &Dataset, column| rejected_message(dataset, FindingKind::FailedRule, Some(column));
+        let see = "; see `flowline quarantine show shop.orders`";
+        assert_eq!(told(&dataset, "amount"), format!("records fail a check of `amount`{see}"));
+        dataset.columns[0].check = Some("amount > 0".to_owned());
+        assert_eq!(
+            told(&dataset, "amount"),
+            format!("records fail the check of `amount`: `amount > 0`{see}")
+        );
+        let check = |name: &str, column: &str, severity| Check {
+            name: name.to_owned(),
+            description: None,
+            owner: "team".to_owned(),
+            severity,
+            tolerance: 0.0,
+            rule: CheckRule::Required { column: column.to_owned() },
+        };
+        dataset.checks = vec![
+            check("there", "amount", CheckSeverity::QuarantineRows),
+            check("said", "amount", CheckSeverity::Warn),
+            check("named", "id", CheckSeverity::Block),
+        ];
+        assert_eq!(
+            told(&dataset, "amount"),
+            format!("records fail a check of `amount`: `amount > 0` or `there`{see}")
+        );
+        assert_eq!(told(&dataset, "id"), format!("records fail the check of `id`: `named`{see}"));
+    }
 }

@@ -276,6 +276,7 @@ pub fn partitions(
         .collect();
     let share = missing.len() as f64 / expected.len().max(1) as f64;
     let message = match missing.as_slice() {
+        [] if expected.is_empty() => "no partition is due yet".to_owned(),
         [] => format!("all of {} partitions are there", expected.len()),
         [first, ..] => {
             format!(

@@ -228,7 +228,7 @@ impl Track {
         rows: u64,
     ) -> Result<ColumnProfile, ArrowError> {
         let shown = |value: &Option<ScalarValue>| {
-            value.as_ref().filter(|_| !outlined.personal).map(|value| cut(&value.to_string()))
+            value.as_ref().filter(|_| !outlined.personal).map(|value| cut(&text_of(value)))
         };
         let mut profile = ColumnProfile {
             column: outlined.name.clone(),
@@ -274,6 +274,12 @@ impl Track {
         let values = rows.saturating_sub(self.nulls);
         self.sum.filter(|sum| values > 0 && sum.is_finite()).map(|sum| sum / values as f64)
     }
+}
+
+/// A value as those of its column are written: a time by its date, and not by its number.
+fn text_of(value: &ScalarValue) -> String {
+    let written = value.to_array().ok().and_then(|value| array_value_to_string(&value, 0).ok());
+    written.unwrap_or_else(|| value.to_string())
 }
 
 /// The least and the greatest value.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use flowline_model::{Column, ColumnType, PartitionField, PartitionTransform};
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use flowline_model::{Column, ColumnType, Dataset, PartitionField, PartitionTransform};
 use flowline_quality::Profiler;
 
 fn batch(from: i64, rows: i64) -> RecordBatch {
@@ -92,4 +95,32 @@ fn nothing_and_nulls() {
             .iter()
             .all(|column| column.nulls == 5 && column.distinct == 0 && column.min.is_none())
     );
+}
+
+#[test]
+fn bounds_are_written_as_values_of_their_column() {
+    let columns = [("at", "timestamp"), ("day", "date"), ("price", "decimal(12,2)"), ("word", "string")];
+    let columns: Vec<Column> =
+        columns.iter().map(|(name, kind)| Column::new(*name, kind.parse().unwrap())).collect();
+    let dataset = Dataset { columns, ..dataset() };
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(TimestampMicrosecondArray::from(vec![0, 1_500_000]).with_timezone("UTC")),
+        Arc::new(Date32Array::from(vec![0, 1])),
+        Arc::new(Decimal128Array::from(vec![-150, 7]).with_precision_and_scale(12, 2).unwrap()),
+        Arc::new(StringArray::from(vec!["a", "b"])),
+    ];
+    let names = dataset.columns.iter().map(|column| column.name.as_str());
+    let rows = RecordBatch::try_from_iter(names.zip(arrays)).unwrap();
+    let mut profiler = Profiler::new(&dataset, &dataset.columns);
+    profiler.update(&rows).unwrap();
+    let profile = profiler.finish().unwrap().remove(0);
+    let bounds: Vec<_> =
+        profile.columns.iter().map(|column| (column.min.as_deref(), column.max.as_deref())).collect();
+    let expected = [
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:01.500Z"),
+        ("1970-01-01", "1970-01-02"),
+        ("-1.50", "0.07"),
+        ("a", "b"),
+    ];
+    assert_eq!(bounds, expected.map(|(min, max)| (Some(min), Some(max))));
 }
