@@ -17,16 +17,21 @@ struct Inbox {
 
 impl Inbox {
     async fn new() -> Self {
+        Self::following(false).await
+    }
+
+    /// An inbox that follows links out of its folder, or does not.
+    async fn following(follow_links: bool) -> Self {
         let mut world = World::new(http_dataset("air.places", &[("id!", "string"), ("n", "int32")])).await;
         let inbox = world.folder.path().join("inbox");
         std::fs::create_dir_all(&inbox).unwrap();
         let dataset = Dataset {
             origin: Origin::Files(FilesOrigin {
                 location: inbox.display().to_string(),
-                pattern: "*.{csv,json}".into(),
+                pattern: "{*,*/*}.{csv,json}".into(),
                 format: None,
                 poll_every: Duration::from_secs(1),
-                follow_links: false,
+                follow_links,
             }),
             ..(*world.dataset).clone()
         };
@@ -174,4 +179,43 @@ async fn progress_is_told_for_each_file() {
     let last = told.last().unwrap();
     assert_eq!((last.files_done, last.files_total, last.bytes_read), (2, 2, last.bytes));
     assert!(told.iter().any(|progress| progress.path == "a.csv" && progress.records == 2));
+}
+
+/// Links out of the folder: a file, a folder, and a file whose link is put on another one.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_out_of_the_folder_land_only_where_they_are_followed() {
+    use std::os::unix::fs::symlink;
+    for follows in [false, true] {
+        let inbox = Inbox::following(follows).await;
+        let outside = inbox.world.folder.path().join("outside");
+        std::fs::create_dir_all(outside.join("more")).unwrap();
+        std::fs::write(outside.join("one.csv"), "id,n\nlinked,1\n").unwrap();
+        std::fs::write(outside.join("other.csv"), "id,n\nlinked elsewhere,2\n").unwrap();
+        std::fs::write(outside.join("more/two.csv"), "id,n\nbehind a folder,3\n").unwrap();
+        let link = inbox.world.folder.path().join("inbox/one.csv");
+        symlink(outside.join("one.csv"), &link).unwrap();
+        symlink(outside.join("more"), inbox.world.folder.path().join("inbox/more")).unwrap();
+        inbox.put("own.csv", "id,n\nown,0\n");
+        assert_eq!((inbox.land().await, inbox.land().await), (1, 0), "each lands once");
+        let landed = inbox.world.query("select id, n, _source from t order by n").await;
+        if !follows {
+            assert_eq!(landed, ["own|0|own.csv"]);
+            let found = ["unreadable-file more/two.csv 1", "unreadable-file one.csv 1"];
+            assert_eq!(inbox.findings().await, found);
+            continue;
+        }
+        assert_eq!(landed, ["own|0|own.csv", "linked|1|one.csv", "behind a folder|3|more/two.csv"]);
+        assert_eq!(inbox.findings().await, [""; 0]);
+        // What the link leads to is the file: another one is another file, and so is one that was written again.
+        std::fs::remove_file(&link).unwrap();
+        symlink(outside.join("other.csv"), &link).unwrap();
+        assert_eq!((inbox.land().await, inbox.land().await), (1, 0));
+        std::fs::write(outside.join("more/two.csv"), "id,n\nbehind a folder,3\nwritten again,4\n").unwrap();
+        assert_eq!((inbox.land().await, inbox.land().await), (1, 0));
+        assert_eq!(
+            inbox.world.query("select id, count(*) from t group by id order by id").await,
+            ["behind a folder|2", "linked|1", "linked elsewhere|1", "own|1", "written again|1"]
+        );
+    }
 }
