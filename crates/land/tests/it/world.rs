@@ -52,7 +52,7 @@ impl World {
             HttpBody { content_type: Some(content_type.into()), ce_headers: vec![], bytes: body.into() };
         let received = receive(body, &Limits::default()).unwrap();
         let Origin::Http(origin) = &self.dataset.origin else { panic!("not posted to") };
-        for (partition, received) in received.partition(&self.dataset, origin.partitions, None) {
+        for (partition, received) in received.partition(&self.dataset, origin.partitions, None, &|_| None) {
             let partition = PartitionId::new(self.dataset.name.clone(), partition);
             let batch = received.into_batch(None, self.context.clock.now_micros(), None);
             self.context.log.append(&partition, batch).await.unwrap();
