@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::NullEquality;
-use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
 use flowline_lake::{CommitMode, LakeError, ReadAt, Table};

@@ -10,12 +10,12 @@ use flowline_lake::{Table, TableId};
 use flowline_model::{Check, CheckResult, Dataset, DatasetName, Verdict};
 use sha2::{Digest, Sha256};
 
-use super::{Auditor, Subject};
+use super::{Auditor, Scope, Subject};
 use crate::ProcessError;
 use crate::sql::on_large_stack;
 
 /// The folder with a file for each check that was evaluated over the table.
-const FOLDER: &str = "_checks/rows";
+pub(super) const FOLDER: &str = "_checks/rows";
 
 impl Auditor {
     /// Evaluates those checks of single rows over the newest version of a table that were declared or changed since this
@@ -65,8 +65,9 @@ impl Auditor {
         if checks.is_empty() {
             return Ok(Vec::new());
         }
-        let Subject { provider, version, rows } = self.subject(dataset).await?;
-        let mut results = self.audit(dataset, checks, &Subject { provider, version: None, rows }).await;
+        let Subject { provider, version, rows, .. } = self.subject(dataset).await?;
+        let subject = Subject { rows, ..Subject::unversioned(provider) };
+        let mut results = self.audit(dataset, Scope::All, checks, &subject).await;
         results.iter_mut().for_each(|result| result.version = version);
         Ok(results)
     }

@@ -17,7 +17,7 @@ use crate::{ProcessError, QueryEngine};
 /// The folder beside the table; names that begin with `_` are no rows.
 pub(super) const FOLDER: &str = "_checks";
 /// Where what single rows decide is counted.
-pub(super) const ROWS_FOLDER: &str = "_checks/rows";
+pub(super) const ROWS_FOLDER: &str = "_checks/scans";
 
 /// A tally with what it was counted for.
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flowline_lake::{Lake, TableId};
 use flowline_model::{CheckRule, Dataset};
 
+use super::changed;
 use super::keys::folder_of;
 use super::queries::folder_of_sum;
 use super::scan::answers;
@@ -28,7 +29,7 @@ fn folders(dataset: &Dataset) -> BTreeSet<String> {
     let mut folders = BTreeSet::new();
     for check in &dataset.checks {
         if check.rule.by_row() {
-            folders.insert(ROWS_FOLDER.to_owned());
+            folders.extend([ROWS_FOLDER.to_owned(), changed::FOLDER.to_owned()]);
         } else if answers(&check.rule) {
             folders.insert(FOLDER.to_owned());
         }
