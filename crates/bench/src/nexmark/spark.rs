@@ -25,7 +25,8 @@ pub async fn run(folder: &Path, query: &Query, recorded: &Recorded) -> anyhow::R
         for part in recorded.parts(*stream)? {
             std::os::unix::fs::symlink(&part, parts.join(part.file_name().context("a name")?))?;
         }
-        if query.emits == Emits::OnClose {
+        // Its join of q8 waits for no window to close, and would have the records that close them in its answer.
+        if query.emits == Emits::OnClose && query.name != "q8" {
             std::os::unix::fs::symlink(recorded.closing(*stream), parts.join("part-99999.ndjson"))?;
         }
     }

@@ -140,7 +140,8 @@ fn records_with_one_key_go_to_one_partition() {
     assert_eq!(by_json.len(), 7, "{by_json:?}");
     // One that says the number of its schema goes where its JSON would, or, when it cannot be read, where its bytes lead.
     let registered = |record: &str, read: &ReadRegistered<'_>| {
-        post("application/vnd.confluent.avro", record).unwrap().partition(&dataset, 3, None, read)[0].0
+        let posted = post("application/vnd.confluent.avro", record.to_owned());
+        posted.unwrap().partition(&dataset, 3, None, read)[0].0
     };
     for (key, partition) in &by_json {
         let read = |_: &[u8]| Some(format!("{{\"id\":\"{key}\"}}"));
@@ -163,7 +164,7 @@ fn records_go_where_their_partition_key_leads_and_not_their_key() {
     origin.partition_key = vec!["n".into()];
     for n in [0, 7, -3] {
         let place = |content_type: &str, text: String| {
-            let parts = post(content_type, text).unwrap().partition(&dataset, 5, None);
+            let parts = post(content_type, text).unwrap().partition(&dataset, 5, None, &|_| None);
             assert_eq!(parts.len(), 1, "records with one partition key are parted");
             parts[0].0
         };
@@ -211,7 +212,7 @@ proptest! {
         for headers in [vec![], BINARY.to_vec(), [BINARY.as_slice(), &[("ce-x", value.as_str())]].concat()] {
             if let Ok(received) = receive(body(content_type, &headers, bytes.clone()), &Limits::default()) {
                 let records = received.records;
-                let parts = received.partition(&dataset, partitions, None);
+                let parts = received.partition(&dataset, partitions, None, &|_| None);
                 prop_assert_eq!(parts.iter().map(|(_, part)| part.records).sum::<u32>(), records);
             }
         }
