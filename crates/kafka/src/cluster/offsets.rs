@@ -7,12 +7,8 @@ use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
-use kafka_protocol::messages::offset_for_leader_epoch_request::{
-    OffsetForLeaderPartition, OffsetForLeaderTopic,
-};
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, TopicName,
+    FindCoordinatorRequest, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -82,53 +78,6 @@ impl Cluster {
         };
         check(found.error_code, action).inspect_err(|_| self.forget(topic))?;
         Ok(u64::try_from(found.offset).ok())
-    }
-
-    /// Where the records of a leader's epoch end in the log as it is now; none where the broker knows no such epoch, or is
-    /// too old to say. What was read in this epoch from this offset on is lost.
-    ///
-    /// # Errors
-    /// What the cluster refuses, and that it cannot be reached.
-    pub async fn epoch_end(
-        &self,
-        topic: &str,
-        partition: i32,
-        epoch: i32,
-    ) -> Result<Option<u64>, KafkaError> {
-        match self.patiently(|| self.epoch_end_once(topic, partition, epoch)).await {
-            Err(KafkaError::Version { .. }) => Ok(None),
-            found => found,
-        }
-    }
-
-    async fn epoch_end_once(
-        &self,
-        topic: &str,
-        partition: i32,
-        epoch: i32,
-    ) -> Result<Option<u64>, KafkaError> {
-        let (leader, _) = self.leader(topic, partition).await?;
-        let asked = OffsetForLeaderPartition::default()
-            .with_partition(partition)
-            .with_current_leader_epoch(-1)
-            .with_leader_epoch(epoch);
-        let asked =
-            OffsetForLeaderTopic::default().with_topic(topic_name(topic)).with_partitions(vec![asked]);
-        let request =
-            OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(vec![asked]);
-        let answer = self.call(leader, Use::Control, &request).await.inspect_err(|_| self.forget(topic))?;
-        let partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
-        let found = partitions.into_iter().find(|found| found.partition == partition);
-        let action = || format!("the end of an epoch of `{topic}`, partition {partition}");
-        let Some(found) = found else {
-            return Err(KafkaError::Malformed {
-                broker: "that leads it".to_owned(),
-                request: action(),
-                reason: "it says nothing of the partition".to_owned(),
-            });
-        };
-        check(found.error_code, action).inspect_err(|_| self.forget(topic))?;
-        Ok(u64::try_from(found.end_offset).ok())
     }
 
     /// The positions of a group in a topic, of those partitions that have one.

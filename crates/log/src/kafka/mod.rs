@@ -15,7 +15,6 @@
 mod frames;
 mod keys;
 mod keys_file;
-mod lost;
 mod partition;
 mod retention;
 mod shared;

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowline_kafka::records::{RecordBatch, Visible, batches};
+use flowline_kafka::records::{Visible, batches};
 use flowline_kafka::{CommittedOffset, Fetched, KafkaError, OffsetAt, code};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, oneshot, watch};
 
 use super::frames;
-use super::lost::Held;
 use super::shared::Shared;
 use super::writer::{Writer, drain};
 use crate::segment::frame;
@@ -45,7 +44,7 @@ pub(crate) struct Partition {
 pub(crate) struct State {
     exists: bool,
     start: u64,
-    pub(crate) end: u64,
+    end: u64,
     pub(crate) released: u64,
     pub(crate) queue: VecDeque<Pending>,
     pub(crate) queued_bytes: u64,
@@ -58,7 +57,6 @@ pub(crate) struct State {
     release_rate: ReleaseRate,
     /// How often another topic has taken the place of the one before.
     pub(crate) topics_seen: u64,
-    pub(crate) held: Held,
     /// Why the cluster could not be asked the last time.
     pub(crate) failed: Option<LogError>,
 }
@@ -143,7 +141,6 @@ impl Partition {
 
     /// Whether so many bytes may wait to be landed as well.
     fn admit(&self, bytes: u64) -> Result<(), LogError> {
-        self.whole()?;
         let state = self.state.lock();
         if state.closed {
             return Err(LogError::Closed);
@@ -168,8 +165,6 @@ impl Partition {
         state.end = state.end.max(first + u64::from(records));
         state.last_received_at = state.last_received_at.max(Some(received_at));
         state.saw(u64::from(records), bytes);
-        let end = state.end;
-        state.held.note(end, self.shared.topic_id(&self.id.source));
         state.failed = None;
         self.announce(state.end);
     }
@@ -198,20 +193,13 @@ impl Partition {
     /// Asks where the partition begins and ends.
     pub(crate) async fn refresh(&self) -> Result<Bounds, LogError> {
         self.shared.ready()?;
-        if self.still_lost().await? {
-            return Ok(self.bounds_known());
-        }
         let known = self.state.lock().end;
         let bounds = self.look_anew().await?;
         if bounds.end < known && self.shared.replaced(&self.id.source).await? {
             self.begin_anew();
             return self.look_anew().await;
         }
-        match self.verify_end(bounds.end).await {
-            // Concerns those who append, or read what is gone.
-            Ok(()) | Err(LogError::Lost { .. }) => Ok(bounds),
-            Err(error) => Err(error),
-        }
+        Ok(bounds)
     }
 
     /// The same, where nothing was known before.
@@ -224,7 +212,6 @@ impl Partition {
         let mut state = self.state.lock();
         state.exists |= end > 0;
         (state.start, state.end) = (start, end);
-        state.held.note(end, self.shared.topic_id(&self.id.source));
         state.failed = None;
         self.announce(end);
         Ok(Bounds { start, end })
@@ -237,7 +224,6 @@ impl Partition {
         let mut state = self.state.lock();
         (state.exists, state.start, state.end, state.released) = (false, 0, 0, 0);
         state.topics_seen += 1;
-        state.held = Held::default();
         self.end.send_if_modified(|end| {
             *end = end.map(|_| 0);
             true
@@ -251,7 +237,7 @@ impl Partition {
         Ok(self.known_identity())
     }
 
-    pub(crate) fn known_identity(&self) -> Option<String> {
+    fn known_identity(&self) -> Option<String> {
         let id = self.shared.topic_id(&self.id.source)?;
         Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -265,7 +251,6 @@ impl Partition {
         let mut state = self.state.lock();
         state.exists |= end > 0;
         state.end = state.end.max(end);
-        state.held.note(end, self.shared.topic_id(&self.id.source));
         state.failed = None;
         self.announce(end);
         Ok(())
@@ -311,7 +296,6 @@ impl Partition {
 
     pub(crate) async fn read(&self, from: u64, bytes_max: usize) -> Result<LogSlab, LogError> {
         self.shared.ready()?;
-        self.whole_before(from)?;
         let empty = || LogSlab { partition: self.id.clone(), frames: Vec::new(), next: from };
         if i64::try_from(from).is_err() || !self.shared.exists(&self.id).await? {
             return Ok(empty());
@@ -347,7 +331,6 @@ impl Partition {
                 continue;
             }
             let records = batch.records().map_err(|reason| self.damaged(batch.first_offset, reason))?;
-            self.state.lock().held.note_read(from.max(first_of(batch)), batch.leader_epoch);
             let frames =
                 frames::frames(&records).map_err(|reason| self.damaged(batch.first_offset, reason))?;
             for frame in frames.into_iter().filter(|frame| frame.next_offset() > from) {
@@ -395,14 +378,13 @@ impl Partition {
         if offset > self.state.lock().end {
             let Bounds { end, .. } = self.refresh().await?;
             if offset > end {
-                self.landed_beyond(offset).await?;
                 return Err(LogError::Behind { partition: self.id.clone(), offset, end });
             }
         }
         if !self.note_release(offset) {
             return Ok(());
         }
-        let position = CommittedOffset { offset, note: self.landed_note(offset) };
+        let position = CommittedOffset { offset, note: String::new() };
         let positions = BTreeMap::from([(self.number(), position)]);
         let told = self.shared.cluster.commit(&self.shared.group(), None, &self.topic, &positions).await;
         if let Err(error) = told {
@@ -464,11 +446,7 @@ impl Partition {
             bytes: state.bytes_of(state.end - state.start.min(state.end)),
             queued: state.queue.len() as u64,
             last_received_at: state.last_received_at,
-            failed: state.held.error(self).err().or_else(|| state.failed.clone()),
+            failed: state.failed.clone(),
         })
     }
-}
-
-fn first_of(batch: &RecordBatch) -> u64 {
-    u64::try_from(batch.first_offset).unwrap_or(0)
 }
