@@ -157,7 +157,7 @@ pub fn dataset_yaml(dataset: &Dataset) -> String {
     if !dataset.key.is_empty() {
         set("key", dataset.key.clone().into());
     }
-    if dataset.landed() {
+    if dataset.landed() || dataset.streams() && !dataset.dedupe_horizon.is_zero() {
         set("dedupe_horizon", duration(dataset.dedupe_horizon));
     }
     if let Some(event_time) = &dataset.event_time {

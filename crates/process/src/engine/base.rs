@@ -7,6 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::upkeep::DecideTies;
 use crate::{CATALOG, windows};
 
 /// The schema that names without a domain are looked up in; no dataset is in it. Named as PostgreSQL names it, so
@@ -31,6 +32,7 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_runtime_env(runtime)
         .with_catalog_list(empty_catalogs())
         .with_default_features()
+        .with_optimizer_rule(Arc::new(DecideTies))
         .build();
     windows::register(&mut state);
     state

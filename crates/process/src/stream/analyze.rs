@@ -11,7 +11,7 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Filter, LogicalPlan, ScalarUDF, TableScan, Union, Window,
+    Aggregate, Distinct, Expr, Filter, LogicalPlan, Projection, ScalarUDF, TableScan, Union, Window,
     WindowFunctionDefinition, lit,
 };
 use flowline_model::{Dataset, DatasetName, Emit, LatePolicy};
@@ -74,7 +74,7 @@ pub(super) fn analyze<'a>(
 ) -> Analyzed {
     let (plan, scans) = number(plan.clone())?;
     let scans = scans.into_iter().map(|dataset| StreamScan { dataset, time: None, closing: None }).collect();
-    let mut analysis = Analysis { dataset, input, scans };
+    let mut analysis = Analysis { dataset, input, scans, deduplicates: false };
     let found = analysis.analyze(&plan, emit);
     match found {
         Ok(found) => Ok(Ok(found)),
@@ -107,6 +107,8 @@ pub(super) struct Analysis<'a, 'b> {
     pub(super) dataset: &'a Dataset,
     input: &'a dyn Fn(&DatasetName) -> Option<&'b Dataset>,
     pub(super) scans: Vec<StreamScan>,
+    /// It picks the first row of keys, within the horizon of the dataset.
+    pub(super) deduplicates: bool,
 }
 
 impl Analysis<'_, '_> {
@@ -115,6 +117,7 @@ impl Analysis<'_, '_> {
         same_every_time(plan).map_err(|refusal| refusal.instead(BATCH))?;
         no_sort_or_limit(plan).map_err(|refusal| refusal.instead(BATCH))?;
         let (plan, flow) = self.walk(plan)?;
+        self.horizon_is_used()?;
         let closing_column = match &flow {
             Flow::Windows { carriers, .. } => answer_column(&plan, carriers),
             Flow::Emitted { times, wait } => times.first().map(|column| {
@@ -134,7 +137,7 @@ impl Analysis<'_, '_> {
         let late = self.dataset.event_time.as_ref().map_or(LatePolicy::Reopen, |time| time.late);
         let scans = std::mem::take(&mut self.scans);
         let query = StreamQuery { plan, scans, closing_column, emit, late };
-        query.check(matches!(flow, Flow::Emitted { .. }))?;
+        query.check(matches!(flow, Flow::Emitted { .. }), self.deduplicates)?;
         Ok(Some(query))
     }
 
@@ -144,21 +147,20 @@ impl Analysis<'_, '_> {
             LogicalPlan::TableScan(scan) => Ok((plan.clone(), self.scan(scan))),
             LogicalPlan::Projection(projection) => match window_table(projection) {
                 Some(table) => self.window_table(plan, &projection.input, table),
-                None => {
-                    let place = |column: usize| {
-                        let same =
-                            |expr: &Expr| column_index(expr, projection.input.schema()) == Some(column);
-                        (0..projection.expr.len()).filter(|index| same(&projection.expr[*index])).collect()
-                    };
-                    self.above(plan, &projection.input, place)
-                }
+                None => self.above(plan, &projection.input, |column| place_in(projection, column)),
             },
             LogicalPlan::Filter(filter) => match filter.input.as_ref() {
                 LogicalPlan::Join(join) => {
+                    if let Some(below) = self.first_below_join(&filter.predicate, join)? {
+                        return self.walk(&replaced(plan, vec![below])?);
+                    }
                     let (joined, flow) = self.join(&filter.input, join, Some(&filter.predicate))?;
                     Ok((replaced(plan, vec![joined])?, flow))
                 }
-                _ => self.above(plan, &filter.input, |column| vec![column]),
+                _ => match self.first_of_key(plan, filter)? {
+                    Some(found) => Ok(found),
+                    None => self.above(plan, &filter.input, |column| vec![column]),
+                },
             },
             LogicalPlan::SubqueryAlias(alias) => self.above(plan, &alias.input, |column| vec![column]),
             LogicalPlan::Unnest(unnest) => {
@@ -285,6 +287,16 @@ impl Analysis<'_, '_> {
 
     fn window(&mut self, plan: &LogicalPlan, window: &Window) -> Walked {
         let (input, flow) = self.walk(&window.input)?;
+        self.window_over(plan, window, input, flow)
+    }
+
+    pub(super) fn window_over(
+        &self,
+        plan: &LogicalPlan,
+        window: &Window,
+        input: LogicalPlan,
+        flow: Flow,
+    ) -> Walked {
         let sessions = window.window_expr.iter().all(is_session_bound);
         if sessions && !matches!(flow, Flow::Rows { .. } | Flow::Lookup) {
             let refusal = not_as_a_stream("windows of sessions, and sessions of windows,");
@@ -318,10 +330,17 @@ impl Analysis<'_, '_> {
             Flow::Windows { carriers, .. } if apart(carriers) => return Ok(()),
             Flow::Windows { .. } => Refusal::new(format!("{what} puts rows of several windows together"))
                 .or_hint("add `window_start` and `window_end` to it".to_owned()),
-            Flow::Rows { .. } => Refusal::new(format!("{what} over a whole stream never comes to an end")).or_hint(
-                "read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`"
-                    .to_owned(),
-            ),
+            Flow::Rows { .. } => {
+                let of_key = match what {
+                    "a window function" => {
+                        "; for the first or last row of each key, say with `dedupe_horizon: 1d` how long a key is remembered"
+                    }
+                    _ => "",
+                };
+                Refusal::new(format!("{what} over a whole stream never comes to an end")).or_hint(format!(
+                    "read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`{of_key}"
+                ))
+            }
             Flow::Emitted { .. } => not_as_a_stream(what),
         };
         Err(refusal.at(place).into())
@@ -351,7 +370,7 @@ impl Analysis<'_, '_> {
         Ok((replaced(plan, inputs)?, Flow::Lookup))
     }
 
-    fn no_stream_in_subqueries(&self, plan: &LogicalPlan) -> Result<(), Stop> {
+    pub(super) fn no_stream_in_subqueries(&self, plan: &LogicalPlan) -> Result<(), Stop> {
         let mut found = None;
         plan.apply_subqueries(|subquery| {
             subquery.apply_with_subqueries(|node| {
@@ -381,19 +400,26 @@ impl Analysis<'_, '_> {
 
 impl StreamQuery {
     /// What of the settings does not go with the query.
-    fn check(&self, emitted: bool) -> Result<(), Stop> {
+    fn check(&self, emitted: bool, deduplicates: bool) -> Result<(), Stop> {
         let sessions = self.scans.iter().any(|scan| matches!(scan.closing, Some(Closing::Sessions(_))));
-        if sessions && self.late != LatePolicy::Reopen {
-            let message =
-                "a row behind the watermark may join two sessions, so it cannot be left out of them";
+        if (sessions || deduplicates) && self.late != LatePolicy::Reopen {
+            let message = match sessions {
+                true => "a row behind the watermark may join two sessions, so it cannot be left out of them",
+                false => {
+                    "a row behind the watermark may be the first one of its key, so it cannot be left out"
+                }
+            };
             return Err(Refusal::new(message.to_owned()).or_hint("use `late: reopen`".to_owned()).into());
         }
         if self.emit == Emit::OnClose {
             return Ok(());
         }
         let refusal = if sessions || emitted {
-            Refusal::new("what a session or a join by time gives is known when it closes".to_owned())
-                .or_hint("use `emit: on_close`".to_owned())
+            let what = match deduplicates {
+                true => "the first or last row of a key within a horizon",
+                false => "what a session or a join by time gives",
+            };
+            Refusal::new(format!("{what} is known when it closes")).or_hint("use `emit: on_close`".to_owned())
         } else if self.closing_column.is_none() {
             Refusal::new("`emit: on_change` replaces the rows of a window, but the query does not say of its rows which window they are of".to_owned())
                 .or_hint("select `window_end`, or use `emit: on_close`".to_owned())
@@ -482,6 +508,12 @@ fn in_every_set(group: &[Expr], column: &dyn Fn(&Expr) -> bool) -> bool {
         }
         _ => false,
     }
+}
+
+/// Where a column of a projection's input stands in its output.
+pub(super) fn place_in(projection: &Projection, column: usize) -> Vec<usize> {
+    let same = |expr: &Expr| column_index(expr, projection.input.schema()) == Some(column);
+    (0..projection.expr.len()).filter(|index| same(&projection.expr[*index])).collect()
 }
 
 fn window_function(expr: &Expr) -> Option<&datafusion::logical_expr::expr::WindowFunction> {

@@ -12,6 +12,7 @@ mod analyze;
 mod clock;
 mod clocks;
 mod closing;
+mod deduplicate;
 mod disorder;
 mod division;
 mod flow;
@@ -95,7 +96,8 @@ fn decide_whole<'a>(
         return Ok(Ok(StreamPlan::Followed(hop.clone())));
     }
     let windowed = analyze::has_windows(plan);
-    if sql.emit == Emit::OnChange && !windowed && !dataset.key.is_empty() {
+    if sql.emit == Emit::OnChange && !windowed && !dataset.key.is_empty() && dataset.dedupe_horizon.is_zero()
+    {
         let by_key = follow(Materialization::Merge)?;
         return Ok(by_key.map(StreamPlan::Followed).map_err(|refusal| refusal.instead(
             "as a stream its rows would be replaced by `key`, which cannot be told; use `mode: batch` with `materialize: full`",

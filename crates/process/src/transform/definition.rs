@@ -31,6 +31,9 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
         add("materialization", sql.materialization.as_str());
         if sql.materialization == Materialization::Stream {
             add("emit", sql.emit.as_str());
+            if !dataset.dedupe_horizon.is_zero() {
+                add("horizon", &dataset.dedupe_horizon.as_micros().to_string());
+            }
         }
         // Rows that were set aside are not in the table, so that nothing can be added to them later.
         if matches!(sql.materialization, Materialization::Merge | Materialization::Stream)

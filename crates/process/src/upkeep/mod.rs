@@ -16,6 +16,7 @@ mod linear;
 mod precedence;
 mod refuse;
 mod scans;
+mod ties;
 mod trace;
 mod unique;
 
@@ -30,6 +31,7 @@ pub(crate) use linear::{name, unaliased};
 pub(crate) use precedence::{Precedence, STAMP_COLUMNS, with_stamps};
 pub(crate) use refuse::{InText, Obstacle, Refusal, no_sort_or_limit, place_of_exprs};
 pub(crate) use scans::{bind, number, number_of, only_branches_with, scans_below};
+pub(crate) use ties::{DecideTies, asks_for_first, row_number};
 pub(crate) use trace::{equal_pairs, not_unnested, trace};
 
 /// How one mention of a dataset in a query is followed when the dataset grows.

@@ -23,6 +23,11 @@ pub(crate) struct SessionBound {
 }
 
 impl SessionBound {
+    /// The first one.
+    pub fn start() -> Self {
+        Self { end: false, signature: Signature::any(2, Volatility::Immutable) }
+    }
+
     /// Both.
     pub fn all() -> impl Iterator<Item = Self> {
         [false, true].into_iter().map(|end| Self { end, signature: Signature::any(2, Volatility::Immutable) })

@@ -54,7 +54,8 @@ pub(crate) struct DatasetFile {
     /// With `materialize: merge` they say which row is replaced.
     #[serde(default)]
     pub key: Items<Written<ColumnName>>,
-    /// How long a key is remembered. Keys of this span are kept in memory, about 24 bytes each.
+    /// How long a key is remembered. Keys of this span are kept in memory, about 24 bytes each. For `mode: stream`: a key
+    /// of which no row came for this long begins anew, where the query picks the first or last row of each key.
     #[schemars(extend("default" = defaults::DEDUPE_HORIZON))]
     pub dedupe_horizon: Option<Written<DurationText>>,
     /// When a record happened, and how disorder is treated.

@@ -12,7 +12,7 @@ use super::columns::Columns;
 use super::origin::{SqlText, resolve_origin};
 use super::project::{check_landing, check_owner, landing_settings};
 use crate::diagnostic::Code;
-use crate::files::{CompatibilityWord, DatasetFile, OnDriftWord, Origin, SloFile, ZoneWord};
+use crate::files::{CompatibilityWord, DatasetFile, ModeWord, OnDriftWord, Origin, SloFile, ZoneWord};
 use crate::nearest::nearest;
 use crate::sources::{Problem, Report, SourceFile};
 
@@ -66,12 +66,7 @@ pub(crate) fn resolve_dataset(
     if content.landing.is_some() {
         check_landing(file, "/landing", &landing, report);
     }
-    if content.dedupe_horizon.is_some() && matches!(content.from, Some(Origin::Sql { .. })) {
-        let message = "`dedupe_horizon` is for received records, and these rows are made by a query";
-        let problem = Problem::error(Code::Conflict, message).hint("remove it");
-        report.at_key(file, "/dedupe_horizon", problem);
-    }
-    let horizon = content.dedupe_horizon.as_ref().map_or(scope.dedupe_horizon, |text| text.0);
+    let horizon = dedupe_horizon(scope, file, &content, report);
     Some(Dataset {
         name: name.clone(),
         description: content.description.unwrap_or_default(),
@@ -146,4 +141,23 @@ fn slo(file: &SloFile) -> Slo {
         freshness_target: freshness.and_then(|freshness| Some(freshness.target.as_ref()?.0)),
         completeness_target: file.completeness.as_ref().map(|completeness| completeness.target.0),
     }
+}
+
+/// How long a key is remembered: of what is received, and of a stream that picks the first or last row of each key.
+fn dedupe_horizon(
+    scope: &DatasetScope<'_>,
+    file: &SourceFile,
+    content: &DatasetFile,
+    report: &mut Report,
+) -> Duration {
+    let stream = content.mode == Some(ModeWord::Stream);
+    let by_query = matches!(content.from, Some(Origin::Sql { .. }));
+    if content.dedupe_horizon.is_some() && by_query && !stream {
+        let message =
+            "`dedupe_horizon` is for received records and streams, and these rows are made by a query";
+        let problem = Problem::error(Code::Conflict, message).hint("remove it");
+        report.at_key(file, "/dedupe_horizon", problem);
+    }
+    let otherwise = if stream { Duration::ZERO } else { scope.dedupe_horizon };
+    content.dedupe_horizon.as_ref().map_or(otherwise, |text| text.0)
 }

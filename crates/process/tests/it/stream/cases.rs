@@ -15,14 +15,23 @@ pub struct Case {
     pub changes: bool,
     /// It goes through all rows, within memory that must be declared.
     pub unbounded: bool,
+    /// How long keys are remembered, seconds.
+    pub horizon: u64,
+    /// What a batch query answers the same with, where it is not the same query.
+    pub answer: Option<&'static str>,
 }
 
 const fn closing(name: &'static str, sql: &'static str) -> Case {
-    Case { name, sql, changes: false, unbounded: false }
+    Case { name, sql, changes: false, unbounded: false, horizon: 0, answer: None }
 }
 
 const fn changing(name: &'static str, sql: &'static str) -> Case {
-    Case { name, sql, changes: true, unbounded: false }
+    Case { name, sql, changes: true, unbounded: false, horizon: 0, answer: None }
+}
+
+/// All rows of a key lie within the horizon.
+const fn remembering(name: &'static str, sql: &'static str) -> Case {
+    Case { horizon: 1_200, ..closing(name, sql) }
 }
 
 pub const CASES: &[Case] = &[
@@ -107,10 +116,43 @@ pub const CASES: &[Case] = &[
         "select id, case when amount > 3 then 'big' else 'small' end as size, ts from shop.sales where amount > 0",
     ),
     Case {
-        name: "streams that meet whenever",
-        sql: "select s.id, p.id as payment from shop.sales s join shop.payments p on s.id = p.id",
-        changes: false,
         unbounded: true,
+        ..closing(
+            "streams that meet whenever",
+            "select s.id, p.id as payment from shop.sales s join shop.payments p on s.id = p.id",
+        )
+    },
+    remembering(
+        "the first row of each key",
+        "select id, customer, amount, ts from (select *, row_number() over (partition by customer order by ts) as n from shop.sales) where n = 1",
+    ),
+    remembering(
+        "the last row of each key, if it is small",
+        "select customer, id, amount, ts as seen from (select customer, amount, id, ts, row_number() over (partition by customer, id order by ts desc, amount) as n from shop.sales where amount > 0) w where w.n <= 1 and w.amount < 6",
+    ),
+    remembering(
+        "the first row of a key in two streams, beside a table",
+        "select f.id, f.ts, c.name from (select id, customer, ts, row_number() over (partition by id order by ts) as n from (select id, customer, ts from shop.sales union all select id, customer, ts from shop.payments)) f left join shop.customers c on f.customer = c.customer where f.n = 1",
+    ),
+    Case {
+        horizon: 20,
+        answer: Some(
+            "select id, customer, ts from (select *, row_number() over (partition by customer, window_start, window_end order by ts) as n from session(table shop.sales partition by customer, descriptor(ts), interval '20' second)) where n = 1",
+        ),
+        ..closing(
+            "the first row of a key that was not seen for a while",
+            "select id, customer, ts from (select *, row_number() over (partition by customer order by ts) as n from shop.sales) where n = 1",
+        )
+    },
+    Case {
+        horizon: 20,
+        answer: Some(
+            "select id, customer, ts from (select *, row_number() over (partition by customer, window_start, window_end order by ts desc) as n from session(table shop.sales partition by customer, descriptor(ts), interval '20' second)) where n = 1",
+        ),
+        ..closing(
+            "the last row of a key before it was not seen for a while",
+            "select id, customer, ts from (select *, row_number() over (partition by customer order by ts desc) as n from shop.sales) where n = 1",
+        )
     },
 ];
 
@@ -120,6 +162,7 @@ pub fn datasets(case: &Case, delay: Duration, changing: bool) -> Vec<Dataset> {
     if case.unbounded {
         out = limited(out, 8 << 20);
     }
+    out.dedupe_horizon = Duration::from_secs(case.horizon);
     vec![
         landed("shop.sales", "id string!, customer string, amount int64!, ts timestamp"),
         landed("shop.payments", "id string!, customer string, amount int64!, ts timestamp"),

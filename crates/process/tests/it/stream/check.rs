@@ -44,7 +44,7 @@ async fn what_never_ends_is_refused() {
     said(out("select distinct customer from shop.sales"), expect!["datasets/shop/out.sql:1:1: DISTINCT over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)"]).await;
     said(
         out("select id, row_number() over (partition by customer order by ts) as n from shop.sales"),
-        expect!["datasets/shop/out.sql:1:44: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)"],
+        expect!["datasets/shop/out.sql:1:44: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`; for the first or last row of each key, say with `dedupe_horizon: 1d` how long a key is remembered)"],
     )
     .await;
     said(out("select id from shop.sales order by ts limit 3"), expect!["datasets/shop/out.sql:1:1: LIMIT picks from all rows, so new rows change which ones stay (leave it out, or use `mode: batch` with `materialize: full`)"]).await;
@@ -264,9 +264,9 @@ async fn what_is_said_to_the_rest_of_sql() {
         select distinct on (customer) customer, id from shop.sales order by customer, ts
           1:21: DISTINCT cannot be run as a stream (use `mode: batch` with `materialize: full`)
         select id, lag(amount) over (order by ts) as before from shop.sales
-          1:16: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+          1:16: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`; for the first or last row of each key, say with `dedupe_horizon: 1d` how long a key is remembered)
         select customer, amount from (select *, row_number() over (partition by customer order by ts desc) as n from shop.sales) where n = 1
-          1:73: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`)
+          1:73: a window function over a whole stream never comes to an end (read the stream through a window, `FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))`, and group by `window_start` and `window_end`; or write `emit: on_change` with a `key`; for the first or last row of each key, say with `dedupe_horizon: 1d` how long a key is remembered)
         select id, window_end from tumble(table shop.sales, descriptor(ts), interval '1' minute) order by amount limit 3
           1:1: LIMIT picks from all rows, so new rows change which ones stay (leave it out, or use `mode: batch` with `materialize: full`)
         select window_start, count(*) as n from cumulate(table shop.sales, descriptor(ts), interval '1' minute, interval '1' hour) group by window_start

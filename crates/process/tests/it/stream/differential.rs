@@ -76,7 +76,7 @@ async fn run_course(case: &Case, course: &Course, changing: bool) {
             }
         }
     }
-    let answer = world.rows(case.sql).await;
+    let answer = world.rows(case.answer.unwrap_or(case.sql)).await;
     if !changing && !["rows one by one", "streams that meet whenever"].contains(&case.name) {
         world.land("shop.sales", &last_row()).await;
         world.land("shop.payments", &last_row()).await;
@@ -134,7 +134,7 @@ proptest! {
     ) {
         let course = Course { seed, disorder, delay, batches };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        for case in CASES.iter().filter(|case| case.name.contains("sessions") || case.name.contains("stretch")) {
+        for case in CASES.iter().filter(|case| case.horizon > 0 || case.name.contains("sessions") || case.name.contains("stretch")) {
             runtime.block_on(run_course(case, &course, false));
         }
     }

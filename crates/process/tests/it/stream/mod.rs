@@ -3,6 +3,7 @@
 mod as_of;
 mod cases;
 mod check;
+mod deduplicate;
 mod differential;
 mod divided;
 mod late;
