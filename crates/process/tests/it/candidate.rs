@@ -164,7 +164,9 @@ fn rows(rows: &[(u8, Option<u8>, u8)]) -> String {
 
 async fn take(world: &World, step: &Step) {
     match step {
-        Step::Land(landed) => drop(world.land("shop.sales", &rows(landed)).await),
+        Step::Land(landed) => {
+            world.land("shop.sales", &rows(landed)).await;
+        }
         Step::Change(ids, customer) => {
             let changed: Vec<_> = ids.iter().map(|id| (*id, Some(*customer), *customer)).collect();
             // The rows of a key must be one for it to be replaced.
@@ -176,7 +178,9 @@ async fn take(world: &World, step: &Step) {
                 .await;
             world.land("shop.sales", &rows(&changed)).await;
         }
-        Step::Delete(id) => drop(world.delete("shop.sales", col("id").eq(lit(i32::from(*id)))).await),
+        Step::Delete(id) => {
+            world.delete("shop.sales", col("id").eq(lit(i32::from(*id)))).await;
+        }
         Step::Customers(ids) => {
             let ids: Vec<String> = ids.iter().map(|id| format!("(cast({id} as bigint))")).collect();
             world.land("shop.customers", &ids.join(", ")).await;
