@@ -14,14 +14,14 @@ use std::task::{Context, Poll};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// None where threads cannot be had; work is done by whoever asks for it then.
+/// None where threads cannot be had; work is done by the threads for blocking work then.
 static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let named = |number: usize| format!("compute-{number}");
     ThreadPoolBuilder::new().thread_name(named).build().ok()
 });
 
 /// Starts work, and comes with its result. What is asked for first is begun first. Dropped, the work goes on and its
-/// result is lost.
+/// result is lost. Asked for within a runtime of tokio.
 pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Computing<T> {
     let (done, result) = oneshot::channel();
     let work = move || {
@@ -29,8 +29,9 @@ pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         let _ = done.send(catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked));
     };
     match &*POOL {
-        Some(pool) => pool.spawn(work),
-        None => work(),
+        Some(pool) => pool.spawn_fifo(work),
+        // Never here: work may wait for other work, and whoever asks must not.
+        None => drop(tokio::task::spawn_blocking(work)),
     }
     Computing(result)
 }

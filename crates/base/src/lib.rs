@@ -1,7 +1,8 @@
 //! What everything stands on: clock, ids, retry and error kinds.
 //!
 //! Owns: the only reads of time and randomness in the workspace ([`clock`], [`ids`], [`random`]), the few error
-//! kinds that a caller branches on ([`ErrorKind`]), the retry schedule ([`mod@retry`]), and the threads for work that keeps a processor busy ([`mod@compute`]).
+//! kinds that a caller branches on ([`ErrorKind`]), the retry schedule ([`mod@retry`]), and the threads for work that
+//! keeps a processor busy ([`mod@compute`]).
 //! Does not own: any word of the domain (those are in `flowline-model`), any I/O.
 #![allow(
     clippy::disallowed_methods,

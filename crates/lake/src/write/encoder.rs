@@ -128,10 +128,10 @@ impl Encoder {
 
     fn begin(&mut self) -> Result<(), ParquetError> {
         let leaves = self.row_groups.create_column_writers(self.writer.flushed_row_groups().len())?;
-        let mut leaves = leaves.into_iter();
-        for field in self.schema.fields() {
-            let count = leaves_of(field.data_type());
-            self.columns.push(Column { leaves: leaves.by_ref().take(count).collect() });
+        self.columns.resize_with(self.schema.fields().len(), || Column { leaves: Vec::new() });
+        let parquet = self.writer.schema_descr();
+        for (number, leaf) in leaves.into_iter().enumerate() {
+            self.columns[parquet.get_column_root_idx(number)].leaves.push(leaf);
         }
         Ok(())
     }
@@ -195,18 +195,6 @@ impl Job {
             Ok(has_nan(&values))
         });
         Done { index, column, encoded }
-    }
-}
-
-/// How many columns of Parquet values of a type become.
-fn leaves_of(kind: &DataType) -> usize {
-    match kind {
-        DataType::Struct(fields) => fields.iter().map(|field| leaves_of(field.data_type())).sum(),
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::Map(field, _) => leaves_of(field.data_type()),
-        _ => 1,
     }
 }
 
