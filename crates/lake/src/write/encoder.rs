@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, SchemaRef};
 use bytes::Bytes;
 use flowline_base::compute::join;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::flat::FlatColumn;
 use super::sink::Sink;
 use crate::delta::stats;
 
@@ -43,9 +44,11 @@ pub(super) struct Held {
     pub(super) memory: usize,
 }
 
-/// One column of a row group; several where its values are nested.
-struct Column {
-    leaves: Vec<ArrowColumnWriter>,
+/// One column of a row group.
+enum Column {
+    Flat(Box<FlatColumn>),
+    /// What the library encodes; several leaves where values are nested.
+    Leaves(Vec<ArrowColumnWriter>),
 }
 
 /// The next values of a column, to be encoded.
@@ -88,10 +91,9 @@ impl Encoder {
     }
 
     pub(super) fn held(&self) -> Held {
-        let leaves = || self.columns.iter().flat_map(|column| &column.leaves);
         Held {
-            file: leaves().map(ArrowColumnWriter::get_estimated_total_bytes).sum(),
-            memory: leaves().map(ArrowColumnWriter::memory_size).sum(),
+            file: self.columns.iter().map(Column::bytes).sum(),
+            memory: self.columns.iter().map(Column::memory_bytes).sum(),
         }
     }
 
@@ -128,10 +130,16 @@ impl Encoder {
 
     fn begin(&mut self) -> Result<(), ParquetError> {
         let leaves = self.row_groups.create_column_writers(self.writer.flushed_row_groups().len())?;
-        self.columns.resize_with(self.schema.fields().len(), || Column { leaves: Vec::new() });
-        let parquet = self.writer.schema_descr();
+        self.columns.resize_with(self.schema.fields().len(), || Column::Leaves(Vec::new()));
+        let (parquet, properties) = (self.writer.schema_descr(), self.writer.properties());
         for (number, leaf) in leaves.into_iter().enumerate() {
-            self.columns[parquet.get_column_root_idx(number)].leaves.push(leaf);
+            let root = parquet.get_column_root_idx(number);
+            let kind = self.schema.field(root).data_type();
+            if let Some(flat) = FlatColumn::new(&parquet.column(number), kind, properties) {
+                self.columns[root] = Column::Flat(Box::new(flat));
+            } else if let Column::Leaves(leaves) = &mut self.columns[root] {
+                leaves.push(leaf);
+            }
         }
         Ok(())
     }
@@ -142,8 +150,15 @@ impl Encoder {
         }
         self.rows = 0;
         let mut row_group = self.writer.next_row_group()?;
-        for leaf in std::mem::take(&mut self.columns).into_iter().flat_map(|column| column.leaves) {
-            leaf.close()?.append_to_row_group(&mut row_group)?;
+        for column in std::mem::take(&mut self.columns) {
+            match column {
+                Column::Flat(flat) => flat.close()?.append_to(&mut row_group)?,
+                Column::Leaves(leaves) => {
+                    for leaf in leaves {
+                        leaf.close()?.append_to_row_group(&mut row_group)?;
+                    }
+                }
+            }
         }
         row_group.close().map(drop)
     }
@@ -188,13 +203,34 @@ fn work_off(jobs: &Mutex<Vec<Job>>) -> Vec<Done> {
 impl Job {
     fn encode(self) -> Done {
         let Self { index, field, values, mut column } = self;
-        let encoded = compute_leaves(&field, &values).and_then(|leaves| {
-            for (writer, leaf) in column.leaves.iter_mut().zip(&leaves) {
-                writer.write(leaf)?;
-            }
-            Ok(has_nan(&values))
-        });
+        let encoded = column.write(&field, &values).map(|()| has_nan(&values));
         Done { index, column, encoded }
+    }
+}
+
+impl Column {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Flat(flat) => flat.bytes(),
+            Self::Leaves(leaves) => leaves.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum(),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Flat(flat) => flat.memory_bytes(),
+            Self::Leaves(leaves) => leaves.iter().map(ArrowColumnWriter::memory_size).sum(),
+        }
+    }
+
+    fn write(&mut self, field: &Field, values: &ArrayRef) -> Result<(), ParquetError> {
+        match self {
+            Self::Flat(flat) => flat.write(values),
+            Self::Leaves(writers) => {
+                let leaves = compute_leaves(field, values)?;
+                writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
+            }
+        }
     }
 }
 

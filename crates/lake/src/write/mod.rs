@@ -4,6 +4,7 @@ mod conform;
 mod encoder;
 mod encoding;
 mod file;
+mod flat;
 mod sink;
 mod split;
 mod staged;

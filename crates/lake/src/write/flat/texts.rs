@@ -1,0 +1,172 @@
+//! Texts: the dictionary of a column, and which of them is the smallest and the largest.
+
+use arrow::array::{Array, StringArray};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use parquet::data_type::ByteArray;
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The different texts of a row group, numbered in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    /// Numbers of texts.
+    numbers: HashTable<u32>,
+    /// Where each text ends in `page`.
+    ends: Vec<usize>,
+    /// The texts as they stand in a page.
+    page: Vec<u8>,
+}
+
+impl Dictionary {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of its page.
+    pub(super) fn bytes(&self) -> usize {
+        self.page.len()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.page.capacity() + self.ends.capacity() * size_of::<usize>() + self.numbers.allocation_size()
+    }
+
+    /// The number of each text that is not null.
+    pub(super) fn number(&mut self, texts: &StringArray) -> Vec<u32> {
+        match constant(texts) {
+            Some(text) => vec![self.number_of(text); texts.len()],
+            None => texts.iter().flatten().map(|text| self.number_of(text)).collect(),
+        }
+    }
+
+    fn number_of(&mut self, text: &str) -> u32 {
+        let Self { numbers, ends, page } = self;
+        let same = |&number: &u32| text_of(ends, page, number) == text.as_bytes();
+        let hash = |&number: &u32| xxh3_64(text_of(ends, page, number));
+        match numbers.entry(xxh3_64(text.as_bytes()), same, hash) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                // A dictionary is given up long before it has so many.
+                let number = ends.len() as u32;
+                new.insert(number);
+                append_plain(text, page);
+                ends.push(page.len());
+                number
+            }
+        }
+    }
+
+    /// Takes its texts into the bounds.
+    pub(super) fn widen(&self, bounds: &mut Bounds) {
+        bounds.widen_by((0..self.len() as u32).map(|number| text_of(&self.ends, &self.page, number)));
+    }
+
+    /// The texts, as they stand in a page.
+    pub(super) fn into_page(self) -> Vec<u8> {
+        self.page
+    }
+}
+
+fn text_of<'a>(ends: &[usize], page: &'a [u8], number: u32) -> &'a [u8] {
+    let number = number as usize;
+    let begin = number.checked_sub(1).map_or(0, |before| ends[before]) + size_of::<u32>();
+    &page[begin..ends[number]]
+}
+
+/// The text that stands in all rows.
+fn constant(texts: &StringArray) -> Option<&str> {
+    if texts.is_empty() || texts.null_count() > 0 {
+        return None;
+    }
+    let first = texts.value(0);
+    if texts.offsets().windows(2).any(|ends| (ends[1] - ends[0]) as usize != first.len()) {
+        return None;
+    }
+    // All have one length: what is one text further on must be the same.
+    let (begin, end) = (texts.offsets()[0] as usize, texts.offsets()[texts.len()] as usize);
+    let bytes = &texts.values()[begin..end];
+    (bytes[first.len()..] == bytes[..bytes.len() - first.len()]).then_some(first)
+}
+
+/// Appends a text as it stands in a page without a dictionary.
+pub(super) fn append_plain(text: &str, page: &mut Vec<u8>) {
+    page.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    page.extend_from_slice(text.as_bytes());
+}
+
+/// The smallest and the largest text.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    known: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Bounds {
+    /// Takes in one text.
+    fn widen(&mut self, text: &[u8]) {
+        match &mut self.known {
+            None => self.known = Some((text.to_vec(), text.to_vec())),
+            Some((least, _)) if text < least.as_slice() => text.clone_into(least),
+            Some((_, most)) if text > most.as_slice() => text.clone_into(most),
+            Some(_) => {}
+        }
+    }
+
+    /// Takes in all texts. Most are told apart by their first bytes, which are compared as one number.
+    pub(super) fn widen_by<'a>(&mut self, mut texts: impl Iterator<Item = &'a [u8]>) {
+        let Some(first) = texts.next() else { return };
+        let (mut least, mut most) = ((beginning(first), first), (beginning(first), first));
+        for text in texts {
+            let value = (beginning(text), text);
+            if value < least {
+                least = value;
+            } else if value > most {
+                most = value;
+            }
+        }
+        self.widen(least.1);
+        self.widen(most.1);
+    }
+
+    /// As a file keeps them, cut to so many bytes.
+    pub(super) fn statistics(self, nulls: u64, bytes_max: usize) -> Statistics {
+        let Some((least, most)) = self.known else {
+            return Statistics::byte_array(None, None, None, Some(nulls), false);
+        };
+        let (exact_least, exact_most) = (least.len() <= bytes_max, most.len() <= bytes_max);
+        let least =
+            if exact_least { Some(least) } else { Some(least[..boundary(&least, bytes_max)].to_vec()) };
+        let most = if exact_most { Some(most) } else { above(&most, bytes_max) };
+        let bytes = |text: Option<Vec<u8>>| text.map(ByteArray::from);
+        ValueStatistics::new(bytes(least), bytes(most), None, Some(nulls), false)
+            .with_min_is_exact(exact_least)
+            .with_max_is_exact(exact_most)
+            .into()
+    }
+}
+
+/// The first bytes of a text as a number; where these differ, the texts are in the same order.
+fn beginning(text: &[u8]) -> u64 {
+    if let Some(bytes) = text.first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; size_of::<u64>()];
+    bytes[..text.len()].copy_from_slice(text);
+    u64::from_be_bytes(bytes)
+}
+
+/// The last place up to `bytes_max` where a character begins.
+fn boundary(text: &[u8], bytes_max: usize) -> usize {
+    (0..=bytes_max).rev().find(|&place| text[place] & 0xc0 != 0x80).unwrap_or(0)
+}
+
+/// A text of at most `bytes_max` bytes that is larger than this longer one: its beginning, with the last character that
+/// has a next one replaced by that.
+fn above(text: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+    let beginning = std::str::from_utf8(&text[..boundary(text, bytes_max)]).ok()?;
+    beginning.char_indices().rev().find_map(|(place, last)| {
+        let next = char::from_u32(last as u32 + 1)?;
+        // A longer character would not fit where the one before it did.
+        (next.len_utf8() == last.len_utf8()).then(|| format!("{}{next}", &beginning[..place]).into_bytes())
+    })
+}
