@@ -7,8 +7,9 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::CATALOG;
 use crate::upkeep::DecideTies;
-use crate::{CATALOG, windows};
+use crate::windows::{self, TellSessionsUnsorted};
 
 /// The schema that names without a domain are looked up in; no dataset is in it. Named as PostgreSQL names it, so
 /// that its clients find what they expect.
@@ -33,6 +34,7 @@ pub(crate) fn base_state(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_catalog_list(empty_catalogs())
         .with_default_features()
         .with_optimizer_rule(Arc::new(DecideTies))
+        .with_physical_optimizer_rule(Arc::new(TellSessionsUnsorted))
         .build();
     windows::register(&mut state);
     state

@@ -6,6 +6,7 @@
 
 mod functions;
 mod session;
+mod session_exec;
 mod spec;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub(crate) use functions::{
     CLOSING, CUMULATE_ENDS, HOP_STARTS, TUMBLE_START, WINDOW_END, WINDOW_TIME, WindowFunction,
 };
 pub(crate) use session::{SESSION_END, SESSION_START, SessionBound};
+pub(crate) use session_exec::TellSessionsUnsorted;
 pub(crate) use spec::{WindowKind, WindowSpec};
 
 /// Makes the functions known to a session.

@@ -1,5 +1,6 @@
 //! Sessions: rows of one key that are no further apart than a gap.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
@@ -63,7 +64,7 @@ impl WindowUDFImpl for SessionBound {
 
 /// Tells the sessions of one key, whose rows come in the order of their times.
 #[derive(Debug)]
-struct Sessions {
+pub(super) struct Sessions {
     end: bool,
 }
 
@@ -76,23 +77,41 @@ impl PartitionEvaluator for Sessions {
         let plain = cast(times, &DataType::Int64)?;
         let plain = plain.as_primitive::<Int64Type>();
         let gap = if rows == 0 { 0 } else { in_unit(gap.as_primitive::<Int64Type>().value(0), *unit) };
-        let times_of = plain.values();
         let mut bounds = Vec::with_capacity(rows);
-        while bounds.len() < rows {
-            let first = bounds.len();
-            let mut last = first;
-            // A row that is exactly the gap away still belongs to it.
-            while last + 1 < rows && times_of[last + 1].saturating_sub(times_of[last]) <= gap {
-                last += 1;
-            }
-            let bound = if self.end { times_of[last].saturating_add(gap) } else { times_of[first] };
-            bounds.resize(last + 1, bound);
+        for session in Self::of(plain.values(), gap) {
+            bounds.resize(session.rows.end, if self.end { session.end } else { session.start });
         }
         Ok(cast(&Int64Array::from(bounds), times.data_type())?)
     }
 }
 
-fn in_unit(micros: i64, unit: TimeUnit) -> i64 {
+/// One session of a key.
+pub(super) struct Session {
+    /// Its rows among those of the key.
+    pub(super) rows: Range<usize>,
+    /// The first time.
+    pub(super) start: i64,
+    /// The last time, and the gap.
+    pub(super) end: i64,
+}
+
+impl Sessions {
+    /// The sessions of one key, from its times in their order.
+    pub(super) fn of(times: &[i64], gap: i64) -> impl Iterator<Item = Session> {
+        let mut next = 0;
+        // A row that is exactly the gap away still belongs to it.
+        let rows = times.chunk_by(move |one, other| other.saturating_sub(*one) <= gap);
+        rows.map(move |session| {
+            let rows = next..next + session.len();
+            next = rows.end;
+            let last = times[rows.end - 1];
+            Session { start: times[rows.start], end: last.saturating_add(gap), rows }
+        })
+    }
+}
+
+/// A gap in microseconds in the unit of a time.
+pub(super) fn in_unit(micros: i64, unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => micros / 1_000_000,
         TimeUnit::Millisecond => micros / 1_000,
