@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, cast, lexsort_to_indices, partition, sum, take_record_batch};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
@@ -214,9 +214,7 @@ impl Track {
         keep(&mut self.min, least, std::cmp::Ordering::Less);
         keep(&mut self.max, greatest, std::cmp::Ordering::Greater);
         if values.data_type().is_numeric() {
-            let numbers = cast(values, &DataType::Float64)?;
-            let added = sum(numbers.as_primitive::<Float64Type>()).unwrap_or(0.0);
-            self.sum = Some(self.sum.unwrap_or(0.0) + added);
+            self.sum = Some(self.sum.unwrap_or(0.0) + total(values)?);
         }
         Ok(())
     }
@@ -274,6 +272,16 @@ impl Track {
         let values = rows.saturating_sub(self.nulls);
         self.sum.filter(|sum| values > 0 && sum.is_finite()).map(|sum| sum / values as f64)
     }
+}
+
+/// The sum of numbers. Whole ones are not made an array of others first.
+fn total(values: &ArrayRef) -> Result<f64, ArrowError> {
+    if let Some(numbers) = values.as_primitive_opt::<Int64Type>().filter(|numbers| numbers.null_count() == 0)
+    {
+        return Ok(numbers.values().iter().map(|number| *number as f64).sum());
+    }
+    let numbers = cast(values, &DataType::Float64)?;
+    Ok(sum(numbers.as_primitive::<Float64Type>()).unwrap_or(0.0))
 }
 
 /// A value as those of its column are written: a time by its date, and not by its number.

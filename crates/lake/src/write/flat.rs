@@ -37,7 +37,7 @@ mod tests;
 mod texts;
 
 /// Rows of a page. Fewer cost more pages, more have to be read for a row in the middle.
-const PAGE_ROWS_MIN: usize = 1 << 14;
+const PAGE_ROWS_MIN: usize = 1 << 13;
 const PAGE_ROWS_MAX: usize = 1 << 15;
 /// Bytes of texts that make a page of their own. A dictionary's page is bounded by what bounds dictionaries.
 const PAGE_BYTES: usize = 1 << 20;

@@ -17,7 +17,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::window::StandardWindowExpr;
@@ -238,6 +238,7 @@ impl ExecutionPlan for SessionExec {
             sorted: Arc::clone(&self.sorted),
             input: self.input.schema(),
             output: self.schema(),
+            partitions: self.properties.partitioning.partition_count(),
             on_disk: MetricBuilder::new(&self.metrics).counter("sorted_partitions", partition),
         };
         let rows = stream::once(work.run(rows, context)).try_flatten();
@@ -259,6 +260,7 @@ struct Work {
     sorted: Arc<dyn ExecutionPlan>,
     input: SchemaRef,
     output: SchemaRef,
+    partitions: usize,
     /// Partitions that memory did not hold.
     on_disk: Count,
 }
@@ -270,7 +272,12 @@ impl Work {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let reservation = MemoryConsumer::new("SessionExec").register(context.memory_pool());
-        let mut held = Held::new(&self.asked, &self.input, reservation)?;
+        // Others have to work beside it, and it lets go of nothing: all partitions together have half of the memory.
+        let bytes_max = match context.memory_pool().memory_limit() {
+            MemoryLimit::Finite(limit) => limit / (2 * self.partitions.max(1)),
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        };
+        let mut held = Held::new(&self.asked, &self.input, reservation, bytes_max)?;
         while let Some(batch) = rows.try_next().await? {
             if !held.take(&self.asked, batch)? {
                 let batches = held.let_go();
@@ -344,11 +351,12 @@ struct Held {
     times: Vec<i64>,
     kind: DataType,
     reservation: MemoryReservation,
+    bytes_max: usize,
     numbers: Vec<usize>,
 }
 
 impl Held {
-    fn new(asked: &Asked, schema: &Schema, reservation: MemoryReservation) -> Result<Self> {
+    fn new(asked: &Asked, schema: &Schema, reservation: MemoryReservation, bytes_max: usize) -> Result<Self> {
         let field = |(number, key): (usize, &Arc<dyn PhysicalExpr>)| -> Result<FieldRef> {
             Ok(Field::new(number.to_string(), key.data_type(schema)?, true).into())
         };
@@ -360,6 +368,7 @@ impl Held {
             times: Vec::new(),
             kind: asked.time.data_type(schema)?,
             reservation,
+            bytes_max,
             numbers: Vec::new(),
         })
     }
@@ -378,7 +387,8 @@ impl Held {
         let beside = rows * (2 * size_of::<u32>() + 3 * size_of::<i64>());
         let bytes = batch.get_array_memory_size() + beside + self.keys.size().saturating_sub(known);
         self.batches.push(batch);
-        let few = u32::try_from(self.times.len()).is_ok();
+        let few =
+            u32::try_from(self.times.len()).is_ok() && self.reservation.size() + bytes <= self.bytes_max;
         Ok(few && times.null_count() == 0 && self.reservation.try_grow(bytes).is_ok())
     }
 

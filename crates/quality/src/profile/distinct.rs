@@ -10,14 +10,14 @@ use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 const KEPT: usize = 1_024;
 
 /// Hashes that were met last are remembered in so many places.
-const RECENT: usize = 256;
+const RECENT: usize = 1 << 11;
 
 /// The smallest hashes of the values.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Distinct {
     smallest: BTreeSet<u64>,
     hashes: Vec<u64>,
-    /// By their last byte, the hashes that were met last: a column of few values meets the same ones again and again.
+    /// By their last bits, the hashes that were met last: a column of few values meets the same ones again and again.
     recent: Vec<u64>,
 }
 

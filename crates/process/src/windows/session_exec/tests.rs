@@ -39,7 +39,12 @@ fn session(parts: &[Vec<Row>], unsorted: bool, memory: Option<usize>) -> Session
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
     }
     let mut builder = SessionStateBuilder::new()
-        .with_config(SessionConfig::new().with_target_partitions(2).with_batch_size(64))
+        .with_config(
+            SessionConfig::new()
+                .with_target_partitions(2)
+                .with_batch_size(64)
+                .with_sort_spill_reservation_bytes(64 << 10),
+        )
         .with_runtime_env(runtime.build_arc().unwrap())
         .with_default_features();
     if unsorted {
@@ -82,7 +87,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn they_are_those_of_sorted_rows(parts in prop::collection::vec(rows(), 1..4), keys in prop_oneof![Just("name"), Just("number"), Just("name, number")]) {
