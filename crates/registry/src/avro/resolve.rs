@@ -130,9 +130,10 @@ impl<'a> Planner<'a> {
             }
             (Kind::Fixed(..), Kind::Fixed(_, size)) => Step::Fixed(*size, logical),
             (Kind::Bytes, Kind::Bytes) => Step::Bytes(logical),
-            (Kind::Bytes, Kind::String) => Step::Bytes(mine.logical),
+            (Kind::Bytes, Kind::String) if theirs.logical == Logical::None => Step::Bytes(mine.logical),
             (Kind::String, Kind::Bytes) if logical == Logical::None => Step::Text,
-            (Kind::Float | Kind::Double, other) => {
+            // An instant is none any more as a number with a fraction.
+            (Kind::Float | Kind::Double, other) if theirs.logical == Logical::None => {
                 Step::Real(numeric(other)?, matches!(mine.kind, Kind::Float))
             }
             (Kind::Int | Kind::Long, Kind::Int) => Step::Whole(false, logical),

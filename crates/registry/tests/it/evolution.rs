@@ -76,6 +76,8 @@ fn aliases_defaults_and_promotions_of_avro() {
     let millis = r#"{"name":"t","type":{"type":"long","logicalType":"timestamp-millis"}}"#;
     let micros = r#"{"name":"t","type":{"type":"long","logicalType":"timestamp-micros"}}"#;
     assert_eq!(avro(millis, micros, all, &[0xd0, 0x0f]).unwrap(), r#"{"t":"1970-01-01T00:00:01Z"}"#);
+    let double = r#"{"name":"t","type":"double"}"#;
+    assert_eq!(avro(millis, double, all, &[0xd0, 0x0f]).unwrap(), r#"{"t":"1970-01-01T00:00:01Z"}"#);
     let plain = r#"{"name":"t","type":"long"}"#;
     assert_eq!(avro(plain, micros, all, &[2]).unwrap(), r#"{"t":"1970-01-01T00:00:00.000001Z"}"#);
 }
