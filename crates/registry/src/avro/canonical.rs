@@ -5,6 +5,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+/// What the specification's own library takes for itself on every type, and leaves out where it says nothing.
+const RESERVED: [&str; 10] =
+    ["type", "name", "namespace", "doc", "aliases", "fields", "symbols", "size", "items", "values"];
+const RESERVED_IN_FIELDS: [&str; 6] = ["name", "type", "doc", "default", "order", "aliases"];
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
 /// The canonical form; `known` are the full names of types that references define.
@@ -70,10 +74,10 @@ impl Writer {
                 if let Some(inner) = object.get(key) {
                     out.insert(key.to_owned(), self.write(inner, space));
                 }
-                properties(&mut out, object, &["type", key]);
+                properties(&mut out, object, &RESERVED);
             }
             _ => {
-                properties(&mut out, object, &["type"]);
+                properties(&mut out, object, &RESERVED);
                 if out.len() == 1 {
                     return self.name(kind, space);
                 }
@@ -104,11 +108,11 @@ impl Writer {
                 out.insert("fields".to_owned(), Value::Array(fields));
             }
         }
+        // Of an enum it is the word for those that are unknown; of others, something that somebody wrote.
         if kind == "enum" {
             copy(&mut out, object, "default");
         }
-        let own = ["type", "name", "namespace", "doc", "symbols", "size", "fields", "aliases", "default"];
-        properties(&mut out, object, &own);
+        properties(&mut out, object, &RESERVED);
         copy_aliases(&mut out, object);
         out.into()
     }
@@ -126,7 +130,7 @@ impl Writer {
             copy(&mut out, object, "order");
         }
         copy_aliases(&mut out, object);
-        properties(&mut out, object, &["name", "type", "doc", "default", "order", "aliases"]);
+        properties(&mut out, object, &RESERVED_IN_FIELDS);
         out.into()
     }
 }

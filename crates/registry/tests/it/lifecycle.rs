@@ -107,6 +107,13 @@ async fn what_is_the_same_has_one_text() {
             r#"{"symbols":["A"],"type":"enum","default":"A","name":"E","namespace":"a.b"}"#,
             r#"{"type":"enum","name":"E","namespace":"a.b","symbols":["A"],"default":"A"}"#,
         ),
+        // A name says nothing of a type that has none; what nobody knows is kept.
+        (r#"{"type":"int","name":"x","doc":"d"}"#, r#""int""#),
+        (r#"{"type":"array","name":"x","items":"int","own":1}"#, r#"{"type":"array","items":"int","own":1}"#),
+        (
+            r#"{"type":"record","name":"R","items":"int","default":{},"fields":[]}"#,
+            r#"{"type":"record","name":"R","fields":[],"default":{}}"#,
+        ),
     ] {
         let registered = registry().await.register("", "s", register("AVRO", text)).await;
         match expected {
