@@ -37,6 +37,8 @@ compatibility: backward
 slo:
   freshness: { within: 24h, target: 99% }
   completeness: { target: 99.9% }
+on_drift: quarantine
+runbook: runbooks/orders.md
 ";
 
 const REVENUE: &str = "description: What is earned a day.
@@ -58,6 +60,7 @@ reads:
 fn shop() -> tempfile::TempDir {
     project(&[
         ("shop/flowline.yaml", FLOWLINE),
+        ("shop/runbooks/orders.md", "# Orders\n"),
         ("shop/datasets/shop/orders.yaml", ORDERS),
         ("shop/datasets/shop/revenue.yaml", REVENUE),
         ("shop/consumers/board.yaml", BOARD),

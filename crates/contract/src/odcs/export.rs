@@ -1,6 +1,6 @@
 //! A dataset as a document of the standard.
 
-use flowline_model::{Column, ColumnType, LatePolicy, PartitionTransform};
+use flowline_model::{Column, ColumnType, LatePolicy, OnDrift, PartitionTransform};
 use serde_json::{Map, Value, json};
 
 use super::{API_VERSION, ExportOptions, Exported, OWN, nested, quality, types};
@@ -35,6 +35,11 @@ pub fn export(exported: Exported<'_>, options: &ExportOptions) -> Value {
     set("team", team);
     let mut own = vec![own("zone", dataset.zone.as_str())];
     own.extend(exported.contract.compatibility.as_deref().map(|rule| self::own("compatibility", rule)));
+    if dataset.on_drift != OnDrift::default() {
+        own.push(self::own("onDrift", dataset.on_drift.as_str()));
+    }
+    // The standard's links are URLs, and this is a file of the project.
+    own.extend(dataset.runbook.as_deref().map(|path| self::own("runbook", path)));
     set("customProperties", own.into());
     Value::Object(document)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flowline_model::{
-    Check, Column, ColumnType, Contract, DatasetName, EventTime, LatePolicy, PartitionField,
+    Check, Column, ColumnType, Contract, DatasetName, EventTime, LatePolicy, OnDrift, PartitionField,
     PartitionTransform, Slo, Zone,
 };
 use serde_json::Value;
@@ -149,6 +149,8 @@ impl Reader<'_> {
             contract,
             partition_by: partitions.into_iter().map(|(_, field)| field).collect(),
             event_time,
+            on_drift: self.on_drift(),
+            runbook: own(self.document, "runbook").and_then(Value::as_str).map(str::to_owned),
             lost: std::mem::take(&mut self.lost),
         }
     }
@@ -316,6 +318,13 @@ impl Reader<'_> {
                 _ => LatePolicy::Reopen,
             },
         })
+    }
+
+    fn on_drift(&self) -> OnDrift {
+        let word = own(self.document, "onDrift").and_then(Value::as_str);
+        let known =
+            [OnDrift::Quarantine, OnDrift::Stop].into_iter().find(|on_drift| word == Some(on_drift.as_str()));
+        known.unwrap_or_default()
     }
 
     fn slo(&mut self) -> Slo {

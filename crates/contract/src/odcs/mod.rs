@@ -12,7 +12,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-use flowline_model::{ColumnType, Contract, Dataset, EventTime, PartitionField};
+use flowline_model::{ColumnType, Contract, Dataset, EventTime, OnDrift, PartitionField};
 
 pub use export::export;
 pub use import::{ImportError, import};
@@ -55,6 +55,10 @@ pub struct Imported {
     pub partition_by: Vec<PartitionField>,
     /// The column that says when.
     pub event_time: Option<EventTime>,
+    /// What becomes of records that drift, where the document was written by us.
+    pub on_drift: OnDrift,
+    /// Path of the runbook in the project that the document was written of.
+    pub runbook: Option<String>,
     /// What the document says and a dataset cannot, as JSON pointers, each with the reason.
     pub lost: Vec<String>,
 }

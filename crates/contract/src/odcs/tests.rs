@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flowline_model::{
     Anomaly, AnomalyMetric, Check, CheckRule, CheckSeverity, Column, ColumnType, Contract, Dataset,
-    EventTime, HttpOrigin, LatePolicy, Origin, PartitionField, PartitionTransform, Season, Slo, Validation,
-    Zone,
+    EventTime, HttpOrigin, LatePolicy, OnDrift, Origin, PartitionField, PartitionTransform, Season, Slo,
+    Validation, Zone,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -164,6 +164,10 @@ proptest! {
             dataset.partition_by.push(field(PartitionTransform::Day));
             if day { dataset.partition_by.push(field(PartitionTransform::Year)); }
         }
+        if day {
+            dataset.runbook = Some("runbooks/orders.md".to_owned());
+        }
+        dataset.on_drift = [OnDrift::AcceptNewFields, OnDrift::Quarantine, OnDrift::Stop][version as usize % 3];
         if let Some(column) = contract.columns.iter().find(|column| column.data_type == ColumnType::String) {
             let transform = PartitionTransform::Identity;
             dataset.partition_by.push(PartitionField { column: column.name.clone(), transform });
@@ -176,6 +180,7 @@ proptest! {
         prop_assert_eq!(&imported[0].contract, &contract);
         prop_assert_eq!(&imported[0].partition_by, &dataset.partition_by);
         prop_assert_eq!(&imported[0].event_time, &dataset.event_time);
+        prop_assert_eq!((&imported[0].runbook, imported[0].on_drift), (&dataset.runbook, dataset.on_drift));
         let Imported { name, description, owner, zone, .. } = &imported[0];
         prop_assert_eq!((name, description, owner, *zone), (&dataset.name, &dataset.description, &dataset.owner, Some(dataset.zone)));
     }

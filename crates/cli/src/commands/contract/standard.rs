@@ -59,7 +59,12 @@ pub fn import(
         .map_err(|problem| anyhow::anyhow!("`{}` is not YAML: {problem}", file.display()))?;
     let imported = odcs::import(&document)?;
     let mut written = Vec::new();
-    for imported in imported {
+    for mut imported in imported {
+        let absent = |path: &String| !project.project.join(path).is_file();
+        if let Some(path) = imported.runbook.take_if(|path| absent(path)) {
+            let why = format!("/customProperties: the runbook `{path}` is not in this project");
+            imported.lost.push(why);
+        }
         let lost = imported.lost.clone();
         let dataset = dataset(imported);
         let path = format!("datasets/{}/{}.yaml", dataset.name.domain(), dataset.name.name());
@@ -106,8 +111,8 @@ fn dataset(imported: Imported) -> Dataset {
         compatibility,
         checks,
         slo,
-        runbook: None,
-        on_drift: Default::default(),
+        runbook: imported.runbook,
+        on_drift: imported.on_drift,
         landing: LandingSettings::default(),
         declared_in: String::new(),
     }
