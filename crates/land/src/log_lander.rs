@@ -215,15 +215,21 @@ impl LogLander {
         let all = held || self.reservation.held_for(&self.context.clock) > others;
         self.flush(if all { Extent::All } else { Extent::Due }).await?;
         self.held()?;
-        if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
-            self.reservation.give_back();
-        }
+        self.let_others_in();
         if more {
             return Ok(());
         }
-        // There is nothing else to do: what becomes of commits is heard at once.
+        // There is nothing else to do: what becomes of commits is heard at once, and nobody waits for us meanwhile.
         self.flush(Extent::Begun).await?;
+        self.let_others_in();
         self.wait(shutdown).await
+    }
+
+    /// Keeps the table to itself no longer than rows of ours are on their way to it.
+    fn let_others_in(&mut self) {
+        if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
+            self.reservation.give_back();
+        }
     }
 
     /// Fits the tables, completes the ledger, reads keys and positions: once, and again after what was staged or
@@ -439,9 +445,7 @@ impl LogLander {
                 for lane in self.lanes.iter_mut().flatten() {
                     lane.abandon(&mut self.keys);
                 }
-                if self.lanes.iter().flatten().all(|lane| lane.run().is_none()) {
-                    self.reservation.give_back();
-                }
+                self.let_others_in();
             }
         }
         Ok(())

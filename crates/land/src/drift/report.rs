@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use flowline_model::{ContractVersion, Dataset, Drift, Fate, FindingKind, OnDrift, Rename, Severity};
+use flowline_model::{Column, ContractVersion, Dataset, Drift, Fate, FindingKind, OnDrift, Rename, Severity};
 use flowline_quality::drift::{Baseline, Moving, SignalKind, TREND_POINT_HOURS, TREND_POINTS, likeness};
 
 use super::examples::{examples, personal};
@@ -86,11 +86,16 @@ impl<'a> Reporter<'a> {
     }
 
     fn unknown(&mut self, field: &str, mark: &Mark, renamed: Option<Rename>) {
-        let fate = fate(self.dataset.on_drift, FindingKind::UnknownField);
-        let became = match fate {
-            Fate::Quarantined => "they are in quarantine",
-            Fate::Held => "landing is held up by it",
-            _ => "it is kept in `_extra`",
+        let mut fate = fate(self.dataset.on_drift, FindingKind::UnknownField);
+        let required = renamed.as_ref().and_then(|rename| self.required(&rename.from));
+        let became = match (fate, required) {
+            (Fate::Quarantined, _) => "they are in quarantine".to_owned(),
+            (Fate::Held, _) => "landing is held up by it".to_owned(),
+            (_, Some(column)) => {
+                fate = Fate::Quarantined;
+                format!("they are in quarantine, because they lack `{column}`, which is required")
+            }
+            _ => "it is kept in `_extra`".to_owned(),
         };
         let mut message = format!("records have a field `{field}` that the contract does not know; {became}");
         if let Some(rename) = &renamed {
@@ -116,6 +121,22 @@ impl<'a> Reporter<'a> {
             last: self.position(mark.last),
             drift,
         });
+    }
+
+    /// The column of a field, where records that lack it are never landed.
+    fn required(&self, field: &str) -> Option<&str> {
+        let columns = &self.dataset.columns;
+        let column = columns.iter().find(|column| column.required && column.field_name() == field)?;
+        Some(&column.name)
+    }
+
+    /// What becomes of records in which a column is not as it was.
+    fn fate_in(&self, column: &Column, kind: FindingKind) -> Fate {
+        let lacking = matches!(kind, FindingKind::MissingField | FindingKind::NullShare);
+        match fate(self.dataset.on_drift, kind) {
+            Fate::Accepted if lacking && column.required => Fate::Quarantined,
+            fate => fate,
+        }
     }
 
     fn coerced(&mut self, column: usize, mark: &Mark) {
@@ -160,7 +181,11 @@ impl<'a> Reporter<'a> {
             let (kind, what) = describe(&name, signal, absent(decoded, signal.column));
             let renamed = self.renames.get(&name).cloned();
             let mut message = what;
-            message.push_str(match fate(self.dataset.on_drift, kind) {
+            let fate = self.fate_in(column, kind);
+            message.push_str(match fate {
+                Fate::Quarantined if self.dataset.on_drift == OnDrift::AcceptNewFields => {
+                    "; they are in quarantine, because it is required"
+                }
                 Fate::Quarantined => "; records from here on are in quarantine",
                 Fate::Held => "; landing is held up by it",
                 _ => "",
@@ -173,7 +198,7 @@ impl<'a> Reporter<'a> {
             let drift = Drift {
                 producer: self.producer(place),
                 examples: self.examples_of(decoded, signal),
-                fate: fate(self.dataset.on_drift, kind),
+                fate,
                 closest_version: closest,
                 renamed,
             };

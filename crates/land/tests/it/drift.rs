@@ -272,6 +272,12 @@ async fn a_rename_is_suspected_by_its_values() {
     let missing = found.iter().find(|finding| finding.kind == FindingKind::Missing).unwrap();
     let renamed = missing.drift.as_ref().and_then(|drift| drift.renamed.clone()).unwrap();
     assert_eq!(renamed.to, "from_airport");
+    // What is required and not there is in quarantine, whatever else is found in the same records.
+    for kind in [FindingKind::UnknownField, FindingKind::MissingField] {
+        let drift =
+            found.iter().find(|finding| finding.kind == kind).and_then(|finding| finding.drift.clone());
+        assert_eq!(drift.unwrap().fate, Fate::Quarantined);
+    }
     // A field that only comes along is none.
     let gate = |record: &mut Value, _| {
         record.as_object_mut().unwrap().remove("delay");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flowline_land::{Discard, ReplaySelection, discard_quarantine, expire_quarantine, replay_quarantine};
 use flowline_model::{Balance, ColumnType, Dataset, FindingKind, RunKind};
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, orders};
 
@@ -111,6 +112,36 @@ async fn a_replay_that_is_interrupted_is_finished_by_the_next_to_come() {
         let totals = world.context.ledger.totals().await.unwrap().remove(0);
         assert_eq!((totals.counted_once().quarantined, totals.gap()), (1, 0));
     }
+}
+
+/// Until the next records come, which may be never, a lander waits for a minute at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lander_that_waits_for_records_lets_a_replay_in_at_once() {
+    let mut dataset = orders();
+    dataset.key = vec!["id".into()];
+    dataset.landing.flush_after = Duration::from_millis(50);
+    let world = World::new(dataset).await;
+    let shutdown = CancellationToken::new();
+    let landing = tokio::spawn(world.lander().await.run(shutdown.clone()));
+    for (rows, record) in [(1, r#"{"id":"a","amount":"1,5"}"#), (2, r#"{"id":"b","amount":"2,5"}"#)] {
+        world.post_lines(&[record]).await;
+        for _ in 0..500 {
+            world.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if world.totals().await.quarantined == rows {
+                break;
+            }
+        }
+        assert_eq!(world.totals().await.quarantined, rows);
+    }
+    let mended = ReplaySelection {
+        set: [("amount".to_owned(), "replace(amount, ',', '.')".to_owned())].into(),
+        ..ReplaySelection::default()
+    };
+    let replayed = tokio::time::timeout(Duration::from_secs(15), replay(&world, mended)).await;
+    assert_eq!(replayed.expect("the table is free").counts.written, 2);
+    shutdown.cancel();
+    landing.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
