@@ -9,7 +9,7 @@ use flowline_node::Role;
 
 const QUARANTINE_EXAMPLES: &str = "Examples:
   flowline quarantine list --project shop
-  flowline quarantine show shop.orders --project shop --limit 5
+  flowline quarantine show shop.orders --project shop --reason wrong-type --column amount --limit 5
   flowline quarantine replay shop.orders --project shop   # after the contract or the producer was mended
   flowline quarantine replay shop.orders --project shop --set \"amount=replace(amount, ',', '.')\"
   flowline quarantine discard shop.orders --project shop --reason unparsable --because 'test records'";
@@ -402,6 +402,8 @@ pub enum QuarantineAction {
     Show {
         /// `domain.name`.
         dataset: String,
+        #[command(flatten)]
+        selection: QuarantineSelection,
         /// At most so many.
         #[arg(long, default_value_t = 20)]
         limit: u64,

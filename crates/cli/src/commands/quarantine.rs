@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use flowline_land::{Discard, ReplaySelection};
-use flowline_model::{DatasetName, Run};
+use flowline_model::{DatasetName, FindingKind, Run};
 use serde_json::{Value, json};
 
 use crate::args::{ProjectArguments, Quarantine, QuarantineAction, QuarantineSelection};
@@ -22,11 +22,12 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
             let sql = format!("SELECT * FROM system.quarantine {only}ORDER BY 1, 2");
             printer.batches(&connection.rows(sql).await?)?;
         }
-        QuarantineAction::Show { dataset, limit, project } => {
+        QuarantineAction::Show { dataset, selection, limit, project } => {
             let dataset = known(dataset)?;
             let connection = Connection::open(project).await?;
+            let only = condition(selection)?;
             let sql = format!(
-                r#"SELECT * FROM quarantine."{dataset}" ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#
+                r#"SELECT * FROM quarantine."{dataset}" {only}ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#
             );
             printer.batches(&connection.rows(sql).await?)?;
         }
@@ -50,6 +51,19 @@ fn known(dataset: &str) -> anyhow::Result<DatasetName> {
 fn selected(selection: &QuarantineSelection) -> ReplaySelection {
     let QuarantineSelection { reason, column } = selection;
     ReplaySelection { reason: reason.clone(), column: column.clone(), ..ReplaySelection::default() }
+}
+
+/// The part of a query that a selection is.
+fn condition(selection: &QuarantineSelection) -> anyhow::Result<String> {
+    let QuarantineSelection { reason, column } = selection;
+    if let Some(word) = reason {
+        FindingKind::reason(word).map_err(anyhow::Error::msg)?;
+    }
+    let of = |(name, value): (&str, &Option<String>)| {
+        Some(format!("{name} = '{}'", value.as_ref()?.replace('\'', "''")))
+    };
+    let parts: Vec<String> = [("_reason", reason), ("_column", column)].into_iter().filter_map(of).collect();
+    Ok(if parts.is_empty() { String::new() } else { format!("WHERE {} ", parts.join(" AND ")) })
 }
 
 fn time(text: &str) -> anyhow::Result<DateTime<Utc>> {

@@ -244,7 +244,7 @@ fn detail(flow: &Flow, total: u64, never: u64) -> String {
     let received = flow.received();
     let mut parts = vec![plural(total, "hop"), format!("{} received", plural(received.read, "record"))];
     if received.quarantined > 0 {
-        parts.push(format!("{} in quarantine", count(received.quarantined)));
+        parts.push(format!("{}{QUARANTINED}", count(received.quarantined)));
     }
     if never > 0 && never < total {
         parts.push(format!("{} without data yet", count(never)));
@@ -316,7 +316,7 @@ fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTi
     });
     let (note, note_bad) = note(hop).unzip();
     let listed = flow.quarantine.iter().any(|row| row.dataset == hop.dataset);
-    let note_at = note.as_ref().filter(|note| listed && note.ends_with(IN_QUARANTINE));
+    let note_at = note.as_ref().filter(|note| listed && note.ends_with(QUARANTINED));
     let behind = match (hop.lag_records, hop.lag_versions) {
         (Some(records), _) => short_count(records),
         (None, Some(0)) => "0".to_owned(),
@@ -348,8 +348,8 @@ fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTi
     }
 }
 
-/// What a note ends with that counts records in quarantine.
-const IN_QUARANTINE: &str = " in quarantine";
+/// What a note ends with that counts records that were put into quarantine; of those some may have been discarded since.
+const QUARANTINED: &str = " quarantined";
 
 /// The one thing that is worth saying beside the numbers, and whether it is bad.
 fn note(hop: &HopRow) -> Option<(String, bool)> {
@@ -375,7 +375,7 @@ fn note(hop: &HopRow) -> Option<(String, bool)> {
         return Some((format!("input has been waiting for {}", age(lag)), true));
     }
     if hop.quarantined > 0 {
-        return Some((format!("{}{IN_QUARANTINE}", count(hop.quarantined)), false));
+        return Some((format!("{}{QUARANTINED}", count(hop.quarantined)), false));
     }
     hop.running.then(|| ("running".to_owned(), false))
 }

@@ -168,7 +168,7 @@ async fn what_lies_in_quarantine_stands_with_reason_place_and_what_to_do() {
         "<details id=\"quarantine-shop-page_views\">",
         "failed-rule<small>url</small>",
         "<td>1,100</td>",
-        "records fail &#60;the&#62; check of `url`</td>",
+        "records fail &lt;the&gt; check of <code>url</code></td>",
         "log/0@17 to log/0@99",
         ">3 min</time> ago",
         "href=\"/v1/quarantine/shop.page_views\"",
@@ -178,7 +178,7 @@ async fn what_lies_in_quarantine_stands_with_reason_place_and_what_to_do() {
     }
     assert!(!section.contains("unparsable"), "what was replayed or discarded is no longer there");
     assert!(
-        page.contains("<a href=\"#quarantine-shop-page_views\">1,187 in quarantine</a>"),
+        page.contains("<a href=\"#quarantine-shop-page_views\">1,187 quarantined</a>"),
         "the card leads to it"
     );
     // What is not read yet, or is empty, has no place on the page.

@@ -49,6 +49,40 @@ fn with_rest(large: i64, large_unit: &str, small: i64, small_unit: &str) -> Stri
     }
 }
 
+/// What a message says, as HTML: what stands between backticks in it is code.
+pub(super) fn marked(message: impl AsRef<str>) -> String {
+    let parts: Vec<&str> = message.as_ref().split('`').collect();
+    let mut html = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let opened = index % 2 == 1;
+        let closed = index + 1 < parts.len();
+        html.push_str(match (opened, closed) {
+            (true, true) => "<code>",
+            // One that stands alone is a character like any other.
+            (true, false) => "`",
+            (false, _) => "",
+        });
+        escape(part, &mut html);
+        if opened && closed {
+            html.push_str("</code>");
+        }
+    }
+    html
+}
+
+fn escape(text: &str, html: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+}
+
 /// `1 hop`, `2 hops`.
 pub(super) fn plural(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }

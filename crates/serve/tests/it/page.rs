@@ -49,7 +49,7 @@ async fn the_checks_of_each_dataset_stand_with_their_verdict_owner_and_severity(
         "3 checks, 1 failed, 1 could not run",
         "there are 3 rows",
         "there are too few rows",
-        "there is no column `nope` here",
+        "there is no column <code>nope</code> here",
         "for example &#60;i&#62;x&#60;/i&#62;",
         "team-checks",
         "blocks the commit",

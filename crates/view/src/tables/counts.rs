@@ -22,7 +22,7 @@ system_row! {
         read: u64,
         /// Rows written.
         written: u64,
-        /// Records in quarantine now.
+        /// Records put into quarantine that no replay has taken out of it; discarded ones count.
         quarantined: u64,
         /// Records whose key was known.
         duplicate: u64,
