@@ -500,8 +500,10 @@ pub enum Fate {
     KeptInExtra,
     /// They are in the table, their values converted.
     Coerced,
-    /// They are in quarantine.
+    /// They are in quarantine because of it.
     Quarantined,
+    /// They are in quarantine for another reason: they break a rule of the contract as well.
+    Rejected,
     /// They wait where they came from; nothing is landed behind them.
     Held,
 }
@@ -514,6 +516,7 @@ impl Fate {
             Self::KeptInExtra => "kept-in-extra",
             Self::Coerced => "coerced",
             Self::Quarantined => "quarantined",
+            Self::Rejected => "rejected",
             Self::Held => "held",
         }
     }

@@ -92,7 +92,7 @@ impl<'a> Reporter<'a> {
             (Fate::Quarantined, _) => "they are in quarantine".to_owned(),
             (Fate::Held, _) => "landing is held up by it".to_owned(),
             (_, Some(column)) => {
-                fate = Fate::Quarantined;
+                fate = Fate::Rejected;
                 format!("they are in quarantine, because they lack `{column}`, which is required")
             }
             _ => "it is kept in `_extra`".to_owned(),
@@ -134,7 +134,7 @@ impl<'a> Reporter<'a> {
     fn fate_in(&self, column: &Column, kind: FindingKind) -> Fate {
         let lacking = matches!(kind, FindingKind::MissingField | FindingKind::NullShare);
         match fate(self.dataset.on_drift, kind) {
-            Fate::Accepted if lacking && column.required => Fate::Quarantined,
+            Fate::Accepted if lacking && column.required => Fate::Rejected,
             fate => fate,
         }
     }
@@ -183,9 +183,7 @@ impl<'a> Reporter<'a> {
             let mut message = what;
             let fate = self.fate_in(column, kind);
             message.push_str(match fate {
-                Fate::Quarantined if self.dataset.on_drift == OnDrift::AcceptNewFields => {
-                    "; they are in quarantine, because it is required"
-                }
+                Fate::Rejected => "; they are in quarantine, because it is required",
                 Fate::Quarantined => "; records from here on are in quarantine",
                 Fate::Held => "; landing is held up by it",
                 _ => "",

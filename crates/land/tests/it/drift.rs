@@ -276,7 +276,7 @@ async fn a_rename_is_suspected_by_its_values() {
     for kind in [FindingKind::UnknownField, FindingKind::MissingField] {
         let drift =
             found.iter().find(|finding| finding.kind == kind).and_then(|finding| finding.drift.clone());
-        assert_eq!(drift.unwrap().fate, Fate::Quarantined);
+        assert_eq!(drift.unwrap().fate, Fate::Rejected);
     }
     // A field that only comes along is none.
     let gate = |record: &mut Value, _| {

@@ -41,7 +41,8 @@ system_row! {
         producer: Option<String>,
         /// Of drift: some of the values, only their shape where they may be personal.
         examples: Vec<String>,
-        /// Of drift: `accepted`, `kept-in-extra`, `coerced`, `quarantined` or `held`.
+        /// Of drift: `accepted`, `kept-in-extra`, `coerced`, `quarantined`, `rejected` (in quarantine for another reason) or
+        /// `held`.
         fate: Option<String>,
         /// Of drift: the version of the contract that the records fit best, where it is not the newest.
         closest_version: Option<u32>,

@@ -155,7 +155,11 @@ async fn every_reason_is_listed_and_what_drifted_only_where_it_was_set_aside() {
             drift,
             ..finding("daily", count as u64, count, 9)
         };
-        [of(1, "aside", drifted(Fate::Quarantined)), of(2, "accepted", drifted(Fate::Accepted))]
+        [
+            of(1, "aside", drifted(Fate::Quarantined)),
+            of(2, "accepted", drifted(Fate::Accepted)),
+            of(4, "rejected", drifted(Fate::Rejected)),
+        ]
     });
     ledger.record_findings(&found.collect::<Vec<_>>()).await.unwrap();
     let sql = "select reason, quarantined, columns from system.quarantine where dataset = 'shop.daily'";
