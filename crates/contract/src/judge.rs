@@ -133,7 +133,9 @@ fn judge_change(
         change.kind,
         ChangeKind::Description | ChangeKind::Order | ChangeKind::Compatibility | ChangeKind::DatasetAdded
     );
-    let affects = if change.forward && change.backward && says_nothing_of_values {
+    // A check that only warns keeps no row from anybody.
+    let warns = change.kind == ChangeKind::Check && change.producers;
+    let affects = if change.forward && change.backward && (says_nothing_of_values || warns) {
         Vec::new()
     } else {
         flow.downstream(dataset, column)

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use flowline_contract::{Flow, State, Verdict, judge, markdown};
-use flowline_model::{ColumnLineage, ColumnRef, Consumer, ConsumerKind, ConsumerRead, Contract, DatasetName};
+use flowline_model::{
+    Check, CheckRule, CheckSeverity, ColumnLineage, ColumnRef, Consumer, ConsumerKind, ConsumerRead,
+    Contract, DatasetName,
+};
 
 use crate::support::contract;
 
@@ -186,6 +189,24 @@ fn a_required_column_hits_producers_and_stored_rows() {
         - `country` (string) is added and required: the rule is `backward`, and this is compatible forward only
     "#]];
     check(Some("backward"), "state string", "state string; country string!", true, expected);
+}
+
+#[test]
+fn a_check_that_only_warns_affects_nobody() {
+    let state = |checks: Vec<Check>| State {
+        name: "x".to_owned(),
+        contracts: BTreeMap::from([(name("shop.orders"), Contract { checks, ..contract("amount int32") })]),
+    };
+    for (severity, affects) in [(CheckSeverity::Warn, false), (CheckSeverity::QuarantineRows, true)] {
+        let rule = CheckRule::Required { column: "amount".to_owned() };
+        let (name, owner) = ("amount_is_there".to_owned(), "team-shop".to_owned());
+        let check = Check { name, description: None, owner, severity, tolerance: 0.0, rule };
+        for (from, to) in [(vec![], vec![check.clone()]), (vec![check.clone()], vec![])] {
+            let report = judge(&state(from), &state(to), &flow(), &BTreeMap::new());
+            let affected = &report.datasets[0].changes[0].affects;
+            assert_eq!(!affected.is_empty(), affects, "{severity:?}: {affected:?}");
+        }
+    }
 }
 
 #[test]
