@@ -289,6 +289,84 @@ async fn what_was_counted_before_is_not_read_again_and_the_answer_is_that_of_a_w
     }
 }
 
+/// What comes when is known from the log of the table: not a file of rows is left when these are evaluated.
+#[tokio::test]
+async fn volume_sizes_and_pauses_are_told_from_the_log_alone_and_by_dimension() {
+    let of = |metric, by: Option<&str>, floor| {
+        CheckRule::Anomaly(Anomaly {
+            metric,
+            column: None,
+            by: by.map(str::to_owned),
+            every: Duration::from_secs(3_600),
+            season: Season::None,
+            sensitivity: 4.0,
+            history_min: 5,
+            floor,
+        })
+    };
+    let visits = landed("shop.visits", "id int64, country string").with_partitions(&["country"]);
+    let checks = vec![
+        check("rows", of(AnomalyMetric::Rows, Some("country"), 3.0)),
+        check("all rows", of(AnomalyMetric::Rows, None, 3.0)),
+        check("sizes", of(AnomalyMetric::FileBytes, None, 1e6)),
+        check("pauses", of(AnomalyMetric::CommitInterval, None, 600.0)),
+    ];
+    let world = World::new([Dataset { checks, ..visits }]).await;
+    let hour = Duration::from_secs(3_599);
+    // The last hour, `de` all but stops; `at` comes three times as often, which is two rows more.
+    for (de, at) in std::iter::repeat_n((20, 1), 7).chain([(2, 3)]) {
+        let rows = |country: &str, count: i64| {
+            (0..count).map(|id| format!("({id}, '{country}')")).collect::<Vec<_>>().join(", ")
+        };
+        world.land("shop.visits", &format!("{}, {}", rows("de", de), rows("at", at))).await;
+        world.clock.advance(hour);
+    }
+    let data = world.folder.path().join("lake");
+    let mut folders = vec![data];
+    let mut removed = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() && !entry.ends_with("_delta_log") {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|kind| kind == "parquet") {
+                std::fs::remove_file(entry).unwrap();
+                removed += 1;
+            }
+        }
+    }
+    assert_eq!(removed, 16);
+    let said = async || {
+        let mut said: Vec<String> = audited(&world, "shop.visits")
+            .await
+            .iter()
+            .map(|result| {
+                let message = result.message.split(';').next().unwrap_or_default();
+                // How large a file is follows from how it is written.
+                let message = if result.check == "sizes" { "" } else { message };
+                format!("{} {} {}: {message}", result.check, result.dimension, result.verdict)
+            })
+            .collect();
+        said.sort();
+        said.join("\n")
+    };
+    expect_test::expect![[r#"
+        all rows  failed: `rows` is 5
+        pauses  passed: `commit_interval` is 3599
+        rows country=at passed: `rows` is 3
+        rows country=de failed: `rows` is 2
+        sizes  passed: "#]]
+    .assert_eq(&said().await);
+    // And when nothing comes any more.
+    world.clock.advance(Duration::from_secs(2 * 3_600));
+    expect_test::expect![[r#"
+        all rows  failed: `rows` is 0
+        pauses  failed: `commit_interval` is 10799
+        rows country=at passed: `rows` is 0
+        rows country=de failed: `rows` is 0
+        sizes  passed: "#]]
+    .assert_eq(&said().await);
+}
+
 fn severe(name: &str, rule: CheckRule, severity: CheckSeverity) -> Check {
     Check { severity, ..check(name, rule) }
 }

@@ -19,6 +19,7 @@ fn schemas_and_records_are_read_as_libraries_of_others_read_them() {
     };
     // The same pairs each time; another seed is one variable away.
     let seed = std::env::var("FLOWLINE_TEST_SEED").unwrap_or_else(|_| "1".to_owned());
+    println!("seed {seed} (set FLOWLINE_TEST_SEED to repeat)");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/avro_oracle.py");
     let output = Command::new(python).arg(script).args([&seed, PAIRS]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
