@@ -49,14 +49,7 @@ pub(crate) enum Found {
 impl Ahead {
     /// Reads, and starts to decode; also says when those behind may be compared.
     pub(crate) async fn read(self, means: &Means<'_>) -> Result<(Found, Option<Turn>), LandError> {
-        let slab = means
-            .feed
-            .read(
-                self.partition,
-                self.from,
-                std::env::var("RB").ok().and_then(|v| v.parse().ok()).unwrap_or(READ_BYTES),
-            )
-            .await?;
+        let slab = means.feed.read(self.partition, self.from, READ_BYTES).await?;
         let mut pieces: Vec<Piece> =
             slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, self.from)).collect();
         let mut next = slab.next;
