@@ -7,9 +7,10 @@ use kafka_protocol::messages::{
     FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest,
     InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
     ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse,
-    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest,
+    SyncGroupResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
 
@@ -51,6 +52,7 @@ calls! {
     FindCoordinator(FindCoordinatorRequest) -> FindCoordinatorResponse, up to 3;
     OffsetCommit(OffsetCommitRequest) -> OffsetCommitResponse, up to 8;
     OffsetFetch(OffsetFetchRequest) -> OffsetFetchResponse, up to 7;
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse, up to 4;
     JoinGroup(JoinGroupRequest) -> JoinGroupResponse, up to 7;
     SyncGroup(SyncGroupRequest) -> SyncGroupResponse, up to 5;
     Heartbeat(HeartbeatRequest) -> HeartbeatResponse, up to 4;

@@ -19,7 +19,8 @@ pub mod records;
 mod security;
 
 pub use cluster::{
-    Cluster, ClusterOptions, CommittedOffset, Fetched, NewTopic, OffsetAt, Topic, TopicPartition,
+    Cluster, ClusterOptions, CommittedOffset, FetchFrom, Fetched, LedOffset, NewTopic, OffsetAt, Topic,
+    TopicPartition,
 };
 pub use error::{KafkaError, code};
 pub use group::{Assignment, GroupOptions, Member};

@@ -57,9 +57,8 @@ impl Cure {
         match error {
             LandError::Lake(LakeError::Conflict { .. }) => Self::BeginAgain,
             // Another topic has taken its place: whatever is known of the one before is worthless.
-            LandError::Kafka(KafkaError::Replaced { .. }) | LandError::Log(LogError::Behind { .. }) => {
-                Self::BeginAgain
-            }
+            LandError::Kafka(KafkaError::Replaced { .. })
+            | LandError::Log(LogError::Behind { .. } | LogError::Lost { .. }) => Self::BeginAgain,
             LandError::Log(LogError::Kafka { error, .. })
                 if matches!(**error, KafkaError::Replaced { .. }) =>
             {

@@ -78,6 +78,23 @@ pub enum LogError {
         /// The end of the log.
         end: u64,
     },
+    /// Kafka has lost the end of the partition.
+    #[error(
+        "the log of `{partition}` has lost records: everything before offset {upto} of the topic `{topic}` was acknowledged or \
+         landed, and what is there of it ends at {end}; nothing more is acknowledged, because records that take these \
+         offsets again would be taken for those: put the data of the brokers back and restart the nodes, or delete the \
+         topic, which is made again and landed from its beginning"
+    )]
+    Lost {
+        /// Which.
+        partition: PartitionId,
+        /// Where it is kept.
+        topic: String,
+        /// What was there once.
+        upto: u64,
+        /// What is left.
+        end: u64,
+    },
     /// The batch cannot be stored: too large, or its spans lie outside its payload.
     #[error("this batch cannot be appended: {reason}")]
     Batch {
@@ -157,7 +174,7 @@ impl Classify for LogError {
         match self {
             Self::Full { .. } => ErrorKind::Overloaded,
             Self::StorageFull { .. } => ErrorKind::StorageFull,
-            Self::Corrupt { .. } | Self::Behind { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Behind { .. } | Self::Lost { .. } => ErrorKind::Corrupt,
             Self::Gone { .. } => ErrorKind::NotFound,
             Self::Batch { .. } | Self::KeyReused { .. } => ErrorKind::Input,
             Self::Locked { .. } => ErrorKind::Fenced,

@@ -49,7 +49,8 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     /// at that offset, so that no offset is given twice.
     ///
     /// # Errors
-    /// [`LogError::Behind`] when the log is not empty and ends before `offset`.
+    /// [`LogError::Behind`] when the log is not empty and ends before `offset`; [`LogError::Lost`] where it is certain that it
+    /// once ended behind it.
     async fn release(&self, partition: &PartitionId, offset: u64) -> Result<(), LogError>;
 
     /// Deletes what the retention settings allow and is released; whole segments only.

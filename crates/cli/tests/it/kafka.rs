@@ -356,23 +356,53 @@ async fn a_node_starts_while_its_broker_is_away_and_recovers_by_itself() {
     assert_eq!(number(&node, ROWS).await, 2);
 }
 
+/// Waits until a record is refused because records are lost; it must not be acknowledged before.
+async fn until_lost(node: &FlowlineProcess, id: u64) {
+    let started = SystemClock.instant();
+    loop {
+        let (status, _, said) = post(node, id).await;
+        assert_eq!(status, 503, "{said}");
+        if said.contains("has lost records") {
+            assert!(said.contains("log.shop.orders") && said.contains("delete the topic"), "{said}");
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{said}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_log_in_kafka_that_has_lost_its_end_stops_landing_and_is_told() {
+async fn a_log_in_kafka_that_has_lost_its_end_takes_nothing_in_until_that_is_decided() {
     let Some(mut world) = World::new() else { return };
     let node = logged(&world);
     for id in 0..20 {
         until_posted(&node, id).await;
     }
     until(&node, ROWS, 20).await;
+    until(&node, LAG, 0).await;
     world.broker.halt().unwrap();
     empty(&world.broker.folder().join("data/log.shop.orders-0"));
     world.broker.restart().unwrap();
-    until_posted(&node, 100).await;
+    until_lost(&node, 100).await;
+    // What a known key stands for is gone.
+    until_lost(&node, 3).await;
     let told = "SELECT count(*) AS n FROM system.hops WHERE state = 'failed' AND last_error LIKE '%offset%'";
     until(&node, told, 1).await;
     let hop = node.query("SELECT last_error FROM system.hops").await.unwrap();
     println!("{}", hop[0]["last_error"]);
-    assert_eq!(number(&node, ROWS).await, 20);
+    node.kill().unwrap();
+    let node = logged(&world);
+    until_lost(&node, 101).await;
+    node.kill().unwrap();
+    // Others append until the partition is as long as before.
+    world.python("log.shop.orders", &["produce", "1000", "50"]);
+    let node = logged(&world);
+    until_lost(&node, 102).await;
+    assert_eq!(number(&node, ROWS).await, 20, "records that took the offsets of lost ones are landed");
+    world.python("log.shop.orders", &["delete"]);
+    until_posted(&node, 200).await;
+    until(&node, "SELECT count(*) AS n FROM shop.orders WHERE id >= 200", 1).await;
+    assert_eq!(number(&node, ROWS).await, 21);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -31,6 +31,25 @@ pub struct Fetched {
     pub start: i64,
     /// Transactions that were given up: who wrote them, and from which offset on.
     pub aborted: Vec<(i64, i64)>,
+    /// The record before was appended in another epoch than was said: that epoch, or the last one before it that there
+    /// is, ends at this offset. Nothing is read then.
+    pub diverging: Option<i64>,
+}
+
+/// Where to read.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchFrom<'a> {
+    /// The topic by its name.
+    pub topic: &'a str,
+    /// And by its id, where ids are known: another topic of the same name is not read.
+    pub id: Option<[u8; 16]>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: u64,
+    /// The leader's epoch in which the record before the offset was appended, where it is known: whether it still is
+    /// that record is said then.
+    pub after: Option<i32>,
 }
 
 impl Cluster {
@@ -86,52 +105,39 @@ impl Cluster {
         u64::try_from(found.base_offset).map_err(|_| silent(topic, partition, "an append"))
     }
 
-    /// Reads from an offset on, about as many bytes as asked, but one whole batch at least when there is one, of the
-    /// topic with this id, where ids are known.
+    /// Reads from an offset on, about as many bytes as asked, but one whole batch at least when there is one.
     ///
     /// # Errors
     /// [`KafkaError::Replaced`] when the topic was deleted and made again; [`code::OFFSET_OUT_OF_RANGE`] among others.
-    pub async fn fetch(
-        &self,
-        topic: &str,
-        id: Option<[u8; 16]>,
-        partition: i32,
-        offset: u64,
-        bytes_max: usize,
-    ) -> Result<Fetched, KafkaError> {
-        self.patiently(|| self.fetch_once(topic, id, partition, offset, bytes_max, false)).await
+    pub async fn fetch(&self, from: FetchFrom<'_>, bytes_max: usize) -> Result<Fetched, KafkaError> {
+        self.patiently(|| self.fetch_once(from, bytes_max, false)).await
     }
 
-    /// Reads what lies before the oldest transaction that is under way, of the topic with this id, where ids are known.
+    /// Reads what lies before the oldest transaction that is under way.
     ///
     /// # Errors
     /// [`KafkaError::Replaced`] when the topic was deleted and made again; [`code::OFFSET_OUT_OF_RANGE`] among others.
     pub async fn fetch_committed(
         &self,
-        topic: &str,
-        id: Option<[u8; 16]>,
-        partition: i32,
-        offset: u64,
+        from: FetchFrom<'_>,
         bytes_max: usize,
     ) -> Result<Fetched, KafkaError> {
-        self.patiently(|| self.fetch_once(topic, id, partition, offset, bytes_max, true)).await
+        self.patiently(|| self.fetch_once(from, bytes_max, true)).await
     }
 
     async fn fetch_once(
         &self,
-        topic: &str,
-        id: Option<[u8; 16]>,
-        partition: i32,
-        offset: u64,
+        from: FetchFrom<'_>,
         bytes_max: usize,
         committed: bool,
     ) -> Result<Fetched, KafkaError> {
+        let FetchFrom { topic, id, partition, offset, .. } = from;
         let (leader, known) = self.leader(topic, partition).await?;
         if id.is_some() && known.id != id {
             return Err(KafkaError::Replaced { topic: topic.to_owned() });
         }
         let bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
-        let request = fetch_request(&known, partition, offset, bytes_max, committed);
+        let request = fetch_request(&known, from, bytes_max, committed);
         let version = if known.id.is_some() { i16::MAX } else { FETCH_BY_NAME };
         let answer = self.call_up_to(leader, Use::fetch(partition), version, &request).await;
         let answer = answer.inspect_err(|_| self.forget(topic))?;
@@ -149,16 +155,14 @@ impl Cluster {
     }
 }
 
-fn fetch_request(
-    topic: &Topic,
-    partition: i32,
-    offset: u64,
-    bytes_max: i32,
-    committed: bool,
-) -> FetchRequest {
+fn fetch_request(topic: &Topic, from: FetchFrom<'_>, bytes_max: i32, committed: bool) -> FetchRequest {
+    // Brokers that know no ids of topics may not know epochs of what was read either.
+    let after = from.after.filter(|_| topic.id.is_some());
     let partition = FetchPartition::default()
-        .with_partition(partition)
-        .with_fetch_offset(i64::try_from(offset).unwrap_or(i64::MAX))
+        .with_partition(from.partition)
+        .with_current_leader_epoch(topic.leader_epoch(from.partition).unwrap_or(-1))
+        .with_fetch_offset(i64::try_from(from.offset).unwrap_or(i64::MAX))
+        .with_last_fetched_epoch(after.unwrap_or(-1))
         .with_partition_max_bytes(bytes_max);
     let topic = FetchTopic::default()
         .with_topic(TopicName(StrBytes::from_string(topic.name.clone())))
@@ -177,7 +181,9 @@ fn fetch_request(
 fn fetched(found: PartitionData, committed: bool) -> Fetched {
     let end = if committed { found.last_stable_offset } else { found.high_watermark };
     let aborted = found.aborted_transactions.unwrap_or_default();
+    let diverging = (found.diverging_epoch.end_offset >= 0).then_some(found.diverging_epoch.end_offset);
     Fetched {
+        diverging,
         batches: found.records.unwrap_or_default(),
         end,
         written: found.high_watermark,
@@ -191,7 +197,7 @@ fn uuid_of(bytes: [u8; 16]) -> uuid::Uuid {
 }
 
 /// The broker answered and said nothing of the partition.
-fn silent(topic: &str, partition: i32, request: &str) -> KafkaError {
+pub(super) fn silent(topic: &str, partition: i32, request: &str) -> KafkaError {
     KafkaError::Malformed {
         broker: "that leads it".to_owned(),
         request: format!("{request} of `{topic}`, partition {partition}"),

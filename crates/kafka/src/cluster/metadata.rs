@@ -29,6 +29,15 @@ pub struct TopicPartition {
     pub number: i32,
     /// The broker that leads it; none while it has no leader, so that it can be neither read nor written.
     pub leader: Option<i32>,
+    /// Counted up whenever another broker leads it, or the same one again; none from brokers before 2.1.
+    pub leader_epoch: Option<i32>,
+}
+
+impl Topic {
+    /// How often a partition has been led anew; none when that is not known.
+    pub(super) fn leader_epoch(&self, partition: i32) -> Option<i32> {
+        self.partitions.iter().find(|known| known.number == partition)?.leader_epoch
+    }
 }
 
 /// What was heard last.
@@ -89,6 +98,11 @@ impl Cluster {
         found.into_iter().next().ok_or_else(|| {
             KafkaError::refused(format!("the topic `{name}`"), code::UNKNOWN_TOPIC_OR_PARTITION)
         })
+    }
+
+    /// How often a partition has been led anew, as it was heard of last; none when that is not known.
+    pub fn leader_epoch(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.0.metadata.lock().topics.get(topic)?.leader_epoch(partition)
     }
 
     /// The broker that leads a partition.
@@ -161,6 +175,7 @@ fn topic_of(name: String, found: &MetadataResponseTopic) -> Topic {
         .map(|partition| TopicPartition {
             number: partition.partition_index,
             leader: (partition.leader_id.0 >= 0).then_some(partition.leader_id.0),
+            leader_epoch: (partition.leader_epoch >= 0).then_some(partition.leader_epoch),
         })
         .collect();
     partitions.sort_by_key(|partition| partition.number);

@@ -21,9 +21,9 @@ use crate::connection::{Connection, Security};
 use crate::security::tls;
 
 pub use admin::NewTopic;
-pub use data::Fetched;
+pub use data::{FetchFrom, Fetched};
 pub use metadata::{Topic, TopicPartition};
-pub use offsets::{CommittedOffset, OffsetAt};
+pub use offsets::{CommittedOffset, LedOffset, OffsetAt};
 
 /// Waits between tries.
 const BACKOFF: Backoff = Backoff {

@@ -7,11 +7,16 @@ use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
+    FindCoordinatorRequest, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::data::silent;
 use super::{Cluster, Node, Use};
 use crate::KafkaError;
 use crate::error::check;
@@ -29,6 +34,15 @@ pub enum OffsetAt {
     Time(i64),
 }
 
+/// An offset of a partition, and the leader's epoch in which it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedOffset {
+    /// None where there is no such offset.
+    pub offset: Option<u64>,
+    /// How often the partition had been led anew; none when that is not known.
+    pub epoch: Option<i32>,
+}
+
 /// A position that Kafka keeps for a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
@@ -44,22 +58,35 @@ impl Cluster {
     /// # Errors
     /// What the cluster refuses, and that it cannot be reached.
     pub async fn offset(&self, topic: &str, partition: i32, at: OffsetAt) -> Result<Option<u64>, KafkaError> {
-        self.patiently(|| self.offset_once(topic, partition, at)).await
+        Ok(self.offset_led(topic, partition, at).await?.offset)
     }
 
-    async fn offset_once(
+    /// The same, with the leader's epoch in which it was told. A broker that leads the partition no more, or not yet, tells
+    /// none.
+    ///
+    /// # Errors
+    /// What the cluster refuses, and that it cannot be reached.
+    pub async fn offset_led(
         &self,
         topic: &str,
         partition: i32,
         at: OffsetAt,
-    ) -> Result<Option<u64>, KafkaError> {
-        let (leader, _) = self.leader(topic, partition).await?;
+    ) -> Result<LedOffset, KafkaError> {
+        self.patiently(|| self.offset_once(topic, partition, at)).await
+    }
+
+    async fn offset_once(&self, topic: &str, partition: i32, at: OffsetAt) -> Result<LedOffset, KafkaError> {
+        let (leader, known) = self.leader(topic, partition).await?;
+        let epoch = known.leader_epoch(partition);
         let timestamp = match at {
             OffsetAt::Start => -2,
             OffsetAt::End | OffsetAt::CommittedEnd => -1,
             OffsetAt::Time(time) => time.max(0),
         };
-        let asked = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
+        let asked = ListOffsetsPartition::default()
+            .with_partition_index(partition)
+            .with_current_leader_epoch(epoch.unwrap_or(-1))
+            .with_timestamp(timestamp);
         let asked = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
         let request = ListOffsetsRequest::default()
             .with_replica_id((-1).into())
@@ -69,15 +96,53 @@ impl Cluster {
         let partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
         let found = partitions.into_iter().find(|found| found.partition_index == partition);
         let action = || format!("an offset of `{topic}`, partition {partition}");
-        let Some(found) = found else {
-            return Err(KafkaError::Malformed {
-                broker: "that leads it".to_owned(),
-                request: action(),
-                reason: "it says nothing of the partition".to_owned(),
-            });
-        };
+        let found = found.ok_or_else(|| silent(topic, partition, "an offset"))?;
         check(found.error_code, action).inspect_err(|_| self.forget(topic))?;
-        Ok(u64::try_from(found.offset).ok())
+        Ok(LedOffset { offset: u64::try_from(found.offset).ok(), epoch })
+    }
+
+    /// Where what was appended in the epoch of a leader ends in the log of the present one: with none, where that log
+    /// itself ends, which may be behind what readers see. None where the broker knows no such epoch, or is too old to say.
+    ///
+    /// # Errors
+    /// What the cluster refuses, and that it cannot be reached.
+    pub async fn epoch_end(
+        &self,
+        topic: &str,
+        partition: i32,
+        epoch: Option<i32>,
+    ) -> Result<LedOffset, KafkaError> {
+        match self.patiently(|| self.epoch_end_once(topic, partition, epoch)).await {
+            Err(KafkaError::Version { .. }) => Ok(LedOffset { offset: None, epoch: None }),
+            found => found,
+        }
+    }
+
+    async fn epoch_end_once(
+        &self,
+        topic: &str,
+        partition: i32,
+        epoch: Option<i32>,
+    ) -> Result<LedOffset, KafkaError> {
+        let (leader, known) = self.leader(topic, partition).await?;
+        let Some(current) = known.leader_epoch(partition) else {
+            return Ok(LedOffset { offset: None, epoch: None });
+        };
+        let asked = OffsetForLeaderPartition::default()
+            .with_partition(partition)
+            .with_current_leader_epoch(current)
+            .with_leader_epoch(epoch.unwrap_or(current));
+        let asked =
+            OffsetForLeaderTopic::default().with_topic(topic_name(topic)).with_partitions(vec![asked]);
+        let request =
+            OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(vec![asked]);
+        let answer = self.call(leader, Use::Control, &request).await.inspect_err(|_| self.forget(topic))?;
+        let partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+        let found = partitions.into_iter().find(|found| found.partition == partition);
+        let action = || format!("the end of an epoch of `{topic}`, partition {partition}");
+        let found = found.ok_or_else(|| silent(topic, partition, "the end of an epoch"))?;
+        check(found.error_code, action).inspect_err(|_| self.forget(topic))?;
+        Ok(LedOffset { offset: u64::try_from(found.end_offset).ok(), epoch: Some(current) })
     }
 
     /// The positions of a group in a topic, of those partitions that have one.

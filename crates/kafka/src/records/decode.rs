@@ -11,6 +11,8 @@ pub struct RecordBatch {
     pub first_offset: i64,
     /// The offset of its last record when it was written.
     pub last_offset: i64,
+    /// How often the partition had been led anew when it was appended.
+    pub leader_epoch: i32,
     /// Who wrote it; -1 where nobody says.
     pub producer_id: i64,
     attributes: i16,
@@ -71,6 +73,7 @@ pub fn batches(fetched: &Bytes) -> Result<Vec<RecordBatch>, (i64, String)> {
         batches.push(RecordBatch {
             first_offset,
             last_offset: first_offset + i64::from(i32_at(batch, 23)),
+            leader_epoch: i32_at(batch, 12),
             producer_id: i64_at(batch, 43),
             attributes: i16::from_be_bytes([batch[21], batch[22]]),
             first_timestamp: i64_at(batch, 27),

@@ -70,6 +70,8 @@ impl Keys {
     /// Looks at everything that was appended by others since the last time.
     pub(crate) async fn catch_up(&mut self, partition: &Partition) -> Result<(), LogError> {
         let end = partition.offset(OffsetAt::End).await?.unwrap_or(0);
+        // What a key stands for may be gone.
+        partition.verify_end(end).await?;
         let mut next = match self.looked_to {
             Some(looked_to) => looked_to,
             None => self.begin(partition, end).await?,

@@ -15,6 +15,7 @@
 mod frames;
 mod keys;
 mod keys_file;
+mod lost;
 mod partition;
 mod retention;
 mod shared;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_kafka::records::{Visible, batches};
-use flowline_kafka::{CommittedOffset, Fetched, KafkaError, OffsetAt, code};
+use flowline_kafka::{CommittedOffset, FetchFrom, Fetched, KafkaError, LedOffset, OffsetAt, code};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, oneshot, watch};
 
 use super::frames;
+use super::lost::{About, Held};
 use super::shared::Shared;
 use super::writer::{Writer, drain};
 use crate::segment::frame;
@@ -44,7 +45,7 @@ pub(crate) struct Partition {
 pub(crate) struct State {
     exists: bool,
     start: u64,
-    end: u64,
+    pub(crate) end: u64,
     pub(crate) released: u64,
     pub(crate) queue: VecDeque<Pending>,
     pub(crate) queued_bytes: u64,
@@ -57,6 +58,7 @@ pub(crate) struct State {
     release_rate: ReleaseRate,
     /// How often another topic has taken the place of the one before.
     pub(crate) topics_seen: u64,
+    pub(crate) held: Held,
     /// Why the cluster could not be asked the last time.
     pub(crate) failed: Option<LogError>,
 }
@@ -141,6 +143,7 @@ impl Partition {
 
     /// Whether so many bytes may wait to be landed as well.
     fn admit(&self, bytes: u64) -> Result<(), LogError> {
+        self.whole()?;
         let state = self.state.lock();
         if state.closed {
             return Err(LogError::Closed);
@@ -193,13 +196,20 @@ impl Partition {
     /// Asks where the partition begins and ends.
     pub(crate) async fn refresh(&self) -> Result<Bounds, LogError> {
         self.shared.ready()?;
+        if self.still_lost().await? {
+            return Ok(self.bounds_known());
+        }
         let known = self.state.lock().end;
         let bounds = self.look_anew().await?;
         if bounds.end < known && self.shared.replaced(&self.id.source).await? {
             self.begin_anew();
             return self.look_anew().await;
         }
-        Ok(bounds)
+        match self.verify_end(bounds.end).await {
+            // Concerns those who append, or read what is gone.
+            Ok(()) | Err(LogError::Lost { .. }) => Ok(bounds),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same, where nothing was known before.
@@ -207,8 +217,11 @@ impl Partition {
         if !self.shared.exists(&self.id).await? {
             return Ok(Bounds { start: 0, end: 0 });
         }
+        let about = self.about();
         let start = self.offset(OffsetAt::Start).await?.unwrap_or(0);
-        let end = self.offset(OffsetAt::CommittedEnd).await?.unwrap_or(0).max(start);
+        let shown = self.offset_led(OffsetAt::CommittedEnd).await?;
+        self.note_shown(about, shown);
+        let end = shown.offset.unwrap_or(0).max(start);
         let mut state = self.state.lock();
         state.exists |= end > 0;
         (state.start, state.end) = (start, end);
@@ -224,6 +237,7 @@ impl Partition {
         let mut state = self.state.lock();
         (state.exists, state.start, state.end, state.released) = (false, 0, 0, 0);
         state.topics_seen += 1;
+        state.held = Held::default();
         self.end.send_if_modified(|end| {
             *end = end.map(|_| 0);
             true
@@ -237,7 +251,7 @@ impl Partition {
         Ok(self.known_identity())
     }
 
-    fn known_identity(&self) -> Option<String> {
+    pub(crate) fn known_identity(&self) -> Option<String> {
         let id = self.shared.topic_id(&self.id.source)?;
         Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -247,7 +261,10 @@ impl Partition {
         if !self.shared.exists(&self.id).await? {
             return Ok(());
         }
-        let end = self.offset(OffsetAt::CommittedEnd).await?.unwrap_or(0);
+        let about = self.about();
+        let shown = self.offset_led(OffsetAt::CommittedEnd).await?;
+        self.note_shown(about, shown);
+        let end = shown.offset.unwrap_or(0);
         let mut state = self.state.lock();
         state.exists |= end > 0;
         state.end = state.end.max(end);
@@ -257,21 +274,28 @@ impl Partition {
     }
 
     pub(crate) async fn offset(&self, at: OffsetAt) -> Result<Option<u64>, LogError> {
-        let found = self.shared.cluster.offset(&self.topic, self.number(), at).await;
+        Ok(self.offset_led(at).await?.offset)
+    }
+
+    async fn offset_led(&self, at: OffsetAt) -> Result<LedOffset, LogError> {
+        let found = self.shared.cluster.offset_led(&self.topic, self.number(), at).await;
         found.map_err(|error| self.failed(error))
     }
 
     /// Whatever was written, also what belongs to transactions.
     pub(crate) async fn fetch(&self, from: u64, bytes_max: usize) -> Result<Fetched, LogError> {
-        let id = self.shared.topic_id(&self.id.source);
-        self.fetched(self.shared.cluster.fetch(&self.topic, id, self.number(), from, bytes_max).await)
+        self.fetched(self.shared.cluster.fetch(self.place(from, None), bytes_max).await)
     }
 
     /// What lies before the oldest transaction that is under way. We write none, but others may write to the topic.
     async fn fetch_committed(&self, from: u64, bytes_max: usize) -> Result<Fetched, LogError> {
+        let place = self.place(from, self.epoch_before(from));
+        self.fetched(self.shared.cluster.fetch_committed(place, bytes_max).await)
+    }
+
+    fn place(&self, offset: u64, after: Option<i32>) -> FetchFrom<'_> {
         let id = self.shared.topic_id(&self.id.source);
-        let cluster = &self.shared.cluster;
-        self.fetched(cluster.fetch_committed(&self.topic, id, self.number(), from, bytes_max).await)
+        FetchFrom { topic: &self.topic, id, partition: self.number(), offset, after }
     }
 
     fn fetched(&self, fetched: Result<Fetched, KafkaError>) -> Result<Fetched, LogError> {
@@ -296,22 +320,33 @@ impl Partition {
 
     pub(crate) async fn read(&self, from: u64, bytes_max: usize) -> Result<LogSlab, LogError> {
         self.shared.ready()?;
+        self.whole_before(from)?;
         let empty = || LogSlab { partition: self.id.clone(), frames: Vec::new(), next: from };
         if i64::try_from(from).is_err() || !self.shared.exists(&self.id).await? {
             return Ok(empty());
         }
         let wanted = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let about = self.about();
         let fetched = match self.fetch_committed(from, wanted).await {
             Err(LogError::Kafka { error, .. }) if error.code() == Some(code::OFFSET_OUT_OF_RANGE) => {
-                let Bounds { start, .. } = self.refresh().await?;
+                let Bounds { start, end } = self.refresh().await?;
                 if from < start {
                     return Err(LogError::Gone { partition: self.id.clone(), offset: from, oldest: start });
+                }
+                self.whole_before(from)?;
+                if from < end {
+                    // What was read before it was appended in an epoch that the cluster does not know any more.
+                    return Err(self.failed(*error));
                 }
                 return Ok(empty());
             }
             fetched => fetched?,
         };
-        let (frames, next) = self.frames(&fetched, from, bytes_max)?;
+        if let Some(end) = fetched.diverging {
+            self.diverged(about, from, end).await?;
+            return Ok(empty());
+        }
+        let (frames, next) = self.frames(&fetched, about, from, bytes_max)?;
         if frames.is_empty() && next == from && fetched.end < fetched.written {
             self.withdraw(u64::try_from(fetched.end).unwrap_or(0));
         }
@@ -320,12 +355,19 @@ impl Partition {
 
     /// The frames from this offset on that follow each other without a gap and have not many more bytes than asked, and
     /// where to read next: behind the markers of somebody's transactions, and what was given up, as well.
-    fn frames(&self, fetched: &Fetched, from: u64, bytes_max: usize) -> Result<(Vec<Frame>, u64), LogError> {
+    fn frames(
+        &self,
+        fetched: &Fetched,
+        about: Option<About>,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<(Vec<Frame>, u64), LogError> {
         let (mut taken, mut next) = (Vec::<Frame>::new(), from);
         let mut bytes = 0;
         let found = batches(&fetched.batches).map_err(|(at, reason)| self.damaged(at, reason))?;
         let mut visible = Visible::new(fetched.aborted.clone());
         for batch in &found {
+            self.note_read(about, batch.first_offset, batch.last_offset, batch.leader_epoch);
             if !visible.shows(batch) {
                 next = next.max(u64::try_from(batch.last_offset).unwrap_or(0) + 1);
                 continue;
@@ -377,14 +419,14 @@ impl Partition {
     pub(crate) async fn release(&self, offset: u64) -> Result<(), LogError> {
         if offset > self.state.lock().end {
             let Bounds { end, .. } = self.refresh().await?;
-            if offset > end {
+            if offset > end && !self.landed_beyond(offset).await? {
                 return Err(LogError::Behind { partition: self.id.clone(), offset, end });
             }
         }
         if !self.note_release(offset) {
             return Ok(());
         }
-        let position = CommittedOffset { offset, note: String::new() };
+        let position = CommittedOffset { offset, note: self.landed_note(offset) };
         let positions = BTreeMap::from([(self.number(), position)]);
         let told = self.shared.cluster.commit(&self.shared.group(), None, &self.topic, &positions).await;
         if let Err(error) = told {
@@ -446,7 +488,7 @@ impl Partition {
             bytes: state.bytes_of(state.end - state.start.min(state.end)),
             queued: state.queue.len() as u64,
             last_received_at: state.last_received_at,
-            failed: state.failed.clone(),
+            failed: state.held.error(self).err().or_else(|| state.failed.clone()),
         })
     }
 }

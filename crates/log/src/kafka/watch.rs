@@ -97,6 +97,11 @@ pub(crate) async fn refresh_released(shared: &Shared, partitions: &Partitions) -
             if let Some(position) = positions.get(&partition.number()) {
                 let end = partition.bounds_known().end;
                 partition.note_release(position.offset.min(end));
+                match partition.note_landed(position).await {
+                    // It is said to whoever appends.
+                    Ok(()) | Err(LogError::Lost { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use flowline_kafka::{KafkaError, code};
 
 use super::frames;
 use super::keys::Keys;
+use super::lost::About;
 use super::partition::{Partition, Pending};
 use crate::segment::keys::Known;
 use crate::{Appended, LogError};
@@ -132,13 +133,12 @@ impl Writer {
         if placed.is_empty() {
             return;
         }
-        let end = partition.bounds_known().end;
-        let sent = self.send(partition, builder).await;
-        // Offsets of a topic only grow.
-        if sent.as_ref().is_ok_and(|first| *first < end) {
-            partition.begin_anew();
+        let before = partition.before();
+        let mut sent = self.send(partition, builder).await;
+        if let Ok(first) = sent {
+            sent = partition.check_place(first, before).await.map(|()| first);
         }
-        self.take_in(partition, &sent, &placed);
+        self.take_in(partition, before.about, &sent, &placed);
         for Placed { pending, at, repeated } in placed {
             let records = u64::from(pending.batch.records);
             let place = |first: u64| {
@@ -151,6 +151,7 @@ impl Writer {
 
     /// What must be there before anything is sent.
     async fn prepare(&mut self, partition: &Partition, group: &[Pending]) -> Result<(), LogError> {
+        partition.whole()?;
         let topics_seen = partition.state.lock().topics_seen;
         if topics_seen != self.topics_seen {
             *self = Self { topics_seen, ..Self::default() };
@@ -241,7 +242,13 @@ impl Writer {
         }
     }
 
-    fn take_in(&mut self, partition: &Partition, sent: &Result<u64, LogError>, placed: &[Placed]) {
+    fn take_in(
+        &mut self,
+        partition: &Partition,
+        about: Option<About>,
+        sent: &Result<u64, LogError>,
+        placed: &[Placed],
+    ) {
         let first = match sent {
             Ok(first) => *first,
             Err(error) => {
@@ -263,6 +270,7 @@ impl Writer {
         });
         self.keys.appended(first, records, keys);
         partition.appended(first, records, bytes, received_at);
+        partition.note_kept(about, first + u64::from(records));
     }
 }
 

@@ -21,7 +21,7 @@ fn broker() -> Option<String> {
     broker
 }
 
-fn options(broker: &str, prefix: &str) -> KafkaLogOptions {
+pub fn options(broker: &str, prefix: &str) -> KafkaLogOptions {
     let cluster = KafkaCluster { brokers: vec![broker.to_owned()], tls: None, sasl: None };
     KafkaLogOptions {
         kafka: KafkaLogSettings { cluster, topic_prefix: prefix.to_owned(), replication: None },
@@ -106,7 +106,7 @@ async fn what_is_released_and_too_much_is_deleted_and_nothing_else() {
     assert!(matches!(log.read(&partition, 0, 1).await, Err(LogError::Gone { .. })));
     assert_eq!(contract::records(&*log, &partition, appended - 5).await.len(), 6);
     let behind = log.release(&partition, appended + 9).await;
-    assert!(matches!(behind, Err(LogError::Behind { .. })), "{behind:?}");
+    assert!(matches!(behind, Err(LogError::Lost { .. })), "{behind:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

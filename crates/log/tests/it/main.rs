@@ -8,6 +8,7 @@ mod cut;
 mod faults;
 mod flip;
 mod kafka;
+mod kafka_lost;
 mod old_formats;
 mod retention;
 mod sim_disk;

@@ -206,6 +206,8 @@ fn log_problem(error: &LogError) -> Problem {
         LogError::Waiting { .. } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-waiting", message).retry_after(5)
         }
+        // Until somebody has decided what is to become of it: nothing that producers send is wrong.
+        LogError::Lost { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-lost-records", message),
         LogError::Batch { .. } => Problem::bad_request(message),
         LogError::KeyReused { .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", message)

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use flowline_base::SharedClock;
 use flowline_kafka::records::{Visible, batches};
-use flowline_kafka::{Cluster, ClusterOptions, OffsetAt, Topic, code};
+use flowline_kafka::{Cluster, ClusterOptions, FetchFrom, OffsetAt, Topic, code};
 use flowline_log::{Frame, RecordFormat};
 use flowline_model::{KafkaCluster, KafkaOrigin};
 
@@ -129,7 +129,8 @@ impl TopicSource {
         bytes_max: usize,
     ) -> Result<TopicSlab, KafkaError> {
         let topic = &self.origin.topic;
-        let fetched = self.cluster.fetch_committed(topic, id, partition, from, bytes_max).await?;
+        let place = FetchFrom { topic, id, partition, offset: from, after: None };
+        let fetched = self.cluster.fetch_committed(place, bytes_max).await?;
         let damaged = |offset: i64, reason: String| KafkaError::Records {
             topic: topic.clone(),
             partition,
