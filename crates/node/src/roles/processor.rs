@@ -92,16 +92,27 @@ impl Processor {
         Self { transformer, commits, activity, settings, clock, pending }
     }
 
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// Until told to stop; what runs stops before its commit or finishes it.
+    pub(super) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        self.run_until(shutdown.clone(), shutdown).await
+    }
+
+    /// The same; told to stop, it launches nothing more, and what runs comes to its end unless it is given up as well.
+    pub(super) async fn run_until(
+        mut self,
+        stop: CancellationToken,
+        given_up: CancellationToken,
+    ) -> anyhow::Result<()> {
         self.activity.running.lock().clear();
         // Another node may have run transforms since we did.
         self.transformer.forget();
         self.transformer.recover().await?;
         let mut runs = JoinSet::new();
-        let deciding = shutdown.child_token();
-        let decided = self.decide_on(&mut runs, &deciding).await;
-        // Runs hear the same token and stop before their commit or finish it, also when nothing can be decided any more.
-        deciding.cancel();
+        let given_up = given_up.child_token();
+        let decided = self.decide_on(&mut runs, &stop, &given_up).await;
+        if decided.is_err() {
+            given_up.cancel();
+        }
         while runs.join_next().await.is_some() {}
         *self.activity.pending.lock() = false;
         decided
@@ -111,14 +122,16 @@ impl Processor {
     async fn decide_on(
         &mut self,
         runs: &mut JoinSet<()>,
-        shutdown: &CancellationToken,
+        stop: &CancellationToken,
+        given_up: &CancellationToken,
     ) -> anyhow::Result<()> {
         loop {
             for due in self.decide().await? {
-                self.launch(runs, due, shutdown);
+                self.launch(runs, due, given_up);
             }
             tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                biased;
+                () = stop.cancelled() => return Ok(()),
                 () = self.activity.changed.notified() => {}
                 Ok(()) = self.commits.changed() => tokio::time::sleep(GATHER).await,
                 Some(_) = runs.join_next(), if !runs.is_empty() => {}
@@ -158,13 +171,13 @@ impl Processor {
         }
     }
 
-    fn launch(&self, runs: &mut JoinSet<()>, due: Due, shutdown: &CancellationToken) {
-        let (transformer, activity, shutdown) =
-            (self.transformer.clone(), Arc::clone(&self.activity), shutdown.clone());
+    fn launch(&self, runs: &mut JoinSet<()>, due: Due, given_up: &CancellationToken) {
+        let (transformer, activity, given_up) =
+            (self.transformer.clone(), Arc::clone(&self.activity), given_up.clone());
         activity.running.lock().insert(due.hop.clone());
         runs.spawn(async move {
             let _done = Running { activity: &activity, hop: &due.hop };
-            match transformer.run(&due.hop, due.trigger.as_str(), &shutdown).await {
+            match transformer.run(&due.hop, due.trigger.as_str(), &given_up).await {
                 Ok(run) if run.outcome == Outcome::Failed => {
                     let error = run.error.map(|error| error.message).unwrap_or_default();
                     tracing::error!(hop = %due.hop, run = %run.id, error, "transform failed");

@@ -3,6 +3,7 @@
 //! A part goes with its partition. Whoever has it reads its position and its state from the last commit of the part and
 //! goes on from there; whoever had it before is fenced by the next.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,6 +22,9 @@ use crate::tasks::{TaskKind, Tasks};
 const SESSION: Duration = Duration::from_secs(10);
 /// How long the others wait for a node that has a commit to finish.
 const REBALANCE: Duration = Duration::from_secs(60);
+/// How long what runs of a part that goes to another node may take to come to its end: the group must not take the silence
+/// of the node for its death.
+const FINISH: Duration = Duration::from_secs(6);
 /// How long the calls of a group's member are tried again before they have failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -104,23 +108,34 @@ impl Share {
         standing: &Standing,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let term = shutdown.child_token();
+        let (stop, given_up) = (shutdown.child_token(), shutdown.child_token());
         let held = metrics::gauge!("flowline_node_parts", "dataset" => self.stream.to_string());
         held.set(parts.len() as f64);
         let mut running = JoinSet::new();
         for part in parts {
             let transformer = self.transformer.of_part(&self.stream, *part)?;
             let (commits, clock) = (self.storage.lake.commits(), self.storage.clock.clone());
-            running.spawn(Processor::new(transformer, commits, clock).run(term.clone()));
+            let processor = Processor::new(transformer, commits, clock);
+            running.spawn(processor.run_until(stop.clone(), given_up.clone()));
         }
         let failed = tokio::select! {
             () = wait(membership, standing, shutdown) => None,
             Some(ended) = running.join_next() => Some(ended),
         };
-        term.cancel();
+        stop.cancel();
+        if failed.is_some() {
+            given_up.cancel();
+        }
         let mut ended: Vec<_> = failed.into_iter().collect();
-        while let Some(one) = running.join_next().await {
-            ended.push(one);
+        let mut time_is_over = pin!(tokio::time::sleep(FINISH));
+        loop {
+            tokio::select! {
+                one = running.join_next() => match one {
+                    Some(one) => ended.push(one),
+                    None => break,
+                },
+                () = &mut time_is_over, if !given_up.is_cancelled() => given_up.cancel(),
+            }
         }
         held.set(0.0);
         membership.give_back();

@@ -182,6 +182,34 @@ async fn a_node_that_is_paused_and_wakes_up_doubles_nothing_and_loses_nothing() 
     verify_all(&cluster, &first, &load, producers).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_runs_of_a_part_that_is_handed_over_comes_to_its_end_and_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(broker) = KafkaBroker::start(folder.path()).unwrap() else { return };
+    let cluster = Cluster { broker, folder };
+    let load = Load::new(seed());
+    let mut random = Random::seeded(9);
+    let first = cluster.start("first");
+    until_elected(&first).await;
+    // Whenever a node comes, the parts of all are shared out anew.
+    let (producers, _others) = under_load(&first.http, load.producers(3), &mut random, async {
+        let mut others = Vec::new();
+        for name in ["second", "third", "fourth"] {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            others.push(tokio::task::block_in_place(|| cluster.start(name)));
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        others
+    })
+    .await;
+    let runs = "SELECT outcome, error FROM system.runs WHERE dataset = 'nex.by_auction'";
+    let runs = first.query(runs).await.unwrap();
+    println!("{} runs of parts", runs.len());
+    let failed: Vec<_> = runs.iter().filter(|run| run["outcome"] == "failed").collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    verify_all(&cluster, &first, &load, producers).await;
+}
+
 /// Holds everything against what was sent, and the stream that was divided against the answer in batch.
 async fn verify_all(cluster: &Cluster, node: &FlowlineProcess, load: &Load, producers: Vec<Producer>) {
     verify(node, load, producers, &cluster.folder.path().join("lake")).await;
