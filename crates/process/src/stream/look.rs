@@ -8,11 +8,13 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement;
-use flowline_lake::TableId;
+use flowline_lake::{TableId, arrow_types};
 use flowline_model::{DatasetName, Emit, Origin};
 
 use super::partial::{Bins, Kept, Partials, Source, Stored, kept};
@@ -21,10 +23,10 @@ use crate::ProcessError;
 use crate::engine::{QueryEngine, Resolver};
 use crate::infer::plan_statement;
 use crate::sql::parse_query;
-use crate::transform::last_standing;
+use crate::transform::{last_standing, parts_in};
 
 /// What the aggregate with this number (from 1 on) of a stream holds as of its last run: a row for each group and open
-/// window, with the columns of the aggregate. Reads the last commit; the files of the state when it is scanned.
+/// window, with the columns of the aggregate; of a divided stream those of all parts, and `_partition`. Reads the last commit; the files of the state when it is scanned.
 ///
 /// # Errors
 /// [`ProcessError::NothingHeld`] of a dataset that holds nothing between runs.
@@ -51,27 +53,35 @@ pub(crate) async fn look(
         return Err(nothing(format!("it has {count} aggregates of windows, and no number {number}")));
     };
     let dataset = engine.project().dataset(name).ok_or_else(|| ProcessError::NoDataset(name.clone()))?;
-    if dataset.divided() {
-        return Err(nothing("it is divided among nodes, and each part holds its own".to_owned()));
-    }
     let table = engine.lake().table(TableId::of(dataset));
-    let standing =
-        last_standing(&table, name, None).await?.and_then(|(_, stream)| stream).unwrap_or_default();
-    let layers = standing.kept.get(place);
-    if layers.is_some_and(|layers| !layers.understood()) {
-        return Err(nothing(
-            "another version of Flowline wrote it; the next run computes it anew".to_owned(),
-        ));
-    }
     let input = resolver.table(&query.scans[one.scan].dataset).await?.schema();
-    let bins = Bins { spec: one.spec, after: standing.watermark, until: None };
-    let place = Partials::new(one, &state, Arc::clone(&input)).await?.place();
-    let segments = layers.iter().flat_map(|layers| layers.segments()).cloned().collect();
-    let source =
-        Source { stored: Stored { table, segments, place, lost: Arc::default() }, fresh: None, bins };
-    let rows = OpenRows { kept: one.clone(), input, source, state };
-    let schema = rows.plan().await?.schema();
-    Ok(Arc::new(OpenWindows { rows, schema }))
+    let bins = Partials::new(one, &state, Arc::clone(&input)).await?.place();
+    let mut parts = parts_in(&table, dataset).await?;
+    if parts.is_empty() {
+        // None has committed yet: what they will hold has columns already.
+        parts.push(Some(0));
+    }
+    let mut open = Vec::new();
+    for part in parts {
+        let standing =
+            last_standing(&table, name, part).await?.and_then(|(_, stream)| stream).unwrap_or_default();
+        let layers = standing.kept.get(place);
+        if layers.is_some_and(|layers| !layers.understood()) {
+            return Err(nothing(
+                "another version of Flowline wrote it; the next run computes it anew".to_owned(),
+            ));
+        }
+        let segments = layers.iter().flat_map(|layers| layers.segments()).cloned().collect();
+        let source = Source {
+            stored: Stored { table: table.clone(), segments, place: bins, lost: Arc::default() },
+            fresh: None,
+            bins: Bins { spec: one.spec, after: standing.watermark, until: None },
+        };
+        let (kept, input, state) = (one.clone(), Arc::clone(&input), state.clone());
+        open.push(OpenRows { kept, part, input, source, state });
+    }
+    let schema = together(&open).await?.schema();
+    Ok(Arc::new(OpenWindows { open, schema }))
 }
 
 /// The query of a stream whose rows are written window by window.
@@ -103,6 +113,8 @@ async fn query_of(
 #[derive(Debug)]
 struct OpenRows {
     kept: Kept,
+    /// Which part of a divided stream holds them.
+    part: Option<i32>,
     /// The columns of the rows that they are made from.
     input: SchemaRef,
     source: Source,
@@ -120,14 +132,28 @@ impl OpenRows {
             let alias = self.kept.names.get(index).unwrap_or(field.name()).clone();
             ProjectionExpr { expr: Arc::new(Column::new(field.name(), index)), alias }
         });
-        Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
+        let part = self.part.map(|part| ProjectionExpr {
+            expr: Arc::new(Literal::new(ScalarValue::Int32(Some(part)))),
+            alias: arrow_types::PARTITION.to_owned(),
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns.chain(part), rows)?))
     }
+}
+
+/// A plan that gives the rows of all parts.
+async fn together(open: &[OpenRows]) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut plans = Vec::new();
+    for rows in open {
+        plans.push(rows.plan().await?);
+    }
+    UnionExec::try_new(plans)
 }
 
 /// The same as a table.
 #[derive(Debug)]
 struct OpenWindows {
-    rows: OpenRows,
+    /// One of a stream that is not divided.
+    open: Vec<OpenRows>,
     schema: SchemaRef,
 }
 
@@ -148,7 +174,7 @@ impl TableProvider for OpenWindows {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.rows.plan().await?;
+        let plan = together(&self.open).await?;
         let Some(wanted) = projection else { return Ok(plan) };
         let columns = wanted.iter().map(|index| {
             let name = self.schema.field(*index).name();

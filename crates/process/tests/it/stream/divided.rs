@@ -177,6 +177,25 @@ async fn windows_and_keys_that_change_are_replaced_by_their_part_alone() {
 }
 
 #[tokio::test]
+async fn what_is_open_in_all_parts_can_be_looked_at() {
+    let mut nodes = Nodes::new(out(LatePolicy::Reopen, TUMBLE)).await;
+    let looked = "select customer, window_start, window_end, n, total, ids from system.state('shop.out')";
+    assert_eq!(nodes.world.rows(looked).await, "", "before its first run");
+    let mut random = Random::seeded(3);
+    nodes.live(&mut random).await;
+    for part in 0..PARTITIONS {
+        nodes.run(part).await;
+    }
+    let closed = "select * exclude (_partition) from shop.out";
+    let open = nodes.world.rows(looked).await;
+    assert!(!open.is_empty());
+    let all = nodes.world.rows(&format!("{looked} union all {closed}")).await;
+    assert_eq!(all, nodes.world.rows(TUMBLE).await, "a window is open, or it is in the table");
+    let parts = "select count(distinct _partition), count(*) filter (where cast(substr(customer, 2) as int) % 3 <> _partition) from system.state('shop.out')";
+    assert_eq!(nodes.world.rows(parts).await, "3 0");
+}
+
+#[tokio::test]
 async fn each_part_has_a_watermark_and_a_position_of_its_own() {
     let nodes = Nodes::new(out(LatePolicy::Quarantine, TUMBLE)).await;
     let mut random = Random::seeded(1);
