@@ -21,7 +21,7 @@ use crate::WritePurpose;
 /// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory. Those of
 /// fresh files are small: the rows of a commit are encoded while others wait for memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
-const FRESH_ROW_GROUP_BYTES: usize = 8 << 20;
+const FRESH_ROW_GROUP_BYTES: usize = 16 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// A dictionary that grows beyond this is given up, and its column goes on without one: at more than twice the cost for
 /// texts, so that it may have half of a row group.
