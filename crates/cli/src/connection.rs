@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::ipc::reader::StreamReader;
 use chrono::DateTime;
 use flowline_base::system_clock;
 use flowline_model::Plan;
 use flowline_node::{NodeFile, Offline};
-use flowline_process::{AsOf, ProcessError};
+use flowline_process::{AsOf, ProcessError, nearest};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -82,6 +82,20 @@ impl Connection {
         match self {
             Self::Node(client) => client.query(request).await,
             Self::Lake(offline) => query_offline(offline, request).await,
+        }
+    }
+
+    /// Says so when there is no dataset of this name, with the nearest one.
+    pub async fn must_know(&self, dataset: &str) -> anyhow::Result<()> {
+        let batches = self.rows("SELECT dataset FROM system.datasets").await?;
+        let names = batches.iter().filter_map(|batch| batch.column(0).as_string_opt::<i32>());
+        let names: Vec<&str> = names.flat_map(|names| names.iter().flatten()).collect();
+        if names.contains(&dataset) {
+            return Ok(());
+        }
+        match nearest(dataset, names.iter().copied()) {
+            Some(meant) => bail!("there is no dataset `{dataset}`; did you mean `{meant}`?"),
+            None => bail!("there is no dataset `{dataset}`; there are `{}`", names.join("`, `")),
         }
     }
 

@@ -58,6 +58,11 @@ impl Printer {
         }
     }
 
+    /// What must not be missed beside the result, to standard error, whoever reads.
+    pub fn aside(&self, text: impl Display) {
+        anstream::eprintln!("{text}");
+    }
+
     /// The one JSON document; nothing when a person reads.
     pub fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
         if self.json_wanted() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, SchemaError};
-use datafusion::logical_expr::{Expr, ExprSchemable, Volatility, lit, try_cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Volatility, lit, try_cast};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use flowline_lake::arrow_types;
@@ -246,6 +246,21 @@ pub(crate) fn row_by_row(expression: &Expr) -> Result<Option<String>, DataFusion
             }
             Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
                 Some(format!("`{}` does not give the same answer each time; a check must", call.func.name()))
+            }
+            // The parser takes what follows `and` for the right side.
+            Expr::BinaryExpr(BinaryExpr {
+                op: Operator::IsDistinctFrom | Operator::IsNotDistinctFrom,
+                right,
+                ..
+            }) if matches!(
+                right.as_ref(),
+                Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. })
+            ) =>
+            {
+                Some(
+                    "`is distinct from` stands before `and` or `or` without parentheses: put it into some"
+                        .to_owned(),
+                )
             }
             _ => None,
         };

@@ -124,9 +124,14 @@ fn unknown_columns_are_refused() {
 
 #[test]
 fn what_is_not_decided_by_the_row_alone_is_refused() {
-    for check in
-        ["sum(amount) > 1", "random() > 0.5", "now() is not null", "amount in (select 1)", "amount + 1"]
-    {
+    for check in [
+        "sum(amount) > 1",
+        "random() > 0.5",
+        "now() is not null",
+        "amount in (select 1)",
+        "amount + 1",
+        "amount is distinct from 3 and amount > 1",
+    ] {
         let problem = problem(check);
         assert!(!problem.message.is_empty(), "{check}");
     }

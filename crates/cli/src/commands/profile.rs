@@ -28,6 +28,9 @@ pub async fn run(profile: &Profile, printer: &Printer) -> anyhow::Result<ExitCod
         Some(version) => rows(&connection.rows(format!("{of_dataset} AND version = {version}")).await?)?,
         None => Vec::new(),
     };
+    if found.is_empty() {
+        connection.must_know(&name.to_string()).await?;
+    }
     ensure!(!found.is_empty(), "there is no profile of `{name}`; one is made whenever rows are committed");
     printer.json(&found)?;
     if !printer.json_wanted() {

@@ -17,14 +17,18 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
     match &quarantine.action {
         QuarantineAction::List { dataset, project } => {
             let dataset = dataset.as_deref().map(known).transpose()?;
-            let only = dataset.map(|dataset| format!("WHERE dataset = '{dataset}' ")).unwrap_or_default();
             let connection = Connection::open(project).await?;
+            if let Some(dataset) = &dataset {
+                connection.must_know(&dataset.to_string()).await?;
+            }
+            let only = dataset.map(|dataset| format!("WHERE dataset = '{dataset}' ")).unwrap_or_default();
             let sql = format!("SELECT * FROM system.quarantine {only}ORDER BY 1, 2");
             printer.batches(&connection.rows(sql).await?)?;
         }
         QuarantineAction::Show { dataset, selection, limit, project } => {
             let dataset = known(dataset)?;
             let connection = Connection::open(project).await?;
+            connection.must_know(&dataset.to_string()).await?;
             let only = condition(selection)?;
             let sql = format!(
                 r#"SELECT * FROM quarantine."{dataset}" {only}ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#

@@ -24,13 +24,13 @@ pub async fn run(query: &Query, printer: &Printer) -> anyhow::Result<ExitCode> {
     let answer = connection.query(&request).await?;
     printer.batches(&answer.batches)?;
     if answer.truncated {
-        printer.remark(format!(
+        printer.aside(format!(
             "{FAINT}only the first {} rows; ask for more with --rows-max{FAINT:#}",
             query.rows_max
         ));
     }
     for read in &answer.reads {
-        printer.remark(format!("{FAINT}{read}{FAINT:#}"));
+        printer.aside(format!("{FAINT}{read}{FAINT:#}"));
     }
     Ok(ExitCode::SUCCESS)
 }

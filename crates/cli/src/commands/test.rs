@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use flowline_base::{SharedClock, system_clock};
 use flowline_model::Plan;
 use flowline_project::TestCase;
@@ -75,6 +75,7 @@ async fn once(test: &Test, printer: &Printer) -> anyhow::Result<ExitCode> {
             case.name.contains(filter.as_str()) || case.declared_in.contains(filter.as_str())
         })
     };
+    let all = cases.len();
     let cases: Vec<&TestCase> = cases.iter().filter(wanted).collect();
     let outcomes = run_all(&plan, &cases, printer).await?;
     report(&outcomes, printer)?;
@@ -82,6 +83,10 @@ async fn once(test: &Test, printer: &Printer) -> anyhow::Result<ExitCode> {
         write_junit(path, &plan.project, &outcomes)?;
     }
     if outcomes.is_empty() {
+        // Nobody who names a test wants none to run.
+        if let Some(filter) = test.filter.as_ref().filter(|_| !test.watch) {
+            bail!("no test was run: none of {all} has `{filter}` in its name or its file");
+        }
         printer.remark("no test was run: tests stand in tests/*.yaml, see docs/testing.md");
     }
     let all_passed = outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed);
@@ -163,6 +168,9 @@ fn write_junit(path: &Path, project: &str, outcomes: &[Outcome]) -> anyhow::Resu
             suite.add_test_case(case);
         }
         report.add_test_suite(suite);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating `{}`", folder.display()))?;
     }
     let file = std::fs::File::create(path).with_context(|| format!("creating `{}`", path.display()))?;
     report.serialize(file).with_context(|| format!("writing `{}`", path.display()))

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SetExpr, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::distinct;
 use crate::problem::{Fault, Place};
 
 /// Words and operators of one statement; literals and commas are not counted, so that long lists are let through.
@@ -49,7 +50,7 @@ pub(super) fn few_words(tokens: &[TokenWithSpan]) -> Result<(), Fault> {
     Err(fault.hint("put long lists of values into a table and join with it"))
 }
 
-/// Refuses a statement whose tree is too deep to be planned and run.
+/// Refuses a statement whose tree is too deep to be planned and run, or another one than its text says.
 pub(crate) fn bounded_depth(statement: &Statement) -> Result<(), Fault> {
     let mut depth = Depth { expressions: 0, fault: None };
     let _ = statement.visit(&mut depth);
@@ -71,7 +72,11 @@ impl Depth {
 impl Visitor for Depth {
     type Break = ();
 
-    fn pre_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Some(fault) = distinct::swallowed(expr) {
+            self.fault = Some(fault);
+            return ControlFlow::Break(());
+        }
         self.expressions += 1;
         if self.expressions <= EXPRESSIONS_MAX {
             return ControlFlow::Continue(());

@@ -6,6 +6,7 @@
 
 mod as_of;
 mod depth;
+mod distinct;
 mod nearest;
 mod parse;
 mod references;

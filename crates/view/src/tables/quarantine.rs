@@ -27,7 +27,7 @@ system_row! {
         quarantined: u64,
         /// The columns concerned; none for `unparsable`.
         columns: Vec<String>,
-        /// The newest message.
+        /// The newest message for each column.
         message: String,
         /// `log/0@17`: the first record concerned.
         first_position: Option<String>,
@@ -89,6 +89,7 @@ fn rows_of(
     replayed: bool,
 ) -> Vec<QuarantineRow> {
     let mut by_reason: BTreeMap<&'static str, QuarantineRow> = BTreeMap::new();
+    let mut messages: BTreeMap<(&'static str, String), String> = BTreeMap::new();
     for RecordedFinding { finding, first_found_at, .. } in found {
         let reason = finding.kind.as_str();
         let row = by_reason.entry(reason).or_insert_with(|| QuarantineRow {
@@ -104,16 +105,23 @@ fn rows_of(
             last_quarantined_at: finding.found_at,
         });
         row.quarantined += finding.count;
+        messages.entry((reason, finding.subject.clone())).or_insert_with(|| finding.message.clone());
         row.columns.push(finding.subject);
-        if first_found_at < row.first_quarantined_at {
+        let first = (first_found_at, place(finding.first_position.as_deref()));
+        if first < (row.first_quarantined_at, place(row.first_position.as_deref())) {
             row.first_quarantined_at = first_found_at;
             row.first_position = finding.first_position;
         }
-        if finding.found_at > row.last_quarantined_at {
+        let last = (finding.found_at, place(finding.last_position.as_deref()));
+        if last > (row.last_quarantined_at, place(row.last_position.as_deref())) {
             row.last_quarantined_at = finding.found_at;
             row.last_position = finding.last_position;
-            row.message = finding.message;
         }
+    }
+    for row in by_reason.values_mut() {
+        let of_columns = messages.iter().filter(|((reason, _), _)| *reason == row.reason);
+        let of_columns: Vec<&str> = of_columns.map(|(_, message)| message.as_str()).collect();
+        row.message = of_columns.join("; ");
     }
     let mut rows: Vec<QuarantineRow> = by_reason.into_values().collect();
     for row in &mut rows {
@@ -126,4 +134,11 @@ fn rows_of(
         };
     }
     rows
+}
+
+/// Positions of one input in their order: `log/0@8` comes before `log/0@17`.
+fn place(position: Option<&str>) -> (&str, u64) {
+    let position = position.unwrap_or_default();
+    let (input, offset) = position.rsplit_once('@').unwrap_or((position, ""));
+    (input, offset.parse().unwrap_or(0))
 }

@@ -47,6 +47,9 @@ async fn list(
 ) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(project).await?;
     let versions = versions(&connection, dataset).await?;
+    if let Some(dataset) = dataset.filter(|_| versions.is_empty()) {
+        connection.must_know(dataset).await?;
+    }
     printer.json(&versions)?;
     if !printer.json_wanted() {
         let header = ["dataset", "version", "deployed", "project", "compatible", "changes"];
