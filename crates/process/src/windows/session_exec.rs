@@ -27,7 +27,7 @@ use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use datafusion::physical_plan::execution_plan::EmissionType;
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -93,7 +93,11 @@ pub(crate) struct SessionExec {
     sorted: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    on_disk: OnDisk,
 }
+
+/// What ran as it was planned, since memory did not hold the rows: what it put on disk counts as well.
+type OnDisk = Arc<Mutex<Vec<Arc<dyn ExecutionPlan>>>>;
 
 impl SessionExec {
     /// None unless the node is a window of nothing but the bounds of sessions of one kind, over a sort for it.
@@ -122,6 +126,7 @@ impl SessionExec {
             sorted,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+            on_disk: OnDisk::default(),
         }
     }
 }
@@ -228,7 +233,14 @@ impl ExecutionPlan for SessionExec {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut metrics = self.metrics.clone_inner();
+        for window in self.on_disk.lock().iter() {
+            let sorts = window.children().into_iter().filter_map(|sort| sort.metrics());
+            sorts
+                .flat_map(|sort| sort.iter().cloned().collect::<Vec<_>>())
+                .for_each(|metric| metrics.push(metric));
+        }
+        Some(metrics)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -239,7 +251,7 @@ impl ExecutionPlan for SessionExec {
             input: self.input.schema(),
             output: self.schema(),
             partitions: self.properties.partitioning.partition_count(),
-            on_disk: MetricBuilder::new(&self.metrics).counter("sorted_partitions", partition),
+            on_disk: Arc::clone(&self.on_disk),
         };
         let rows = stream::once(work.run(rows, context)).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
@@ -261,8 +273,7 @@ struct Work {
     input: SchemaRef,
     output: SchemaRef,
     partitions: usize,
-    /// Partitions that memory did not hold.
-    on_disk: Count,
+    on_disk: OnDisk,
 }
 
 impl Work {
@@ -304,12 +315,13 @@ impl Work {
         rows: impl futures::Stream<Item = Result<RecordBatch>> + Send + 'static,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        self.on_disk.add(1);
         let rows = RecordBatchStreamAdapter::new(Arc::clone(&self.input), rows);
         let rest = Rest { schema: Arc::clone(&self.input), rows: Mutex::new(Some(Box::pin(rows))) };
         let schema = Arc::clone(&self.input);
         let input = StreamingTableExec::try_new(schema, vec![Arc::new(rest)], None, [], false, None)?;
-        over(&self.sorted, Arc::new(input))?.execute(0, context)
+        let planned = over(&self.sorted, Arc::new(input))?;
+        self.on_disk.lock().push(Arc::clone(&planned));
+        planned.execute(0, context)
     }
 }
 

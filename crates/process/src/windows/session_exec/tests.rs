@@ -125,17 +125,16 @@ async fn where_memory_does_not_hold_the_rows_they_are_sorted_on_disk() {
 async fn answer_of(context: &SessionContext, query: &str) -> (String, usize) {
     let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
     let rows = datafusion::physical_plan::collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
-    let mut sorts = 0;
+    let (mut sorts, mut spilled) = (0, 0);
     plan.apply(|node| {
         if let Some(sessions) = node.downcast_ref::<SessionExec>() {
-            sorts += sessions
-                .metrics()
-                .and_then(|metrics| metrics.sum_by_name("sorted_partitions"))
-                .map_or(0, |sum| sum.as_usize());
+            sorts += sessions.on_disk.lock().len();
+            spilled += sessions.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
         }
         Ok(TreeNodeRecursion::Continue)
     })
     .unwrap();
+    assert_eq!(sorts > 0, spilled > 0, "what a sort puts on disk is counted");
     (pretty_format_batches(&rows).unwrap().to_string(), sorts)
 }
 
