@@ -154,7 +154,7 @@ fn pages_are_bounded_by_rows_and_bytes() {
         false,
     );
     let properties = fresh().set_dictionary_enabled(false).build();
-    let file = written(&[batch.clone()], properties);
+    let file = written(std::slice::from_ref(&batch), properties);
     let reader = SerializedFileReader::new(file.clone()).unwrap();
     let pages = |column| reader.get_row_group(0).unwrap().get_column_page_reader(column).unwrap().count();
     assert_eq!((pages(0), pages(1)), (4, 10));
