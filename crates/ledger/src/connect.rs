@@ -105,6 +105,10 @@ fn place_of_postgres(url: &str) -> String {
     parsed.to_string()
 }
 
+/// How often a new connection is told what it is for, and how long is waited in between, while others hold the file.
+const GREETINGS_MAX: u32 = 100;
+const GREETING_WAIT: Duration = Duration::from_millis(50);
+
 /// Opens the database and brings its schema to `version`.
 pub(crate) async fn open(target: &Target, version: i64) -> Result<Database, LedgerError> {
     install_default_drivers();
@@ -146,7 +150,18 @@ async fn prepare(target: &Target, version: i64) -> Result<(), LedgerError> {
         }
     };
     let greeting = target.dialect.on_connect(Access::Write);
-    connection.execute(sqlx::raw_sql(greeting)).await.map_err(opening)?;
+    // SQLite waits for nobody where it changes the journal of a new file that others open at the same time.
+    for tries_left in (0..GREETINGS_MAX).rev() {
+        match connection.execute(sqlx::raw_sql(greeting)).await {
+            Err(error) if tries_left > 0 && fault::is_passing(&error) => {
+                tokio::time::sleep(GREETING_WAIT).await
+            }
+            greeted => {
+                greeted.map_err(opening)?;
+                break;
+            }
+        }
+    }
     migrations::migrate(&mut connection, target.dialect, &target.place, version).await?;
     connection.close().await.map_err(opening)
 }

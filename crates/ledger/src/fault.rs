@@ -54,6 +54,11 @@ pub(crate) fn opening(place: &str, error: sqlx::Error) -> LedgerError {
     }
 }
 
+/// Whether the same may succeed in a moment.
+pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
+    nature(error) == Nature::Passing
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Passing,
