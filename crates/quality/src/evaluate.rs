@@ -82,6 +82,8 @@ fn vectorized(test: &Test, columns: &TypedColumns<'_>) -> Result<Option<BooleanB
         }
         Test::Pattern(index, pattern) => {
             let column = columns.texts(*index)?;
+            // A copy has working memory of its own; threads that share one take turns at it, for each text.
+            let pattern = pattern.clone();
             let failing = texts(&column.values, &|text| !pattern.is_match(text));
             (column, failing)
         }
