@@ -4,8 +4,9 @@
 //! (`encoding`), other types and files that stay (`encoder`, which has the `parquet` crate encode those).
 //!
 //! All rows that are taken in are encoded here once, and again for each dataset that follows them record by record. The
-//! general writer took 21 ns for a value where this takes 6: it compares each text with the smallest and the largest one
-//! and looks up each in its dictionary, also those that are the same in all rows, and packs numbers one by one.
+//! general writer took about 21 ns of processor for a value of NEXMark's bids where this takes about 12: it compares each
+//! text with the smallest and the largest one and looks up each in its dictionary, also those that are the same in all rows,
+//! and packs numbers one by one.
 
 use std::sync::Arc;
 
@@ -128,17 +129,17 @@ impl FlatColumn {
 
     /// Bytes of the file so far, about.
     pub(super) fn bytes(&self) -> usize {
-        let dictionary = match &self.values {
-            Values::Texts { dictionary: Some(dictionary), .. } => dictionary.bytes(),
-            _ => 0,
-        };
-        self.pages.bytes() + self.waiting_bytes + dictionary
+        self.held(Dictionary::bytes)
     }
 
     /// Bytes of memory that it holds.
     pub(super) fn memory_bytes(&self) -> usize {
+        self.held(Dictionary::memory_bytes)
+    }
+
+    fn held(&self, by_dictionary: impl Fn(&Dictionary) -> usize) -> usize {
         let dictionary = match &self.values {
-            Values::Texts { dictionary: Some(dictionary), .. } => dictionary.memory_bytes(),
+            Values::Texts { dictionary: Some(dictionary), .. } => by_dictionary(dictionary),
             _ => 0,
         };
         self.pages.bytes() + self.waiting_bytes + dictionary
