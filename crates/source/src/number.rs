@@ -112,6 +112,40 @@ fn short(text: &str, scale: u8) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// The digits with which a text begins as a number, up to 16 of them, and how many they are; none when the text ends
+/// within eight bytes of them. Eight are looked at together: a short number and a long one cost the same.
+#[inline]
+pub(crate) fn leading_digits(text: &[u8]) -> Option<(i64, usize)> {
+    let (value, count) = up_to_eight(*text.first_chunk()?);
+    if count < 8 {
+        return Some((value, count));
+    }
+    let (low, more) = up_to_eight(*text[count..].first_chunk()?);
+    Some((value * POWERS[more] + low, count + more))
+}
+
+const POWERS: [i64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The same of eight bytes.
+#[inline]
+fn up_to_eight(bytes: [u8; 8]) -> (i64, usize) {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    let values = u64::from_le_bytes(bytes) ^ ZEROS;
+    // The highest bit of a byte is set where its value is more than nine.
+    let others =
+        (((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let count = (others.trailing_zeros() / 8) as usize;
+    if count == 0 {
+        return (0, 0);
+    }
+    // The digits are moved behind zeros; pairs become one number, and pairs of those.
+    let digits = values << (64 - 8 * count);
+    let pairs = (digits & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul((10 << 8) + 1) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul((100 << 16) + 1) >> 16;
+    let value = (fours & 0x0000_ffff_0000_ffff).wrapping_mul((10_000 << 32) + 1) >> 32;
+    (value as i64, count)
+}
+
 /// The nearest float. Words for what is not finite (`NaN`, `inf`) are taken, digits that exceed the range are not.
 ///
 /// # Errors
@@ -208,9 +242,19 @@ impl<'a> Parts<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Excess, scaled, short};
+    use super::{Excess, leading_digits, scaled, short};
 
     proptest! {
+        #[test]
+        fn leading_digits_are_those_that_are_there(text in "[0-9]{0,18}[^0-9].{0,9}") {
+            let count = text.bytes().take_while(u8::is_ascii_digit).count().min(16);
+            if let Some(found) = leading_digits(text.as_bytes()) {
+                prop_assert_eq!(found, (text[..count].parse().unwrap_or(0), count));
+            } else {
+                prop_assert!(text.len() < count + 8);
+            }
+        }
+
         #[test]
         fn the_short_way_and_the_long_way_agree(text in "-?[0-9]{0,12}[.]?[0-9]{0,8}", scale in 0u8..12) {
             if let Some(value) = short(&text, scale) {

@@ -125,6 +125,23 @@ impl ColumnBuilder {
         matches!(self, B::Int8(_) | B::Int16(_) | B::Int32(_) | B::Int64(_) | B::Float32(_) | B::Float64(_))
     }
 
+    /// Takes room for so many bytes of texts, if it has texts.
+    pub(crate) fn with_text_bytes(self, rows: usize, bytes: usize) -> Self {
+        match self {
+            Self::Text(_) => Self::Text(StringBuilder::with_capacity(rows, bytes)),
+            Self::Json(_) => Self::Json(StringBuilder::with_capacity(rows, bytes)),
+            other => other,
+        }
+    }
+
+    /// The bytes of its texts so far, if it has texts.
+    pub(crate) fn text_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Text(builder) | Self::Json(builder) => Some(builder.values_slice().len()),
+            _ => None,
+        }
+    }
+
     /// The array.
     pub(crate) fn finish(self) -> ArrayRef {
         match self {

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use flowline_source::json::Key;
+
 /// Finds columns by the names that fields have in records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FieldIndex {
     names: Vec<String>,
+    keys: Vec<Key>,
     places: HashMap<Box<str>, usize, BuildHasherDefault<Xxh3>>,
 }
 
@@ -31,11 +34,17 @@ impl FieldIndex {
     pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let names: Vec<String> = names.map(str::to_owned).collect();
         let places = names.iter().enumerate().map(|(place, name)| (name.as_str().into(), place)).collect();
-        Self { names, places }
+        let keys = names.iter().map(|name| Key::new(name)).collect();
+        Self { names, keys, places }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
+    }
+
+    /// The name as it stands in records.
+    pub(crate) fn key(&self, place: usize) -> Option<&Key> {
+        self.keys.get(place)
     }
 
     pub(crate) fn name(&self, place: usize) -> &str {

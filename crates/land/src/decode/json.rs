@@ -39,10 +39,10 @@ impl Rows {
         json.object()?;
         let mut position = 0;
         while json.member(position == 0)? {
-            match self.order.expected(position) {
-                Some(column) if json.key_is(self.layout.fields.name(column))? => {
-                    self.read_value(json, column, wrong)?;
-                }
+            let expected = self.order.expected(position);
+            let key = expected.and_then(|column| Some((column, self.layout.fields.key(column)?)));
+            match key {
+                Some((column, key)) if json.key_is(key)? => self.read_value(json, column, wrong)?,
                 _ => self.read_member(json, position, wrong)?,
             }
             position += 1;

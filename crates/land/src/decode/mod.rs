@@ -22,6 +22,7 @@ mod value;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::arrow::array::RecordBatch;
 use ::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -62,6 +63,31 @@ pub(crate) struct ColumnPlan {
     pub(crate) name: String,
     pub(crate) kind: ColumnType,
     pub(crate) format: Arc<TimeFormat>,
+    pub(crate) room: TextRoom,
+}
+
+/// How many bytes the texts of a column had lately, so that room for them is not sought again and again.
+#[derive(Debug, Default)]
+pub(crate) struct TextRoom(AtomicUsize);
+
+impl TextRoom {
+    /// Bytes for a text before anything is known of them.
+    const UNKNOWN: usize = 16;
+    /// A column's texts may be few and long, and those behind them many and short.
+    const BYTES_MAX: usize = 8 << 20;
+
+    /// Bytes for so many texts, with an eighth to spare.
+    fn bytes(&self, texts: usize) -> usize {
+        let each = self.0.load(Ordering::Relaxed).max(Self::UNKNOWN);
+        texts.saturating_mul(each + each.div_ceil(8)).min(Self::BYTES_MAX)
+    }
+
+    /// Remembers what texts had.
+    fn note(&self, texts: usize, bytes: usize) {
+        if texts > 0 {
+            self.0.store(bytes.div_ceil(texts), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Which record: the number of the batch it came in, in the order of [`Decoding::push`], and its number in there.
@@ -137,6 +163,7 @@ impl Decoder {
                 name: column.name.clone(),
                 kind: column.data_type.clone(),
                 format: Arc::new(format),
+                room: TextRoom::default(),
             });
         }
         let fields = FieldIndex::new(dataset.columns.iter().map(|column| column.field_name()));

@@ -70,7 +70,10 @@ impl Rows {
         let columns: Vec<ColumnBuilder> = layout
             .columns
             .iter()
-            .map(|plan| ColumnBuilder::new(&plan.kind, &plan.format, capacity))
+            .map(|plan| {
+                let builder = ColumnBuilder::new(&plan.kind, &plan.format, capacity);
+                builder.with_text_bytes(capacity, plan.room.bytes(capacity))
+            })
             .collect();
         Self {
             filled: vec![0; columns.len()],
@@ -160,6 +163,11 @@ impl Rows {
 
     /// The rows without those that were rejected.
     pub(crate) fn finish(mut self) -> Result<FinishedRows, ArrowError> {
+        for (plan, builder) in self.layout.columns.iter().zip(&self.columns) {
+            if let Some(bytes) = builder.text_bytes() {
+                plan.room.note(self.row as usize, bytes);
+            }
+        }
         let mut columns: Vec<ArrayRef> = self.columns.into_iter().map(ColumnBuilder::finish).collect();
         columns.push(Arc::new(self.extra.finish()));
         let all = RecordBatch::try_new(Arc::clone(&self.layout.schema), columns)?;

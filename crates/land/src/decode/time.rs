@@ -87,18 +87,35 @@ fn utc_micros(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if separators.iter().any(|(at, separator)| time[*at] != *separator) {
-        return None;
-    }
-    let [hour, minute, second] =
-        [number(&time[11..13])?, number(&time[14..16])?, number(&time[17..19])?].map(i64::from);
+    let date = pairs(&time[..8], b"0000-00-")?;
+    let [year, month] = [date(0) * 100 + date(2), date(5)];
+    let middle = pairs(&time[8..16], b"00T00:00")?;
+    let [day, hour, minute] = [middle(0), middle(3), middle(6)];
+    let second = pairs(&time[11..], b"00:00:00")?(6);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let day = civil_day(number(&time[..4])?, number(&time[5..7])?, number(&time[8..10])?)?;
+    let day = civil_day(year, month, day)?;
+    let [hour, minute, second] = [hour, minute, second].map(i64::from);
     let seconds = day * 86_400 + hour * 3_600 + minute * 60 + second;
     Some(seconds * 1_000_000 + part)
+}
+
+/// What each two digits of eight characters are as a number, by the place of the first; none where they have a digit for
+/// no zero of the shape, or another character than the shape.
+#[inline]
+fn pairs(text: &[u8], shape: &[u8; 8]) -> Option<impl Fn(u32) -> u32> {
+    let shape_word = u64::from_le_bytes(*shape);
+    let digits = shape.map(|character| if character == b'0' { 0xff } else { 0 });
+    let values = u64::from_le_bytes(text.try_into().ok()?) ^ shape_word;
+    // The highest bit of a byte is set where its value is more than nine.
+    let above_nine = ((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values;
+    if above_nine & 0x8080_8080_8080_8080 != 0 || values & !u64::from_le_bytes(digits) != 0 {
+        return None;
+    }
+    // Byte by byte ten times the value and the value behind it, which is below a hundred.
+    let pairs = values.wrapping_mul((10 << 8) + 1) >> 8;
+    Some(move |place: u32| (pairs >> (8 * place) & 0xff) as u32)
 }
 
 /// Days since the epoch of a date of the Gregorian calendar, by counting the days of years that begin in March: leap days

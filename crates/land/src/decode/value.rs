@@ -141,6 +141,9 @@ impl ColumnBuilder {
     }
 
     fn append_json_number(&mut self, json: &mut Json<'_>) -> Result<bool, ValueError> {
+        if self.append_whole(json) {
+            return Ok(true);
+        }
         let text = json.number()?;
         match self {
             Self::Json(builder) => {
@@ -155,6 +158,17 @@ impl ColumnBuilder {
             }
             _ => self.append_scalar(text).map(|()| true).map_err(ValueError::Type),
         }
+    }
+
+    /// Appends the number that comes next if it is a short whole one and the column is of such.
+    #[inline]
+    fn append_whole(&mut self, json: &mut Json<'_>) -> bool {
+        match self {
+            Self::Int32(builder) => whole(json).map(|number| builder.append_value(number)),
+            Self::Int64(builder) => whole(json).map(|number| builder.append_value(number)),
+            _ => None,
+        }
+        .is_some()
     }
 
     fn append_json_nested(
@@ -278,6 +292,15 @@ impl ColumnBuilder {
             Self::Struct(_) => "an object",
         }
     }
+}
+
+/// Passes the whole number that comes next if it is a short one that the type has.
+#[inline]
+fn whole<T: TryFrom<i64>>(json: &mut Json<'_>) -> Option<T> {
+    let mut ahead = json.clone();
+    let number = T::try_from(ahead.whole()?).ok()?;
+    *json = ahead;
+    Some(number)
 }
 
 fn append_list(list: &mut ListBuilder, json: &mut Json<'_>, nested: &mut Nested) -> Result<(), ValueError> {

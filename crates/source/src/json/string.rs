@@ -8,29 +8,59 @@ const fn everywhere(byte: u8) -> u64 {
 
 /// Whether a byte cannot stand for itself within a text.
 fn special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+    // Without branches, so that many bytes are looked at by one instruction.
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// The index of the first byte from `start` on that cannot stand for itself; the length when there is none. Eight bytes
-/// are looked at together: a byte of the word is zero, or less than a space, where its subtraction borrows (Mycroft); of
-/// several such bytes, the lowest is told rightly, and it is the first one.
+/// Words that are looked at before a text counts as a long one.
+const WORDS: usize = 3;
+/// Bytes of a long text that are looked at together.
+const BLOCK: usize = 32;
+
+/// The index of the first byte from `start` on that cannot stand for itself; the length when there is none.
 #[inline]
 pub(super) fn plain_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let zero = |word: u64| word.wrapping_sub(everywhere(0x01)) & !word;
-        let control = word.wrapping_sub(everywhere(0x20)) & !word;
-        let quote = zero(word ^ everywhere(b'"'));
-        let backslash = zero(word ^ everywhere(b'\\'));
-        let found = (control | quote | backslash) & everywhere(0x80);
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+    for _ in 0..WORDS {
+        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else { break };
+        if let Some(found) = special_in(*word) {
+            return at + found;
         }
-        at += 8;
+        at += word.len();
+    }
+    long_plain_end(bytes, at)
+}
+
+/// The same of a text that is long, or ends soon.
+fn long_plain_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block.iter().fold(0, |found, byte| found | u8::from(special(*byte))) != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        if let Some(found) = special_in(*word) {
+            return at + found;
+        }
+        at += word.len();
     }
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len())
+}
+
+/// The first of eight bytes that cannot stand for itself. A byte of the word is zero, or less than a space, where its
+/// subtraction borrows (Mycroft); of several such bytes, the lowest is told rightly, and it is the first one.
+#[inline]
+fn special_in(bytes: [u8; 8]) -> Option<usize> {
+    let word = u64::from_le_bytes(bytes);
+    let zero = |word: u64| word.wrapping_sub(everywhere(0x01)) & !word;
+    let control = word.wrapping_sub(everywhere(0x20)) & !word;
+    let quote = zero(word ^ everywhere(b'"'));
+    let backslash = zero(word ^ everywhere(b'\\'));
+    let found = (control | quote | backslash) & everywhere(0x80);
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
 impl Json<'_> {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Json, Kind, is_value};
+use super::{Json, Key, Kind, is_value};
 
 /// The value as a document, read the way that records are.
 fn document(json: &mut Json<'_>) -> Option<Value> {
@@ -11,7 +11,10 @@ fn document(json: &mut Json<'_>) -> Option<Value> {
     Some(match json.peek().ok()? {
         Kind::Null => json.null().ok().map(|()| Value::Null)?,
         Kind::True | Kind::False => Value::Bool(json.boolean().ok()?),
-        Kind::Number => serde_json::from_str(json.number().ok()?).ok()?,
+        Kind::Number => match json.whole() {
+            Some(number) => number.into(),
+            None => serde_json::from_str(json.number().ok()?).ok()?,
+        },
         Kind::Text => Value::String(json.text(&mut scratch).ok()?.to_owned()),
         Kind::List => {
             json.list().ok()?;
@@ -26,7 +29,7 @@ fn document(json: &mut Json<'_>) -> Option<Value> {
             let mut members = serde_json::Map::new();
             let mut first = true;
             while json.member(first).ok()? {
-                let key = match json.key_is("known").ok()? {
+                let key = match json.key_is(&Key::new("known")).ok()? {
                     true => "known".to_owned(),
                     false => json.key(&mut scratch).ok()?.to_owned(),
                 };
@@ -123,6 +126,25 @@ fn what_is_no_json_is_refused_at_its_place() {
 }
 
 #[test]
+fn whole_numbers_are_passed_as_they_are() {
+    for (text, expected, at) in [
+        ("0,        ", Some(0), 1),
+        ("-0,        ", Some(0), 2),
+        ("-12,        ", Some(-12), 3),
+        ("1234567812345678,        ", Some(1_234_567_812_345_678), 16),
+        ("12345678123456781,        ", None, 0),
+        ("01,        ", None, 0),
+        ("1.5,        ", None, 0),
+        ("1e5,        ", None, 0),
+        ("-,        ", None, 0),
+        ("1", None, 0),
+    ] {
+        let mut json = Json::new(text);
+        assert_eq!((json.whole(), json.at()), (expected, at), "{text}");
+    }
+}
+
+#[test]
 fn values_lie_in_each_other_200_levels_deep() {
     for (levels, fits) in [(200, true), (201, false), (1_000_000, false)] {
         assert_eq!(is_value(&("[".repeat(levels) + &"]".repeat(levels))), fits, "{levels}");
@@ -137,10 +159,16 @@ fn keys_with_escapes_are_no_plain_ones() {
         (r#"{"ab":1}"#, "a", false),
         (r#"{"a":1}"#, "ab", false),
         (r#"{"ä" :1}"#, "ä", true),
+        (r#"{"a":1, "behind": [1, 2, 3]}"#, "a", true),
+        (r#"{"a" :1, "behind": [1, 2, 3]}"#, "a", true),
+        (r#"{"thirteen_long":1, "behind": 1}"#, "thirteen_long", true),
+        (r#"{"thirteen_lung":1, "behind": 1}"#, "thirteen_long", false),
+        (r#"{"longer_than_thirteen":1, "behind": 1}"#, "longer_than_thirteen", true),
+        (r#"{"longer_than_fourteen":1, "behind": 1}"#, "longer_than_thirteen", false),
     ] {
         let mut json = Json::new(text);
         json.object().unwrap();
         assert!(json.member(true).unwrap());
-        assert_eq!(json.key_is(name).unwrap(), is, "{text}");
+        assert_eq!(json.key_is(&Key::new(name)).unwrap(), is, "{text}");
     }
 }
