@@ -10,14 +10,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use flowline_lake::arrow_types;
 use flowline_model::{Check, CheckRule, CheckSeverity, Column, Dataset, FindingKind};
-use regex::RegexBuilder;
 
 use crate::RuleError;
 use crate::bounds::{Bounds, typed};
+use crate::pattern::Pattern;
 use crate::rules::{RowRule, RowRules, Test, Which};
-
-/// A compiled regular expression may take so much memory.
-const PATTERN_BYTES_MAX: usize = 10 << 20;
 
 /// The rules that can be used, and what is wrong with the others.
 pub(crate) fn compile(dataset: &Dataset, columns: &[Column], which: Which) -> (RowRules, Vec<RuleError>) {
@@ -178,10 +175,13 @@ fn of_column(
         }
         CheckRule::Pattern { pattern, .. } => {
             text_only(&kind)?;
-            let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
-            let compiled =
-                compiled.map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
+            let compiled = Pattern::new(pattern)
+                .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
             (Test::Pattern(index, compiled), format!("`{name}` does not match `{pattern}`"))
+        }
+        CheckRule::AcceptedValues { values, .. } if text_only(&kind).is_ok() => {
+            let accepted = values.iter().cloned().collect();
+            (Test::Accepted(index, accepted), format!("`{name}` is not among the accepted values"))
         }
         CheckRule::AcceptedValues { values, .. } => {
             let values = values.iter().map(|text| Ok(lit(typed(&kind, text)?)));

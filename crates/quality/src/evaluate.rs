@@ -2,12 +2,12 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use flowline_model::CheckSeverity;
 
 use crate::rules::{RowRule, RowRules, RowVerdicts, Test, examples};
+use crate::texts;
 use crate::typed::{TypedColumns, either};
 
 pub(crate) fn evaluate(rules: &RowRules, batch: &RecordBatch) -> RowVerdicts {
@@ -77,14 +77,18 @@ fn vectorized(test: &Test, columns: &TypedColumns<'_>) -> Result<Option<BooleanB
         }
         Test::Length(index, min, max) => {
             let column = columns.texts(*index)?;
-            let failing = texts(&column.values, &|text| !(*min..=*max).contains(&characters(text)));
+            let failing = texts::outside_lengths(&column.values, *min, *max);
             (column, failing)
         }
         Test::Pattern(index, pattern) => {
             let column = columns.texts(*index)?;
-            // A copy has working memory of its own; threads that share one take turns at it, for each text.
-            let pattern = pattern.clone();
-            let failing = texts(&column.values, &|text| !pattern.is_match(text));
+            let matches = pattern.matcher();
+            let failing = texts::failing(&column.values, |text| !matches(text));
+            (column, failing)
+        }
+        Test::Accepted(index, accepted) => {
+            let column = columns.texts(*index)?;
+            let failing = texts::failing(&column.values, |text| !accepted.contains(text));
             (column, failing)
         }
         Test::Expression(_, text) => return Err(format!("`{text}` is an expression")),
@@ -100,48 +104,6 @@ fn valid(failing: BooleanBuffer, column: &ArrayRef) -> BooleanBuffer {
         Some(nulls) => &failing & nulls.inner(),
         None => failing,
     }
-}
-
-fn characters(text: &str) -> u64 {
-    // As many as bytes, unless it is not ASCII.
-    if text.is_ascii() { text.len() as u64 } else { text.chars().count() as u64 }
-}
-
-/// The rows whose text is wrong. Where a text repeats the one before, so does the answer.
-fn texts(column: &ArrayRef, wrong: &dyn Fn(&str) -> bool) -> Option<BooleanBuffer> {
-    fn each<'a>(
-        rows: usize,
-        value: impl Fn(usize) -> &'a str,
-        wrong: &dyn Fn(&str) -> bool,
-    ) -> BooleanBuffer {
-        let mut last: Option<(&str, bool)> = None;
-        BooleanBuffer::collect_bool(rows, |row| {
-            let text = value(row);
-            match last {
-                Some((known, answer)) if known == text => answer,
-                _ => {
-                    let answer = wrong(text);
-                    last = Some((text, answer));
-                    answer
-                }
-            }
-        })
-    }
-    Some(match column.data_type() {
-        DataType::Utf8 => {
-            let texts = column.as_string::<i32>();
-            each(texts.len(), |row| texts.value(row), wrong)
-        }
-        DataType::LargeUtf8 => {
-            let texts = column.as_string::<i64>();
-            each(texts.len(), |row| texts.value(row), wrong)
-        }
-        DataType::Utf8View => {
-            let texts = column.as_string_view();
-            each(texts.len(), |row| texts.value(row), wrong)
-        }
-        _ => return None,
-    })
 }
 
 /// One expression held against a batch.

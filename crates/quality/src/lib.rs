@@ -14,7 +14,9 @@ pub mod drift;
 mod error;
 mod evaluate;
 mod mend;
+mod pattern;
 mod rules;
+mod texts;
 mod typed;
 
 // Numbers of a table, and what is made of them.

@@ -7,12 +7,13 @@ use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
+use datafusion::common::HashSet;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use flowline_model::{Check, CheckSeverity, Column, Dataset, FindingKind};
-use regex::Regex;
 
 use crate::bounds::Bounds;
+use crate::pattern::Pattern;
 use crate::{RuleError, compile, evaluate};
 
 /// The rules of a contract that one row alone decides (`required` and `check` of its columns, and those of its checks),
@@ -50,7 +51,9 @@ pub(crate) enum Test {
     Required(usize),
     Bounds(usize, Bounds),
     Length(usize, u64, u64),
-    Pattern(usize, Regex),
+    Pattern(usize, Pattern),
+    /// Texts; values of other types are an expression.
+    Accepted(usize, HashSet<String>),
     Expression(Arc<dyn PhysicalExpr>, String),
 }
 
@@ -124,7 +127,8 @@ impl RowRules {
                 Test::Required(index)
                 | Test::Bounds(index, _)
                 | Test::Length(index, _, _)
-                | Test::Pattern(index, _) => drop(used.insert(*index)),
+                | Test::Pattern(index, _)
+                | Test::Accepted(index, _) => drop(used.insert(*index)),
                 Test::Expression(expression, _) => {
                     used.extend(collect_columns(expression).iter().map(|column| column.index()));
                 }

@@ -1,8 +1,7 @@
 //! The few values of a text that has only few.
 
-use std::collections::HashMap;
-
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::common::HashMap;
 
 use super::shares::begin;
 use super::{SignalKind, WINDOWS_MIN};
