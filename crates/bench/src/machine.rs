@@ -53,6 +53,23 @@ pub fn fdatasync_bytes_per_second(folder: &Path, write_bytes: usize) -> anyhow::
     Ok(speed)
 }
 
+/// Bytes that the disk of a folder has free for this user.
+pub fn disk_free(folder: &Path) -> anyhow::Result<u64> {
+    let status = rustix::fs::statvfs(folder)?;
+    Ok(status.f_bavail * status.f_frsize)
+}
+
+/// Bytes of the files in a folder and in those below it. Files that go away meanwhile are left out.
+pub fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
 /// Writes to so much memory, at most a third of what is free, and lets go of it. A virtual machine may get its memory from
 /// its host only when it is first written to, several times as slowly as from its own kernel; whoever is measured first
 /// would pay for all.

@@ -56,6 +56,8 @@ enum Bench {
     Nexmark(nexmark::NexmarkOptions),
     /// From the acknowledgement of a bid to its row in the table of a stream.
     NexmarkLatency(nexmark::LatencyOptions),
+    /// What a query of NEXMark costs after so many millions of bids.
+    History(nexmark::HistoryOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -74,6 +76,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Start { times } => start::start(&folder, times).await,
             Bench::Recover { bytes } => start::recover(&folder, bytes).await,
             Bench::Nexmark(options) => nexmark::run(&folder, &options).await,
+            Bench::History(options) => nexmark::run_history(&folder, &options).await,
             Bench::NexmarkLatency(options) => nexmark::run_latency(&folder, &options).await,
         }
     })?;

@@ -11,7 +11,8 @@ use flowline_testkit::nexmark::{Event, Nexmark};
 
 use super::queries::Stream;
 
-const SEED: u64 = 20_261_120;
+/// What every recorded event is drawn from.
+pub const SEED: u64 = 20_261_120;
 /// Events between two changes of the part that is written, of all kinds.
 const PART_EVENTS: u64 = 250_000;
 /// Events that go to one half before the other gets some: what two readers read side by side stays close in time.
@@ -160,7 +161,7 @@ impl Recorder {
 }
 
 /// Appends an event as a line of JSON; says of which stream it is. No text of an event needs an escape.
-fn json(event: &Event, line: &mut String) -> Stream {
+pub fn json(event: &Event, line: &mut String) -> Stream {
     // Writing into memory cannot fail.
     let (stream, _) = match event {
         Event::Person(one) => (

@@ -51,7 +51,9 @@ pub async fn run(folder: &Path, options: &LatencyOptions) -> anyhow::Result<Valu
 async fn at_rate(folder: &Path, rate: u64, options: &LatencyOptions) -> anyhow::Result<Value> {
     let query = QUERIES.first().context("no query")?;
     let project = tempfile::tempdir_in(folder)?;
-    project::write(project.path(), query, Some(&options.flush_after))?;
+    let settings =
+        project::Settings { flush_after: Some(&options.flush_after), ..project::Settings::default() };
+    project::write(project.path(), query, settings)?;
     let bodies = bodies(folder, rate, options)?;
     let process = node::start(project.path())?;
     let (acknowledged, late) = send(&process.http, bodies, rate / REQUESTS).await?;

@@ -4,9 +4,12 @@
 //! (`flowline-testkit`). What is timed is told in `docs/benchmarks.md`.
 
 mod answer;
+mod bids;
 mod events;
 mod flink;
+mod history;
 mod latency;
+mod marks;
 mod ours;
 mod process;
 mod project;
@@ -23,6 +26,7 @@ use serde_json::{Value, json};
 use events::Recorded;
 use queries::{QUERIES, Query};
 
+pub use history::{HistoryOptions, run as run_history};
 pub use latency::{LatencyOptions, run as run_latency};
 
 /// What is run.

@@ -29,7 +29,7 @@ pub async fn run(
     patience: Duration,
 ) -> anyhow::Result<Value> {
     let project = tempfile::tempdir_in(folder)?;
-    project::write(project.path(), query, None)?;
+    project::write(project.path(), query, project::Settings::default())?;
     fill(project.path(), query, recorded).await?;
     crate::machine::touch_memory();
     let (started_at, started) = (SystemClock.now(), SystemClock.instant());
@@ -111,7 +111,8 @@ async fn done(process: &FlowlineProcess, query: &Query, expected: &[(Stream, u64
     Ok(read.len() == query.streams.len() && read.iter().all(|row| row["lag"].as_i64() == Some(0)))
 }
 
-async fn behind(process: &FlowlineProcess) -> anyhow::Result<String> {
+/// How far each hop is, and why runs failed.
+pub async fn behind(process: &FlowlineProcess) -> anyhow::Result<String> {
     let rows = process.query("select dataset, input, lag from system.positions").await?;
     let failed =
         process.query("select dataset, error from system.runs where outcome = 'failed' limit 3").await?;

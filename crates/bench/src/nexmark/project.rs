@@ -8,18 +8,37 @@ use super::queries::{Emits, Query};
 /// The dataset that the query writes.
 pub const OUT: &str = "nex.out";
 
-/// Writes the project of one query into a folder. `flush_after` is how long landing waits for more; its default
-/// without.
-pub fn write(folder: &Path, query: &Query, flush_after: Option<&str>) -> anyhow::Result<()> {
+/// What differs between measurements.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// Keys of the log.
+    pub log: &'a str,
+    /// How long landing waits for more; its default without.
+    pub flush_after: Option<&'a str>,
+    /// Rows that may wait for the query before landing pauses; without, as many as there are.
+    pub lag_rows_max: Option<u64>,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self { log: "bytes_max: 1024GiB", flush_after: None, lag_rows_max: None }
+    }
+}
+
+/// Writes the project of one query into a folder.
+pub fn write(folder: &Path, query: &Query, settings: Settings<'_>) -> anyhow::Result<()> {
     let datasets = folder.join("datasets/nex");
     std::fs::create_dir_all(&datasets)?;
     std::fs::write(
         folder.join("flowline.yaml"),
-        "name: nexmark\nteams:\n  team-bench: { contact: bench@example.org }\nenvironments:\n  dev:\n    log: { bytes_max: 1024GiB }\n",
+        format!(
+            "name: nexmark\nteams:\n  team-bench: {{ contact: bench@example.org }}\nenvironments:\n  dev:\n    log: {{ {} }}\n",
+            settings.log
+        ),
     )?;
     for stream in query.streams {
         let mut text = "owner: team-bench\nzone: raw\nfrom: { source: http }\n".to_owned();
-        if let Some(flush_after) = flush_after {
+        if let Some(flush_after) = settings.flush_after {
             let _ = writeln!(text, "landing: {{ flush_after: {flush_after} }}");
         }
         text.push_str("columns:\n");
@@ -28,12 +47,15 @@ pub fn write(folder: &Path, query: &Query, flush_after: Option<&str>) -> anyhow:
         }
         std::fs::write(datasets.join(format!("{}.yaml", stream.name())), text)?;
     }
-    std::fs::write(datasets.join("out.yaml"), out(query))?;
+    std::fs::write(datasets.join("out.yaml"), out(query, settings.lag_rows_max))?;
     Ok(())
 }
 
-fn out(query: &Query) -> String {
-    let mut text = "owner: team-bench\nzone: trusted\nfrom: { source: sql }\nmode: stream\nevent_time: { column: ts, watermark: 4s, late: reopen }\n".to_owned();
+fn out(query: &Query, lag_rows_max: Option<u64>) -> String {
+    let waits = lag_rows_max.map(|rows| format!(", lag_rows_max: {rows}")).unwrap_or_default();
+    let mut text = format!(
+        "owner: team-bench\nzone: trusted\nfrom: {{ source: sql{waits} }}\nmode: stream\nevent_time: {{ column: ts, watermark: 4s, late: reopen }}\n"
+    );
     match query.emits {
         Emits::Newest(key) => {
             let _ = writeln!(text, "emit: on_change\nkey: [{key}]");
