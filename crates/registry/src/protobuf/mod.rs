@@ -9,6 +9,7 @@ mod cost;
 mod evolve;
 mod options;
 mod print;
+mod undeclared;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -43,13 +44,13 @@ pub(crate) struct ProtobufSchema {
 impl ProtobufSchema {
     /// Parses a schema; `references` are its imports by their paths.
     pub(crate) fn parse(text: &str, references: &[ResolvedReference]) -> Result<Self, String> {
-        let main = file(MAIN, text)?;
-        let verbatim = has_groups(main.file_descriptor_proto()).then(|| text.trim().to_owned());
-        let mut resolver = ChainFileResolver::new();
-        let mut files = vec![(MAIN.to_owned(), main)];
+        let mut files = vec![(MAIN.to_owned(), file(MAIN, text)?)];
         for reference in references {
             files.push((reference.name.clone(), file(&reference.name, &reference.text)?));
         }
+        let unprintable = undeclared::leave_out(&mut files) || has_groups(files[0].1.file_descriptor_proto());
+        let verbatim = unprintable.then(|| text.trim().to_owned());
+        let mut resolver = ChainFileResolver::new();
         resolver.add(Given { files });
         resolver.add(GoogleFileResolver::new());
         resolver.add(bundled::Bundled);

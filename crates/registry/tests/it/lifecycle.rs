@@ -217,6 +217,40 @@ async fn groups_and_extensions_survive() {
 }
 
 #[tokio::test]
+async fn options_that_nothing_declares_are_kept_and_say_nothing_of_records() {
+    let registry = registry().await;
+    let first = r#"syntax = "proto3"; package shop; import "shop/unit.proto"; import "google/protobuf/descriptor.proto";
+        option (owner).team = "shop";
+        extend google.protobuf.FieldOptions { string label = 50001; }
+        message A { option (table) = "a"; int32 n = 1 [(label) = "N", (unit) = "cm", (.lint.rule) = { off: true }];
+          oneof one { option (choice) = 1; string s = 2; } enum E { option (words) = true; ZERO = 0 [(word) = "zero"]; } }
+        service S { option (api) = "v1"; rpc Get (A) returns (A) { option (path) = "/a"; } }"#;
+    let unit = r#"syntax = "proto3"; package shop; import "google/protobuf/descriptor.proto";
+        extend google.protobuf.FieldOptions { string unit = 50000 [(generator.hidden) = true]; }"#;
+    registry.register("", "unit", register("PROTOBUF", unit)).await.unwrap();
+    let with = |text: &str| {
+        let reference =
+            Reference { name: "shop/unit.proto".to_owned(), subject: "unit".to_owned(), version: 1 };
+        let schema = SchemaRequest { references: vec![reference], ..schema("PROTOBUF", text) };
+        RegisterRequest { schema, ..RegisterRequest::default() }
+    };
+    let kept = registry.register("", "s", with(first)).await.unwrap();
+    assert_eq!(kept.schema.text, first);
+    let again = registry.register("", "s", with(first)).await.unwrap();
+    assert_eq!((again.id, again.version), (kept.id, 1));
+    // Another option is another text; another type is what it always was.
+    let other = first.replace("(table) = \"a\"", "(table) = \"b\"");
+    assert_eq!(registry.register("", "s", with(&other)).await.unwrap().version, 2);
+    let changed = registry.register("", "s", with(&first.replace("int32 n", "string n"))).await.unwrap_err();
+    assert_eq!(changed.code(), 409, "{changed}");
+    // What is declared must be of its type, and what has no brackets is the language's own.
+    for (from, to) in [("(unit) = \"cm\"", "(unit) = 7"), ("(table) = \"a\"", "table = \"a\"")] {
+        let error = registry.register("", "s", with(&first.replace(from, to))).await.unwrap_err();
+        assert_eq!(error.code(), 42201, "{to}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn references_are_followed_and_held() {
     let registry = registry().await;
     let reference = |name: &str, subject: &str, version| Reference {
