@@ -63,15 +63,27 @@ pub(crate) fn write_all_at(
 /// The `bytes` bytes from `position` on; fewer where the file ends before.
 pub(crate) fn read_up_to(file: &dyn DiskFile, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut buffer = Vec::new();
+    read_on(file, position, bytes, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// Reads on behind what the buffer has, which begins at `position`, until it has so many bytes; fewer where the file ends
+/// before.
+pub(crate) fn read_on(
+    file: &dyn DiskFile,
+    position: u64,
+    bytes: usize,
+    buffer: &mut Vec<u8>,
+) -> io::Result<()> {
     while buffer.len() < bytes {
-        match file.read_at(position + buffer.len() as u64, bytes - buffer.len(), &mut buffer) {
+        match file.read_at(position + buffer.len() as u64, bytes - buffer.len(), buffer) {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(buffer)
+    Ok(())
 }
 
 /// An open file; all positions are bytes from its start.

@@ -9,6 +9,7 @@
 //! ```
 //! Owns: these files. Does not own: when retention runs, who reads.
 
+mod buffers;
 pub(crate) mod frame;
 pub(crate) mod header;
 mod index;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffers::Buffers;
 use super::frame::{self, HEAD_BYTES_MAX, Place};
 use super::partition::{Partition, blocking};
 use super::scan::{Damage, Walker};
 use super::shared::io_error;
 use super::state::{Cursor, Readable};
-use crate::disk::{DiskFile, OpenMode, read_up_to};
+use crate::disk::{DiskFile, OpenMode, read_on};
 use crate::{Bounds, Frame, LogError, LogSlab};
 
 impl Partition {
@@ -60,7 +61,7 @@ impl Partition {
             }
         };
         let position = position.map_err(|damage| self.damaged(&readable, damage))?;
-        let found = read_frames(&*file, &readable, position, from, bytes_max);
+        let found = read_frames(&self.shared.buffers, &*file, &readable, position, from, bytes_max);
         let (frames, behind) = found
             .map_err(io_error("reading", &readable.path))?
             .map_err(|damage| self.damaged(&readable, damage))?;
@@ -150,6 +151,7 @@ fn seek_time(file: &dyn DiskFile, readable: &Readable, received_at: i64) -> io::
 /// The frames from `position` on, where offset `from` is, that `bytes_max` bytes hold, at least one; and the byte
 /// behind them.
 fn read_frames(
+    buffers: &Arc<Buffers>,
     file: &dyn DiskFile,
     readable: &Readable,
     position: u64,
@@ -157,17 +159,18 @@ fn read_frames(
     bytes_max: usize,
 ) -> io::Result<Result<(Vec<Frame>, u64), Damage>> {
     let left = (readable.bytes - position).min(usize::MAX as u64) as usize;
-    let mut chunk = read_up_to(file, position, bytes_max.max(HEAD_BYTES_MAX).min(left))?;
+    let bytes = bytes_max.max(HEAD_BYTES_MAX).min(left);
+    let mut chunk = buffers.take(bytes);
+    read_on(file, position, bytes, &mut chunk)?;
     let place = Place { salt: readable.salt, position };
     if let Ok(head) = frame::decode_head(&chunk, place) {
         let wanted = bytes_max.max(head.frame_bytes().min(left as u64) as usize);
         if wanted > chunk.len() {
-            let rest = wanted.min(left) - chunk.len();
-            chunk.extend_from_slice(&read_up_to(file, position + chunk.len() as u64, rest)?);
+            read_on(file, position, wanted.min(left), &mut chunk)?;
         }
         chunk.truncate(wanted);
     }
-    Ok(parse(&Bytes::from(chunk), place, from))
+    Ok(parse(&buffers.lend(chunk), place, from))
 }
 
 /// The frames that lie one behind the other in the chunk, the first of which holds offset `from`. The first one must

@@ -10,6 +10,7 @@ use flowline_model::LogSettings;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::buffers::Buffers;
 use crate::{Disk, LogError, PartitionId};
 
 /// Bytes that wait for their sync, over all partitions; further appends wait before they are queued.
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     /// Room in the queue, one permit for each [`PERMIT_BYTES`].
     pub(crate) room: Arc<Semaphore>,
+    /// What reads go into.
+    pub(crate) buffers: Arc<Buffers>,
     /// The lock file, until the log is closed. A partition that is still writing keeps it through its `Arc`.
     pub(crate) lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
@@ -37,7 +40,7 @@ impl Shared {
         lock: Box<dyn Debug + Send + Sync>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(PERMITS));
-        Self { settings, clock, disk, room, lock: Mutex::new(Some(lock)) }
+        Self { settings, clock, disk, room, buffers: Arc::default(), lock: Mutex::new(Some(lock)) }
     }
 }
 
