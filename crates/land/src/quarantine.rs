@@ -39,7 +39,7 @@ pub(crate) fn format_of(word: &str) -> Option<RecordFormat> {
 pub(crate) fn rows(
     parcel: &Parcel,
     mut records: Vec<RejectedRecord<'_>>,
-    stamp: &Stamp,
+    stamp: &mut Stamp,
 ) -> Result<RecordBatch, ArrowError> {
     records.sort_by_key(|record| record.rejected.place);
     let mut text = StringBuilder::new();

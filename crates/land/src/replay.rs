@@ -211,14 +211,15 @@ impl Replay<'_> {
             mend::mend(&mut parcel, &self.mending)?;
         }
         parcel.schemas = self.schemas.of_pieces(&parcel.pieces).await?;
-        let stamp = Stamp { run: run.to_string(), ingested_at: self.context.clock.now_micros() };
+        let mut stamp = Stamp::new(run.to_string(), self.context.clock.now_micros());
         let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.tables.dataset));
         let mut keys = self.keys.take().unwrap_or_else(|| Keys::new(&dataset, KEYS_MAX));
         let mut audit = std::mem::take(&mut self.audit);
         let work = compute(move || {
             let examined = examine(&contract, parcel);
             examined.decoded.iter().for_each(|(_, verdicts)| audit.count(verdicts));
-            let settled = settle(&dataset, examined.compare(), &mut keys, &stamp, &mut Findings::default());
+            let settled =
+                settle(&dataset, examined.compare(), &mut keys, &mut stamp, &mut Findings::default());
             (settled, keys, audit)
         });
         let (settled, keys, audit) = work.await.map_err(|error| failed(&error))?;

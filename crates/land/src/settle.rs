@@ -41,7 +41,7 @@ pub(crate) fn settle(
     dataset: &Dataset,
     compared: Compared,
     keys: &mut Keys,
-    stamp: &Stamp,
+    stamp: &mut Stamp,
     findings: &mut Findings,
 ) -> Result<Settled, ArrowError> {
     let Compared { parcel, decoded, watched, .. } = compared;
@@ -142,7 +142,7 @@ fn settle_rows(
     parcel: &Parcel,
     decoded: &Decoded,
     passed: &[bool],
-    stamp: &Stamp,
+    stamp: &mut Stamp,
     settled: &mut Settled,
 ) -> Result<(), ArrowError> {
     let all = passed.iter().all(|passed| *passed);

@@ -30,6 +30,8 @@ pub(crate) struct Staging {
     pub(crate) findings: Findings,
     pub(crate) since: Instant,
     started_at: DateTime<Utc>,
+    /// None before the first records.
+    stamp: Option<Stamp>,
     // Never locked: a lander that waits is looked at from several threads, and a writer alone may not be.
     data: Option<Mutex<StagedWriter>>,
     quarantine: Option<Mutex<StagedWriter>>,
@@ -51,6 +53,7 @@ impl Staging {
             findings: Findings::default(),
             since: context.clock.instant(),
             started_at: context.clock.now(),
+            stamp: None,
             data: None,
             quarantine: None,
             journal: Journal::default(),
@@ -121,18 +124,21 @@ impl Staging {
         compared: Compared,
         keys: &mut Option<Keys>,
     ) -> Result<Settled, LandError> {
-        let stamp = Stamp { run: self.run.to_string(), ingested_at: context.clock.now_micros() };
+        let now = context.clock.now_micros();
+        let mut stamp = self.stamp.take().unwrap_or_else(|| Stamp::new(self.run.to_string(), now));
+        stamp.ingested_at = now;
         let mut findings = std::mem::take(&mut self.findings);
         let mut owned = keys
             .take()
             .ok_or_else(|| LandError::Internal { reason: "the keys are not read yet".to_owned() })?;
         let dataset = Arc::clone(&tables.dataset);
         let work = compute(move || {
-            let settled = settle(&dataset, compared, &mut owned, &stamp, &mut findings);
-            (settled, owned, findings)
+            let settled = settle(&dataset, compared, &mut owned, &mut stamp, &mut findings);
+            (settled, owned, stamp, findings)
         });
-        let (settled, owned, findings) = work.await.map_err(|error| failed(&error))?;
+        let (settled, owned, stamp, findings) = work.await.map_err(|error| failed(&error))?;
         *keys = Some(owned);
+        self.stamp = Some(stamp);
         self.findings = findings;
         settled.map_err(|error| failed(&error))
     }

@@ -21,26 +21,71 @@ pub(crate) struct Stamp {
     pub(crate) run: String,
     /// `_ingested_at`, microseconds.
     pub(crate) ingested_at: i64,
+    repeated: Option<Repeated>,
+}
+
+/// Columns that have the same value in every row. They are made once and cut to the rows of each parcel: made anew, they
+/// would take about as much memory as the records themselves.
+#[derive(Debug, Clone)]
+struct Repeated {
+    source: Arc<str>,
+    partition: i32,
+    sources: StringArray,
+    partitions: Int32Array,
+    runs: StringArray,
+    /// Of parcels without any.
+    traces: StringArray,
 }
 
 impl Stamp {
+    pub(crate) fn new(run: String, ingested_at: i64) -> Self {
+        Self { run, ingested_at, repeated: None }
+    }
+
     /// The columns of [`flowline_lake::arrow_types::stamp_fields`], in their order.
-    pub(crate) fn columns(&self, parcel: &Parcel, places: &[Place]) -> Vec<ArrayRef> {
+    pub(crate) fn columns(&mut self, parcel: &Parcel, places: &[Place]) -> Vec<ArrayRef> {
         let rows = places.len();
         let times = |values: Vec<i64>| {
             Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) as ArrayRef
         };
         let piece = |place: &Place| parcel.pieces.get(place.batch as usize);
         let received = places.iter().map(|place| piece(place).map_or(0, |piece| piece.received_at)).collect();
+        let ingested_at = self.ingested_at;
+        let repeated = self.repeated(parcel, rows);
         vec![
-            times(vec![self.ingested_at; rows]),
+            times(vec![ingested_at; rows]),
             times(received),
-            Arc::new(StringArray::new_repeated(&*parcel.source, rows)),
-            Arc::new(Int32Array::from(vec![parcel.partition; rows])),
+            Arc::new(repeated.sources.slice(0, rows)),
+            Arc::new(repeated.partitions.slice(0, rows)),
             Arc::new(places.iter().map(|place| Some(offset(parcel, *place) as i64)).collect::<Int64Array>()),
-            Arc::new(StringArray::new_repeated(&self.run, rows)),
-            traces(parcel, places),
+            Arc::new(repeated.runs.slice(0, rows)),
+            traces(parcel, places).unwrap_or_else(|| Arc::new(repeated.traces.slice(0, rows))),
         ]
+    }
+
+    /// With at least so many rows.
+    fn repeated(&mut self, parcel: &Parcel, rows: usize) -> &Repeated {
+        let fits = |known: &Repeated| {
+            known.source == parcel.source && known.partition == parcel.partition && known.runs.len() >= rows
+        };
+        match self.repeated.take().filter(fits) {
+            Some(known) => self.repeated.insert(known),
+            // Parcels have about as many rows as the one before.
+            None => self.repeated.insert(Repeated::new(&self.run, parcel, rows + rows / 8)),
+        }
+    }
+}
+
+impl Repeated {
+    fn new(run: &str, parcel: &Parcel, rows: usize) -> Self {
+        Self {
+            source: Arc::clone(&parcel.source),
+            partition: parcel.partition,
+            sources: StringArray::new_repeated(&*parcel.source, rows),
+            partitions: Int32Array::from(vec![parcel.partition; rows]),
+            runs: StringArray::new_repeated(run, rows),
+            traces: StringArray::new_null(rows),
+        }
     }
 }
 
@@ -49,15 +94,15 @@ pub(crate) fn offset(parcel: &Parcel, place: Place) -> u64 {
     parcel.pieces.get(place.batch as usize).map_or(0, |piece| piece.first_offset) + u64::from(place.record)
 }
 
-/// Rows of one request stand together, so that each trace is written out once.
-fn traces(parcel: &Parcel, places: &[Place]) -> ArrayRef {
+/// Rows of one request stand together, so that each trace is written out once. None where no record has one.
+fn traces(parcel: &Parcel, places: &[Place]) -> Option<ArrayRef> {
     if parcel.pieces.iter().all(|piece| piece.trace.is_none()) {
-        return Arc::new(StringArray::new_null(places.len()));
+        return None;
     }
     let texts: Vec<Option<String>> =
         parcel.pieces.iter().map(|piece| piece.trace.map(|trace| trace.to_string())).collect();
     let text = |place: &Place| texts.get(place.batch as usize).and_then(Option::as_deref);
-    Arc::new(places.iter().map(text).collect::<StringArray>())
+    Some(Arc::new(places.iter().map(text).collect::<StringArray>()))
 }
 
 /// The derived partition columns of a dataset, from the contract's columns of these rows.
