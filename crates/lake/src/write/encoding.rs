@@ -8,14 +8,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::flat::DIGITS_OF_64;
 use crate::WritePurpose;
 
 /// Encoded rows are held until there are so many bytes of them; then they become a row group and leave memory. Those of
@@ -32,6 +34,8 @@ const TEXT_BYTES: usize = 32;
 const DIFFERENCE_BITS: u32 = 16;
 /// Rows that are looked at.
 const SAMPLE_ROWS: usize = 512;
+/// Rows of texts: where one in two is one of thousands, few of these come twice among the first hundreds.
+const SAMPLE_TEXTS: usize = 4_096;
 /// From fewer nothing is concluded.
 const SAMPLE_ROWS_MIN: usize = 16;
 
@@ -54,8 +58,10 @@ pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterPr
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(row_group_bytes));
     for (field, column) in first.schema_ref().fields().iter().zip(first.columns()) {
-        let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
-        if field.data_type().is_nested() || sample.len() < SAMPLE_ROWS_MIN || repeats(&sample) {
+        let first = |rows: usize| column.slice(0, column.len().min(rows));
+        let (sample, texts) = (first(SAMPLE_ROWS), first(SAMPLE_TEXTS));
+        let repeat = || texts.as_string_opt().map_or_else(|| repeats(&sample), texts_repeat);
+        if field.data_type().is_nested() || sample.len() < SAMPLE_ROWS_MIN || repeat() {
             continue;
         }
         let path = ColumnPath::from(field.name().as_str());
@@ -73,7 +79,11 @@ pub(super) fn properties(first: &RecordBatch, purpose: WritePurpose) -> WriterPr
 
 /// Whether the values are numbers that can be told by how they differ from the one before.
 fn by_difference(kind: &DataType) -> bool {
-    matches!(kind, DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _))
+    match kind {
+        DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _) => true,
+        DataType::Decimal128(digits, _) => *digits <= DIGITS_OF_64,
+        _ => false,
+    }
 }
 
 /// Whether values repeat often enough for a dictionary to pay.
@@ -89,10 +99,20 @@ fn repeats(sample: &ArrayRef) -> bool {
     }
 }
 
+/// The same of texts.
+fn texts_repeat(sample: &StringArray) -> bool {
+    let different: HashSet<u64> = sample.iter().flatten().map(|text| xxh3_64(text.as_bytes())).collect();
+    different.len() * 2 < sample.len()
+}
+
 /// Bits that the difference between a number and the one before takes, on average over stretches of 32, of which each has
 /// as many as its largest one asks for.
 fn difference_bits(sample: &ArrayRef) -> u32 {
-    let Ok(numbers) = cast(sample, &DataType::Int64) else { return u32::MAX };
+    // A decimal is stored as the whole number that it is.
+    let whole = sample
+        .as_primitive_opt::<Decimal128Type>()
+        .map(|decimals| -> ArrayRef { Arc::new(decimals.unary::<_, Int64Type>(|number| number as i64)) });
+    let Ok(numbers) = whole.map_or_else(|| cast(sample, &DataType::Int64), Ok) else { return u32::MAX };
     let numbers: Vec<i64> = numbers.as_primitive::<Int64Type>().iter().flatten().collect();
     let differences: Vec<i64> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     let stretches = differences.chunks(32).map(|stretch| {
@@ -147,6 +167,15 @@ mod tests {
         let difference = Some(Encoding::DELTA_BINARY_PACKED);
         let link = |n| format!("https://example.org/orders/{n}");
         let cases = [
+            (
+                "one in two of thousands",
+                texts(5_000, |n| {
+                    let other = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+                    if n % 2 == 0 { "often".to_owned() } else { format!("channel-{}", other % 5_000) }
+                }),
+                Land,
+                (true, None, SNAPPY),
+            ),
             ("different numbers", numbers(600, |n| n * 7), Land, (false, difference, UNCOMPRESSED)),
             ("few numbers", numbers(600, |n| n % 20 * 0x1234_5678), Land, (true, None, SNAPPY)),
             (

@@ -1,4 +1,4 @@
-//! Column chunks of whole numbers, times and texts in fresh files.
+//! Column chunks of whole and decimal numbers, times and texts in fresh files.
 //!
 //! Owns: the pages of such a column, their encoding and their statistics. Does not own: which encoding a column gets
 //! (`encoding`), other types and files that stay (`encoder`, which has the `parquet` crate encode those).
@@ -14,7 +14,8 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::concat;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
 };
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, Type as PhysicalType};
@@ -28,10 +29,13 @@ use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, Trac
 use parquet::schema::types::ColumnDescPtr;
 
 use self::bits::Number;
+use self::decimals::DIGITS_OF_32;
+pub(super) use self::decimals::DIGITS_OF_64;
 use self::pages::Pages;
 use self::texts::{Bounds, Dictionary, append_plain};
 
 mod bits;
+mod decimals;
 mod pages;
 #[cfg(test)]
 mod tests;
@@ -50,7 +54,7 @@ pub(super) struct FlatColumn {
     descriptor: ColumnDescPtr,
     values: Values,
     /// None where pages are not compressed.
-    snappy: Option<snap::raw::Encoder>,
+    snappy: Option<Snappy>,
     /// Values that do not make a page yet.
     waiting: Vec<ArrayRef>,
     waiting_rows: usize,
@@ -68,12 +72,37 @@ enum Values {
     Numbers {
         bounds: Option<(i64, i64)>,
     },
+    /// Decimals that are longer than 64 bits.
+    Decimals {
+        /// Of each number.
+        bytes: usize,
+        bounds: decimals::Bounds,
+    },
     Texts {
         dictionary: Option<Dictionary>,
         dictionary_bytes_max: usize,
         bounds: Bounds,
         bound_bytes_max: usize,
     },
+}
+
+/// Compresses pages.
+struct Snappy {
+    encoder: snap::raw::Encoder,
+    /// Room for the largest page so far, which is not cleared between pages.
+    room: Vec<u8>,
+}
+
+impl Snappy {
+    fn compress(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ParquetError> {
+        let most = snap::raw::max_compress_len(bytes.len());
+        if self.room.len() < most {
+            self.room.resize(most, 0);
+        }
+        let compressed = self.encoder.compress(bytes, &mut self.room);
+        let compressed = compressed.map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(self.room[..compressed].to_vec())
+    }
 }
 
 /// The bytes of a chunk and what the file says of it.
@@ -98,6 +127,14 @@ impl FlatColumn {
             {
                 Values::Numbers { bounds: None }
             }
+            (DataType::Decimal128(digits, _), PhysicalType::INT32 | PhysicalType::INT64)
+                if !dictionary && *digits <= DIGITS_OF_64 =>
+            {
+                Values::Numbers { bounds: None }
+            }
+            (DataType::Decimal128(_, _), PhysicalType::FIXED_LEN_BYTE_ARRAY) if !dictionary => {
+                Values::Decimals { bytes: usize::try_from(descriptor.type_length()).ok()?, bounds: None }
+            }
             (DataType::Utf8, PhysicalType::BYTE_ARRAY) => Values::Texts {
                 dictionary: dictionary.then(Dictionary::default),
                 dictionary_bytes_max: properties.column_dictionary_page_size_limit(path),
@@ -108,7 +145,7 @@ impl FlatColumn {
         };
         let snappy = match properties.compression(path) {
             Compression::UNCOMPRESSED => None,
-            Compression::SNAPPY => Some(snap::raw::Encoder::new()),
+            Compression::SNAPPY => Some(Snappy { encoder: snap::raw::Encoder::new(), room: Vec::new() }),
             _ => return None,
         };
         let simple = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
@@ -134,7 +171,7 @@ impl FlatColumn {
 
     /// Bytes of memory that it holds.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.held(Dictionary::memory_bytes)
+        self.held(Dictionary::memory_bytes) + self.snappy.as_ref().map_or(0, |snappy| snappy.room.len())
     }
 
     fn held(&self, by_dictionary: impl Fn(&Dictionary) -> usize) -> usize {
@@ -183,6 +220,10 @@ impl FlatColumn {
                 append_numbers(values, bounds, &mut page);
                 Encoding::DELTA_BINARY_PACKED
             }
+            Values::Decimals { bytes, bounds } => {
+                decimals::append(values.as_primitive(), *bytes, bounds, &mut page);
+                Encoding::PLAIN
+            }
             Values::Texts { dictionary, dictionary_bytes_max, bounds, .. } => {
                 let dictionary = dictionary.as_mut().filter(|known| known.bytes() < *dictionary_bytes_max);
                 append_texts(values, dictionary, bounds, &mut page)
@@ -204,9 +245,7 @@ impl FlatColumn {
     fn push_page(&mut self, bytes: Vec<u8>, page: impl FnOnce(Bytes) -> Page) -> Result<(), ParquetError> {
         let size = bytes.len();
         let stored = match &mut self.snappy {
-            Some(snappy) => {
-                snappy.compress_vec(&bytes).map_err(|error| ParquetError::External(Box::new(error)))?
-            }
+            Some(snappy) => snappy.compress(&bytes)?,
             None => bytes,
         };
         let mut sink = TrackedWrite::new(Vec::with_capacity(stored.len() + HEADER_BYTES));
@@ -269,6 +308,7 @@ impl FlatColumn {
             Values::Numbers { bounds } => {
                 Ok(number_statistics(self.descriptor.physical_type(), *bounds, nulls))
             }
+            Values::Decimals { bytes, bounds } => Ok(decimals::statistics(*bounds, *bytes, nulls)),
             Values::Texts { dictionary, bounds, bound_bytes_max, .. } => {
                 if let Some(dictionary) = dictionary {
                     dictionary.widen(bounds);
@@ -330,6 +370,17 @@ fn append_numbers(values: &ArrayRef, bounds: &mut Option<(i64, i64)>, page: &mut
         DataType::Int32 => append_primitive(values.as_primitive::<Int32Type>(), bounds, page),
         DataType::Date32 => append_primitive(values.as_primitive::<Date32Type>(), bounds, page),
         DataType::Int64 => append_primitive(values.as_primitive::<Int64Type>(), bounds, page),
+        // They were checked to be no longer when they were made.
+        DataType::Decimal128(digits, _) if *digits <= DIGITS_OF_32 => {
+            let numbers =
+                values.as_primitive::<Decimal128Type>().unary::<_, Int32Type>(|number| number as i32);
+            append_primitive(&numbers, bounds, page);
+        }
+        DataType::Decimal128(_, _) => {
+            let numbers =
+                values.as_primitive::<Decimal128Type>().unary::<_, Int64Type>(|number| number as i64);
+            append_primitive(&numbers, bounds, page);
+        }
         _ => append_primitive(values.as_primitive::<TimestampMicrosecondType>(), bounds, page),
     }
 }

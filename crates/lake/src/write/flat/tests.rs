@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
@@ -73,6 +74,28 @@ fn numbers() -> impl Strategy<Value = Vec<Option<i64>>> {
     prop_oneof![some, all, same, Just(vec![None; 9])]
 }
 
+/// The numbers as decimals with so many digits, those that have more divided until they fit.
+fn decimal(numbers: &[Option<i64>], digits: u8) -> ArrayRef {
+    let limit = 10i128.pow(u32::from(digits));
+    let fitting = |number: &i64| {
+        let wide = i128::from(*number) * i128::from(*number) * i128::from(number.signum());
+        if digits == 38 { wide % limit } else { i128::from(*number) % limit }
+    };
+    let decimals: Decimal128Array = numbers.iter().map(|number| number.as_ref().map(fitting)).collect();
+    Arc::new(decimals.with_precision_and_scale(digits, 2).unwrap())
+}
+
+/// A number as a file keeps it.
+fn signed(bytes: &[u8], kind: PhysicalType) -> i128 {
+    match kind {
+        PhysicalType::INT32 => i32::from_le_bytes(bytes.try_into().unwrap()).into(),
+        PhysicalType::INT64 => i64::from_le_bytes(bytes.try_into().unwrap()).into(),
+        _ => {
+            bytes[1..].iter().fold(i128::from(bytes[0] as i8), |number, byte| number << 8 | i128::from(*byte))
+        }
+    }
+}
+
 fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
     let text =
         prop_oneof!["[ab]{0,2}", "\\PC{0,20}", "https://example.org/[a-c]", Just("\u{10FFFF}".repeat(9))];
@@ -103,6 +126,10 @@ proptest! {
             ("time", Arc::new(times.with_timezone("UTC"))),
             ("narrow", Arc::new(narrow().collect::<Int32Array>())),
             ("day", Arc::new(narrow().collect::<Date32Array>())),
+            ("cents", decimal(numbers, 9)),
+            ("price", decimal(numbers, 18)),
+            ("total", decimal(numbers, 19)),
+            ("most", decimal(numbers, 38)),
             ("plain", Arc::clone(&text)),
             ("repeated", text),
         ], true);
@@ -129,6 +156,11 @@ proptest! {
             for (column, chunk) in all.slice(from, count).columns().iter().zip(group.columns()) {
                 let statistics = chunk.statistics().unwrap();
                 prop_assert_eq!(statistics.null_count_opt(), Some(column.null_count() as u64));
+                if let Some(decimals) = column.as_primitive_opt::<Decimal128Type>() {
+                    let bound = |bytes: Option<&[u8]>| bytes.map(|bytes| signed(bytes, chunk.column_type()));
+                    prop_assert_eq!(bound(statistics.min_bytes_opt()), decimals.iter().flatten().min());
+                    prop_assert_eq!(bound(statistics.max_bytes_opt()), decimals.iter().flatten().max());
+                }
                 let Some(texts) = column.as_string_opt::<i32>() else { continue };
                 if let Some(least) = statistics.min_bytes_opt() {
                     prop_assert!(texts.iter().flatten().all(|text| least <= text.as_bytes()));

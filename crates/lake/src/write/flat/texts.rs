@@ -7,20 +7,30 @@ use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Texts that are looked up together.
+const TOGETHER: usize = 64;
+
 /// The different texts of a row group, numbered in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
-    /// Numbers of texts.
-    numbers: HashTable<u32>,
-    /// Where each text ends in `page`.
-    ends: Vec<usize>,
+    known: HashTable<Known>,
     /// The texts as they stand in a page.
     page: Vec<u8>,
 }
 
+/// A text of a dictionary. A dictionary is larger than the fast memory of a core, so that what tells texts apart is kept
+/// together: a text that comes again costs a look here and one at the text itself.
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    number: u32,
+    /// Where its length stands in the page; a dictionary is given up long before it has so many bytes.
+    begin: u32,
+}
+
 impl Dictionary {
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.known.len()
     }
 
     /// Bytes of its page.
@@ -29,29 +39,55 @@ impl Dictionary {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.page.capacity() + self.ends.capacity() * size_of::<usize>() + self.numbers.allocation_size()
+        self.page.capacity() + self.known.allocation_size()
     }
 
     /// The number of each text that is not null.
     pub(super) fn number(&mut self, texts: &StringArray) -> Vec<u32> {
-        match constant(texts) {
-            Some(text) => vec![self.number_of(text); texts.len()],
-            None => texts.iter().flatten().map(|text| self.number_of(text)).collect(),
+        if let Some(text) = constant(texts) {
+            return vec![self.number_of(text, xxh3_64(text.as_bytes())); texts.len()];
+        }
+        let mut numbers = Vec::with_capacity(texts.len() - texts.null_count());
+        let mut some = Vec::with_capacity(TOGETHER);
+        let mut texts = texts.iter().flatten();
+        loop {
+            some.extend(texts.by_ref().take(TOGETHER).map(|text| (text, xxh3_64(text.as_bytes()))));
+            if some.is_empty() {
+                return numbers;
+            }
+            self.number_some(&some, &mut numbers);
+            some.clear();
         }
     }
 
-    fn number_of(&mut self, text: &str) -> u32 {
-        let Self { numbers, ends, page } = self;
-        let same = |&number: &u32| text_of(ends, page, number) == text.as_bytes();
-        let hash = |&number: &u32| xxh3_64(text_of(ends, page, number));
-        match numbers.entry(xxh3_64(text.as_bytes()), same, hash) {
-            Entry::Occupied(known) => *known.get(),
+    /// Looks up texts together: what has to be fetched from slower memory for one does not wait for the one before.
+    fn number_some(&mut self, texts: &[(&str, u64)], numbers: &mut Vec<u32>) {
+        let mut likely = [None; TOGETHER];
+        for (likely, (_, hash)) in likely.iter_mut().zip(texts) {
+            let known = self.known.find(*hash, |known| known.hash == *hash);
+            *likely = known.map(|known| (known.number, text_at(&self.page, known.begin).len(), known.begin));
+        }
+        for (likely, (text, hash)) in likely.iter().zip(texts) {
+            numbers.push(match likely {
+                Some((number, length, begin))
+                    if *length == text.len() && text_at(&self.page, *begin) == text.as_bytes() =>
+                {
+                    *number
+                }
+                _ => self.number_of(text, *hash),
+            });
+        }
+    }
+
+    fn number_of(&mut self, text: &str, hash: u64) -> u32 {
+        let Self { known, page } = self;
+        let number = known.len() as u32;
+        let same = |known: &Known| known.hash == hash && text_at(page, known.begin) == text.as_bytes();
+        match known.entry(hash, same, |known| known.hash) {
+            Entry::Occupied(known) => known.get().number,
             Entry::Vacant(new) => {
-                // A dictionary is given up long before it has so many.
-                let number = ends.len() as u32;
-                new.insert(number);
+                new.insert(Known { hash, number, begin: page.len() as u32 });
                 append_plain(text, page);
-                ends.push(page.len());
                 number
             }
         }
@@ -59,7 +95,7 @@ impl Dictionary {
 
     /// Takes its texts into the bounds.
     pub(super) fn widen(&self, bounds: &mut Bounds) {
-        bounds.widen_by((0..self.len() as u32).map(|number| text_of(&self.ends, &self.page, number)));
+        bounds.widen_by(self.known.iter().map(|known| text_at(&self.page, known.begin)));
     }
 
     /// The texts, as they stand in a page.
@@ -68,10 +104,11 @@ impl Dictionary {
     }
 }
 
-fn text_of<'a>(ends: &[usize], page: &'a [u8], number: u32) -> &'a [u8] {
-    let number = number as usize;
-    let begin = number.checked_sub(1).map_or(0, |before| ends[before]) + size_of::<u32>();
-    &page[begin..ends[number]]
+/// The text whose length stands at this place of a page.
+fn text_at(page: &[u8], begin: u32) -> &[u8] {
+    let rest = &page[begin as usize..];
+    let (length, rest) = rest.split_first_chunk().expect("a text stands behind its length");
+    &rest[..u32::from_le_bytes(*length) as usize]
 }
 
 /// The text that stands in all rows.
