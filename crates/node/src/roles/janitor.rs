@@ -18,8 +18,11 @@ use crate::lease::{elected, lease_of};
 use crate::storage::Storage;
 use crate::tasks::{TaskKind, Tasks};
 
-/// How often tables and log are looked at. Looking costs the log's statistics and one listing of nothing.
+/// How often tables are looked at. Looking costs one listing of nothing.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// How often a log on this node's disk is: what is taken in meanwhile lies there beyond the size that is to be kept, some
+/// hundred MB a second at most. Looking costs a look at what is known of its segments.
+const TIDY_LOG_EVERY: Duration = Duration::from_secs(2);
 /// Every so many rounds, orphaned files are looked for (a listing of each table's folder).
 const VACUUM_ROUNDS: u64 = 2 * 60 * 6;
 /// Every so many rounds, quarantines are looked through for records that have waited too long.
@@ -46,7 +49,7 @@ pub fn start(tasks: &Tasks, storage: Storage, land: LandContext) {
 async fn tidy_log(log: Arc<dyn EventLog>, shutdown: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = tokio::time::sleep(TIDY_LOG_EVERY) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
         retain(log.as_ref()).await?;
