@@ -64,7 +64,7 @@ pub(crate) struct SetAside {
     /// Its row among those that were decoded.
     pub(crate) row: usize,
     pub(crate) kind: FindingKind,
-    /// The column concerned, when it is one.
+    /// The column concerned, or the field that is none.
     pub(crate) column: Option<String>,
     pub(crate) message: String,
 }

@@ -165,6 +165,7 @@ pub(crate) fn rejected_message(dataset: &Dataset, kind: FindingKind, column: Opt
             several => format!("records fail a check of `{name}`: {}", several.join(" or ")),
         },
         (FindingKind::FailedRule, None) => "records fail a check over several columns".to_owned(),
+        (FindingKind::Unparsable, Some(name)) => format!("records have `{name}` twice"),
         _ => "records cannot be read".to_owned(),
     };
     format!("{what}; see `flowline quarantine show {}`", dataset.name)

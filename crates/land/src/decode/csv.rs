@@ -36,7 +36,7 @@ impl Rows {
         for index in 0..fields.count {
             let name = fields.get(index).ok_or_else(|| Reject::unparsable("the header is not UTF-8"))?;
             if names.iter().any(|known| known == name) {
-                return Err(Reject::unparsable(format!("the header names `{name}` twice")));
+                return Err(Reject::twice(name, format!("the header names `{name}` twice")));
             }
             names.push(name.to_owned());
         }

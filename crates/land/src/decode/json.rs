@@ -82,8 +82,9 @@ impl Rows {
         if !self.fill(column) {
             json.skip()?;
             let field = self.layout.fields.name(column);
-            // Worse than a value that does not fit: which of the two is meant, nobody can say.
-            *wrong = Some(Reject::unparsable(format!("the field `{field}` stands twice")));
+            // Worse than a value that does not fit.
+            let name = &self.layout.columns[column].name;
+            *wrong = Some(Reject::twice(name, format!("the field `{field}` stands twice")));
             return Ok(());
         }
         let builder = &mut self.columns[column];

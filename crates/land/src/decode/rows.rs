@@ -26,6 +26,11 @@ impl Reject {
         Self { reason: FindingKind::Unparsable, column: None, message: message.into() }
     }
 
+    /// A record that has one field twice: which of the two is meant, nobody can say.
+    pub(crate) fn twice(field: &str, message: String) -> Self {
+        Self { column: Some(field.to_owned()), ..Self::unparsable(message) }
+    }
+
     pub(crate) fn wrong_type(column: &str, message: String) -> Self {
         Self { reason: FindingKind::WrongType, column: Some(column.to_owned()), message }
     }

@@ -238,7 +238,7 @@ impl<'a> Reporter<'a> {
             let (kind, column, message) = match strange {
                 Strange::Unknown(field) => (
                     FindingKind::UnknownField,
-                    None,
+                    Some(field.clone()),
                     format!("the contract does not know the field `{field}`"),
                 ),
                 Strange::Coerced(column) => {

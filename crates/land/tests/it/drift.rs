@@ -317,6 +317,11 @@ async fn what_drifts_can_be_set_aside_and_replayed_with_a_newer_contract() {
     assert!(fates.iter().all(|(_, fate)| *fate == Fate::Quarantined), "{fates:?}");
     let reasons = world.query("select _reason, count(*) from q group by 1 order by 1").await;
     assert_eq!(reasons[1], "unknown-field|1000");
+    // The field that is no column is what `--column` asks for.
+    assert_eq!(
+        world.query("select _reason, count(*) from q where _column = 'gate' group by 1").await,
+        ["unknown-field|1000"]
+    );
     let strange: u64 = reasons[0].strip_prefix("changed-values|").unwrap().parse().unwrap();
     // The window in which they begin has told of them only when it was whole.
     assert!((10_300..=11_000).contains(&strange), "{reasons:?}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use flowline_ledger::RecordedFinding;
-use flowline_model::{DatasetName, Fate, FindingKind};
+use flowline_model::{DatasetName, Fate, Finding, FindingKind};
 use futures::FutureExt;
 
 use crate::request::Request;
@@ -25,7 +25,7 @@ system_row! {
         rows: Option<u64>,
         /// Records that were ever sent there for this reason.
         quarantined: u64,
-        /// The columns concerned; none for `unparsable`.
+        /// The columns concerned, and fields that are none; what concerns a whole record names none.
         columns: Vec<String>,
         /// The newest message for each column.
         message: String,
@@ -106,7 +106,9 @@ fn rows_of(
         });
         row.quarantined += finding.count;
         messages.entry((reason, finding.subject.clone())).or_insert_with(|| finding.message.clone());
-        row.columns.push(finding.subject);
+        if !of_whole_record(&finding) {
+            row.columns.push(finding.subject);
+        }
         let first = (first_found_at, place(finding.first_position.as_deref()));
         if first < (row.first_quarantined_at, place(row.first_position.as_deref())) {
             row.first_quarantined_at = first_found_at;
@@ -134,6 +136,11 @@ fn rows_of(
         };
     }
     rows
+}
+
+/// Whether it concerns records as a whole: there is no column by which to ask for them.
+fn of_whole_record(finding: &Finding) -> bool {
+    matches!(finding.kind, FindingKind::Unparsable | FindingKind::FailedRule) && finding.subject == "record"
 }
 
 /// Positions of one input in their order: `log/0@8` comes before `log/0@17`.

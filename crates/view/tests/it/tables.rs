@@ -174,6 +174,28 @@ async fn every_reason_is_listed_and_what_drifted_only_where_it_was_set_aside() {
 }
 
 #[tokio::test]
+async fn a_whole_record_is_no_column() {
+    let (ledger, session) = shop().await;
+    let found = [
+        (FindingKind::Unparsable, "record"),
+        (FindingKind::Unparsable, "n"),
+        (FindingKind::Missing, "record"),
+    ]
+    .map(|(kind, subject)| Finding { kind, subject: subject.to_owned(), ..finding("daily", 1, 1, 9) });
+    ledger.record_findings(&found).await.unwrap();
+    check(
+        &session,
+        "select reason, quarantined, columns from system.quarantine where dataset = 'shop.daily' order by reason",
+        &[
+            "| reason     | quarantined | columns  |",
+            "| missing    | 1           | [record] |",
+            "| unparsable | 2           | [n]      |",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn positions_say_how_far() {
     let (_ledger, session) = shop().await;
     check(

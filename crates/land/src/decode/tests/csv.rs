@@ -67,7 +67,7 @@ fn values_that_do_not_fit_are_rejected() {
 
 #[test]
 fn a_header_that_cannot_be_read_rejects_its_rows() {
-    assert_eq!(rows("name,name", &["a,b"]), ["unparsable: the header names `name` twice"]);
+    assert_eq!(rows("name,name", &["a,b"]), ["unparsable name: the header names `name` twice"]);
     assert_eq!(rows("", &["a,b"]), ["unparsable: the header is empty"]);
     assert_eq!(rows("\"name", &["a,b"]), ["unparsable: the header has a quote that is never closed"]);
 }

@@ -65,12 +65,12 @@ fn records_that_cannot_be_read_say_why() {
     assert_eq!(found[1], "unparsable: the record is empty");
     assert_eq!(
         records(&orders(), &[r#"{"n":"x","n":1}"#, r#"{"n":1,"n":"x"}"#]),
-        ["unparsable: the field `n` stands twice"; 2]
+        ["unparsable n: the field `n` stands twice"; 2]
     );
     assert_eq!(found[2], "unparsable: the record is a number and not an object");
     assert_eq!(found[3], "unparsable: the record is a list and not an object");
     assert_eq!(found[4], "unparsable: the record is null and not an object");
-    assert_eq!(found[6], "unparsable: the field `id` stands twice");
+    assert_eq!(found[6], "unparsable id: the field `id` stands twice");
     for line in [&found[5], &found[7], &found[8]] {
         assert!(line.starts_with("unparsable: the record is not JSON"), "{line}");
     }
