@@ -53,7 +53,7 @@ pub(crate) const RESERVED_WITHIN: Duration = Duration::from_secs(30);
 /// them, with the counts of all.
 ///
 /// # Errors
-/// [`LandError::Selection`] for a reason that there is not; [`LandError::Busy`] while landing holds the table, because its
+/// [`LandError::Selection`] for a reason, a column or a field to set that there is not; [`LandError::Busy`] while landing holds the table, because its
 /// commits fail; otherwise what was replayed before the error stays so.
 pub async fn replay_quarantine(
     context: &LandContext,
@@ -64,7 +64,7 @@ pub async fn replay_quarantine(
     let dataset = Arc::new(dataset.clone());
     let contract = Contract::compile(Arc::clone(&dataset))
         .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })?;
-    let mending = selection.mending(&dataset);
+    let mending = selection.mending(&dataset)?;
     let tables = Tables::new(context, Arc::clone(&dataset));
     tables.ensure_data().await?;
     let mut reservation = Reservation::default();
@@ -76,7 +76,10 @@ pub async fn replay_quarantine(
     let replayed = replay.run(condition).await;
     // Also after an error: some runs may have been committed.
     reservation.give_back_with_news();
-    replayed
+    match replayed? {
+        run if run.counts.read == 0 => selection.unknown_column(&dataset).map_or(Ok(run), Err),
+        run => Ok(run),
+    }
 }
 
 struct Replay<'a> {

@@ -32,9 +32,7 @@ type Assignment = (String, Arc<dyn PhysicalExpr>);
 
 /// Why an expression cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{field} = {expression}` cannot be used: {message}; every field is text here: cast it to compute with it"
-)]
+#[error("`{field} = {expression}` cannot be used: {message}")]
 pub struct MendError {
     /// The field that it sets.
     pub field: String,
@@ -45,9 +43,23 @@ pub struct MendError {
 }
 
 impl Mending {
-    /// Sets these fields to these expressions; `fields` are those that records may have.
-    pub fn new(sets: Vec<(String, String)>, fields: impl IntoIterator<Item = String>) -> Self {
-        Self { sets, fields: fields.into_iter().collect() }
+    /// Sets these fields to these expressions; `fields` are those of the contract, beside which records may have others.
+    ///
+    /// # Errors
+    /// A field to set that is none of the contract: what it is set to would change nothing.
+    pub fn new(
+        sets: Vec<(String, String)>,
+        fields: impl IntoIterator<Item = String>,
+    ) -> Result<Self, MendError> {
+        let fields: BTreeSet<String> = fields.into_iter().collect();
+        match sets.iter().find(|(field, _)| !fields.contains(field)) {
+            Some((field, expression)) => Err(MendError {
+                field: field.clone(),
+                expression: expression.clone(),
+                message: format!("the contract has no field `{field}`; {}", nearest(field, &fields)),
+            }),
+            None => Ok(Self { sets, fields }),
+        }
     }
 
     /// Whether nothing is to be mended.
@@ -112,7 +124,9 @@ impl Mending {
 
     fn refused(&self, index: usize, error: &DataFusionError) -> MendError {
         let (field, expression) = self.sets.get(index).cloned().unwrap_or_default();
-        MendError { field, expression, message: error.strip_backtrace() }
+        let message = error.strip_backtrace();
+        let message = format!("{message}; every field is text here: cast it to compute with it");
+        MendError { field, expression, message }
     }
 }
 
@@ -122,6 +136,29 @@ impl fmt::Display for Mending {
             write!(f, "{}{field} = {expression}", if index > 0 { ", " } else { "" })?;
         }
         Ok(())
+    }
+}
+
+/// The names that may have been meant, the most alike first; some of all where none is alike.
+fn nearest(wrong: &str, names: &BTreeSet<String>) -> String {
+    const SHOWN_MAX: usize = 3;
+    let alike = |name: &&String| strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase());
+    let mut likely: Vec<&String> = names.iter().filter(|name| alike(name) >= 0.8).collect();
+    likely.sort_by(|left, right| alike(right).total_cmp(&alike(left)));
+    let listed = |names: &[&String]| {
+        let quoted: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect();
+        quoted.join(", ")
+    };
+    match (likely.is_empty(), names.len() > SHOWN_MAX) {
+        (false, _) => format!("did you mean {}?", listed(&likely)),
+        (true, false) => format!("it has {}", listed(&names.iter().collect::<Vec<_>>())),
+        (true, true) => {
+            format!(
+                "it has {} and {} more",
+                listed(&names.iter().collect::<Vec<_>>()),
+                names.len() - SHOWN_MAX
+            )
+        }
     }
 }
 
@@ -155,6 +192,7 @@ mod tests {
     fn mended(sets: &[(&str, &str)], records: Value) -> Result<Value, String> {
         let sets = sets.iter().map(|(field, text)| ((*field).to_owned(), (*text).to_owned())).collect();
         let mending = Mending::new(sets, ["id".to_owned(), "amount".to_owned()]);
+        let mending = mending.map_err(|error| error.to_string())?;
         let mut records: Vec<Record> =
             serde_json::from_str(&records.to_string()).map_err(|e| e.to_string())?;
         mending.apply(&mut records).map_err(|error| error.to_string())?;
@@ -171,7 +209,8 @@ mod tests {
 
     #[test]
     fn every_digit_is_kept_of_what_is_mended_and_of_what_is_not() {
-        let mending = Mending::new(vec![("a".into(), "cast(a as decimal(38,2))".into())], []);
+        let mending = Mending::new(vec![("a".into(), "cast(a as decimal(38,2))".into())], ["a".into()]);
+        let mending = mending.unwrap();
         let text = r#"[{"a":"12345678901234567890.25","b":98765432109876543210.75}]"#;
         let mut records: Vec<Record> = serde_json::from_str(text).unwrap();
         mending.apply(&mut records).unwrap();
@@ -186,6 +225,25 @@ mod tests {
         let records = json!([{ "id": "x" }, { "id": "7" }]);
         let expected = json!([{ "id": "x" }, { "id": 7 }]);
         assert_eq!(mended(&[("id", "cast(id as int)")], records), Ok(expected));
+    }
+
+    #[test]
+    fn a_field_that_is_none_of_the_contract_is_not_set() {
+        let refused = |field: &str| mended(&[(field, "'1'")], json!([{ "id": 1, "extra": 2 }])).unwrap_err();
+        assert_eq!(
+            refused("amuont"),
+            "`amuont = '1'` cannot be used: the contract has no field `amuont`; did you mean `amount`?"
+        );
+        assert_eq!(
+            refused("extra"),
+            "`extra = '1'` cannot be used: the contract has no field `extra`; it has `amount`, `id`"
+        );
+        let many = ["order_id", "orders_id", "amount", "email"].map(str::to_owned);
+        let refused =
+            |field: &str| Mending::new(vec![(field.into(), "1".into())], many.clone()).unwrap_err().message;
+        let (near, far) = (refused("order_ids"), refused("zzz"));
+        assert_eq!(near, "the contract has no field `order_ids`; did you mean `order_id`, `orders_id`?");
+        assert_eq!(far, "the contract has no field `zzz`; it has `amount`, `email`, `order_id` and 1 more");
     }
 
     #[test]

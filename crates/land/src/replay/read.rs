@@ -49,9 +49,20 @@ impl Selected {
 
 impl ReplaySelection {
     /// What is mended in records, which may have the fields of the contract and others.
-    pub(super) fn mending(&self, dataset: &Dataset) -> Mending {
+    pub(super) fn mending(&self, dataset: &Dataset) -> Result<Mending, LandError> {
         let fields = dataset.columns.iter().map(|column| column.field_name().to_owned());
-        Mending::new(self.set.clone().into_iter().collect(), fields)
+        let mending = Mending::new(self.set.clone().into_iter().collect(), fields);
+        mending.map_err(|error| LandError::Selection { reason: error.to_string() })
+    }
+
+    /// Why nothing was selected, when that is for a column that neither the contract nor a record has.
+    pub(super) fn unknown_column(&self, dataset: &Dataset) -> Option<LandError> {
+        let column = self.column.as_ref().filter(|column| dataset.column(column).is_none())?;
+        let reason = format!(
+            "`{}` has no column `{column}`, and no record in its quarantine is there for a field of that name; see `flowline quarantine list {0}`",
+            dataset.name
+        );
+        Some(LandError::Selection { reason })
     }
 
     /// The condition on rows of the quarantine.

@@ -145,6 +145,26 @@ async fn a_lander_that_waits_for_records_lets_a_replay_in_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_misspelt_is_refused_and_nothing_is_replayed() {
+    let world = quarantined().await;
+    let before = world.totals().await;
+    let set = |field: &str| ReplaySelection {
+        set: [(field.to_owned(), "'1'".to_owned())].into(),
+        ..ReplaySelection::default()
+    };
+    let of = |column: &str| ReplaySelection { column: Some(column.to_owned()), ..ReplaySelection::default() };
+    for (selection, told) in [
+        (set("amuont"), "the contract has no field `amuont`; did you mean `amount`?"),
+        (of("amuont"), "has no column `amuont`, and no record in its quarantine"),
+    ] {
+        let refused = flowline_land::replay_quarantine(&world.context, &world.dataset, &selection).await;
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(told), "{message}");
+    }
+    assert_eq!(world.totals().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lander_knows_the_keys_that_a_replay_wrote() {
     let mut world = quarantined().await;
     world.dataset = Arc::new(as_text(&world.dataset));

@@ -85,9 +85,6 @@ pub(crate) async fn replay(
     let dataset = landed_dataset(&api.context.plan, name)?;
     let (parts, body) = request.into_parts();
     let request: ReplayRequest = read_json(&api, &parts.headers, body).await?;
-    if let Some(column) = request.column.as_ref().filter(|column| dataset.column(column).is_none()) {
-        return Err(Problem::bad_request(format!("`{}` has no column `{column}`", dataset.name)));
-    }
     let selection = ReplaySelection {
         reason: request.reason.map(|reason| reason.as_str().to_owned()),
         column: request.column,
