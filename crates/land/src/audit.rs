@@ -75,7 +75,7 @@ impl Audit {
         unrecorded: &Unrecorded,
         now: DateTime<Utc>,
     ) -> Result<Audited, LandError> {
-        let circumstances = Circumstances { at: now, ..Circumstances::default() };
+        let circumstances = Circumstances { at: now, new_rows: true, ..Circumstances::default() };
         let results = |rules: &RowRules, tally: &RowTally| -> Vec<CheckResult> {
             let outcomes = of_rows(rules, tally).into_iter();
             outcomes
@@ -83,9 +83,8 @@ impl Audit {
                 .collect()
         };
         let current = self.rules.as_ref().map(|rules| results(rules, &self.tally)).unwrap_or_default();
-        let blocks = |result: &&CheckResult| {
-            result.severity == CheckSeverity::Block && result.verdict != Verdict::Passed
-        };
+        let blocks =
+            |result: &&CheckResult| result.severity == CheckSeverity::Block && result.verdict != Verdict::Passed;
         if let Some(result) = current.iter().find(blocks) {
             return Err(LandError::Blocked { result: Box::new(result.clone()) });
         }

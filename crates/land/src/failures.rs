@@ -137,7 +137,10 @@ impl Failures {
         let run = *self.run.get_or_insert_with(|| tried.run.unwrap_or_else(RunId::generate));
         let now = context.clock.now();
         let blocked = match error {
-            LandError::Blocked { result } => vec![CheckResult { run: Some(run), ..(**result).clone() }],
+            // The rows are not landed, and the next try brings them again.
+            LandError::Blocked { result } => {
+                vec![CheckResult { run: Some(run), new_rows: false, ..(**result).clone() }]
+            }
             _ => Vec::new(),
         };
         let error = RunError { kind: error.kind(), message: flowline_base::chain(error) };

@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 
 use crate::database::Database;
 use crate::fault::Fault;
+use crate::findings::Counting;
 use crate::row::{Fields, json, micros, stored, text};
 use crate::{CheckFilter, declared, findings};
 
@@ -14,7 +15,8 @@ const LIMIT_DEFAULT: u32 = 1_000;
 
 const INSERT: &str = "INSERT INTO check_results (dataset, check_name, dimension, evaluated_at, kind, verdict, \
      message, severity, owner, metric, lower_bound, upper_bound, rows_checked, rows_failed, examples, version, \
-     run_id, duration_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+     run_id, duration_us, new_rows) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
      ON CONFLICT (dataset, check_name, dimension, evaluated_at) DO NOTHING";
 
 /// Newest first; an empty dataset or check means any.
@@ -34,7 +36,8 @@ pub(crate) async fn record(database: &Database, results: &[CheckResult]) -> Resu
                 if finding.kind == FindingKind::FailedCheck {
                     close(&mut transaction, result, FindingKind::CheckFailedToRun).await?;
                 }
-                findings::upsert(&mut transaction, &[finding]).await?;
+                let counting = if result.new_rows { Counting::SinceItOpened } else { Counting::AsFoundLast };
+                findings::upsert(&mut transaction, &[finding], counting).await?;
             }
             None => {
                 close(&mut transaction, result, FindingKind::FailedCheck).await?;
@@ -67,6 +70,7 @@ async fn insert(connection: &mut AnyConnection, result: &CheckResult) -> Result<
         .bind(result.version)
         .bind(result.run.map(|run| run.to_string()))
         .bind(stored(result.duration_us))
+        .bind(i64::from(result.new_rows))
         .execute(&mut *connection)
         .await?;
     Ok(())
@@ -157,6 +161,7 @@ fn read(fields: &Fields<'_>) -> Result<CheckResult, Fault> {
         lower: fields.number_or_none("lower_bound")?,
         upper: fields.number_or_none("upper_bound")?,
         rows_checked: fields.count("rows_checked")?,
+        new_rows: fields.count("new_rows")? > 0,
         rows_failed: fields.count("rows_failed")?,
         examples: fields.json("examples")?,
         version: fields.int_or_none("version")?,

@@ -44,7 +44,8 @@ pub struct FindingFilter {
 /// A finding as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedFinding {
-    /// The finding as it was found last; its count is that of all times together.
+    /// The finding as it was found last; its count is that of all times together, of a check see
+    /// [`Ledger::record_checks`].
     pub finding: Finding,
     /// When it was found first.
     pub first_found_at: DateTime<Utc>,
@@ -208,7 +209,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn record_findings(&self, findings: &[Finding]) -> Result<(), LedgerError>;
 
     /// Records what checks said. One that failed or could not be evaluated opens the finding of its check, one that
-    /// passed closes it.
+    /// passed closes it. Rows that fail are counted once: of results over all rows the last one counts, of those over
+    /// rows that have just come all since the finding opened.
     async fn record_checks(&self, results: &[CheckResult]) -> Result<(), LedgerError>;
 
     /// What checks said, newest first.

@@ -21,7 +21,8 @@ const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, me
      ON CONFLICT (dataset, kind, subject) DO UPDATE SET \
      severity = excluded.severity, \
      message = excluded.message, \
-     records = findings.records + excluded.records, \
+     records = CASE WHEN $12 = 'found-last' OR ($12 = 'opened' AND findings.closed_at IS NOT NULL) \
+         THEN excluded.records ELSE findings.records + excluded.records END, \
      first_position = COALESCE(findings.first_position, excluded.first_position), \
      last_position = COALESCE(excluded.last_position, findings.last_position), \
      run_id = excluded.run_id, \
@@ -32,8 +33,33 @@ const UPSERT: &str = "INSERT INTO findings (dataset, kind, subject, severity, me
          OR findings.run_id IS DISTINCT FROM excluded.run_id \
          OR findings.last_position IS DISTINCT FROM excluded.last_position";
 
+/// What the count of a finding is that is found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// What was found all times together: each time it is about other records.
+    Together,
+    /// The same, but what was found before it closed is over.
+    SinceItOpened,
+    /// What was found last: each time all there is was looked at.
+    AsFoundLast,
+}
+
+impl Counting {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Together => "together",
+            Self::SinceItOpened => "opened",
+            Self::AsFoundLast => "found-last",
+        }
+    }
+}
+
 /// Stores findings.
-pub(crate) async fn upsert(connection: &mut AnyConnection, findings: &[Finding]) -> Result<(), Fault> {
+pub(crate) async fn upsert(
+    connection: &mut AnyConnection,
+    findings: &[Finding],
+    counting: Counting,
+) -> Result<(), Fault> {
     for finding in findings {
         sqlx::query(UPSERT)
             .bind(finding.dataset.to_string())
@@ -54,6 +80,7 @@ pub(crate) async fn upsert(connection: &mut AnyConnection, findings: &[Finding])
                     .transpose()?
                     .map(|drift| text(&drift)),
             )
+            .bind(counting.word())
             .execute(&mut *connection)
             .await?;
     }
@@ -71,7 +98,7 @@ fn cut(subject: &str) -> &str {
 /// Stores findings that no run made.
 pub(crate) async fn record(database: &Database, findings: &[Finding]) -> Result<(), Fault> {
     let mut transaction = database.begin().await?;
-    upsert(&mut transaction, findings).await?;
+    upsert(&mut transaction, findings, Counting::Together).await?;
     Ok(transaction.commit().await?)
 }
 

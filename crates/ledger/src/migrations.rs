@@ -9,12 +9,13 @@ use crate::LedgerError;
 use crate::dialect::Dialect;
 
 /// Every migration there ever was: version, description, statements. Once released, none of them changes.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "facts", include_str!("../migrations/0001_facts.sql")),
     (2, "standings", include_str!("../migrations/0002_standings.sql")),
     (3, "contracts", include_str!("../migrations/0003_contracts.sql")),
     (4, "checks", include_str!("../migrations/0004_checks.sql")),
     (5, "registry", include_str!("../migrations/0005_registry.sql")),
+    (6, "new rows", include_str!("../migrations/0006_new_rows.sql")),
 ];
 
 /// The newest schema that this version knows.
@@ -136,6 +137,7 @@ mod tests {
             (3, "dbbaa9013044"),
             (4, "d41eee9a0091"),
             (5, "252e88e46b98"),
+            (6, "3a141322f24b"),
         ];
         assert_eq!(checksums, known.map(|(version, checksum)| (version, checksum.to_owned())));
     }

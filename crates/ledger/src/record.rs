@@ -41,7 +41,7 @@ pub(crate) async fn record_run(
             totals::add(&mut transaction, run).await?;
         }
     }
-    findings::upsert(&mut transaction, found).await?;
+    findings::upsert(&mut transaction, found, findings::Counting::Together).await?;
     transaction.commit().await?;
     Ok(true)
 }

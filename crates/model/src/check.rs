@@ -442,6 +442,9 @@ pub struct CheckResult {
     pub upper: Option<f64>,
     /// Rows that were looked at.
     pub rows_checked: u64,
+    /// Whether those were only rows that had just come, so that no other evaluation looks at them.
+    #[serde(default)]
+    pub new_rows: bool,
     /// Rows that fail.
     pub rows_failed: u64,
     /// Some of the values that fail; `***` for those of personal data.

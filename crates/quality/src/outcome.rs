@@ -40,6 +40,8 @@ pub struct Circumstances {
     pub at: DateTime<Utc>,
     /// How long it took, microseconds.
     pub duration_us: u64,
+    /// Only rows that have just come are looked at.
+    pub new_rows: bool,
 }
 
 impl Outcome {
@@ -91,6 +93,7 @@ impl Outcome {
             lower: self.lower,
             upper: self.upper,
             rows_checked: self.rows_checked,
+            new_rows: circumstances.new_rows,
             rows_failed: self.rows_failed,
             examples: self.examples,
             version: circumstances.version,

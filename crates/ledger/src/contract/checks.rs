@@ -27,6 +27,7 @@ fn result(check: &str, verdict: Verdict, second: i64) -> CheckResult {
         lower: None,
         upper: Some(0.0),
         rows_checked: 10,
+        new_rows: false,
         rows_failed: 3,
         examples: vec!["-1".to_owned(), "\0".to_owned().replace('\0', "x")],
         version: Some(second),
@@ -64,6 +65,40 @@ pub async fn findings_open_and_close_with_their_check(ledger: Arc<dyn Ledger>) {
     assert!(open().await.is_empty());
     ledger.record_checks(&[result("a", Verdict::Failed, 4)]).await.expect(FINE);
     assert_eq!(open().await, [FindingKind::FailedCheck]);
+}
+
+/// How many records the open finding of a check that fails is said to concern.
+async fn concerned(ledger: &Arc<dyn Ledger>) -> u64 {
+    let found = ledger.findings(&FindingFilter::default()).await.expect(FINE);
+    found.iter().find(|recorded| recorded.closed_at.is_none()).expect("it is open").finding.count
+}
+
+pub async fn rows_that_fail_are_counted_once(ledger: Arc<dyn Ledger>) {
+    let of = |verdict, second, new_rows, rows_failed| CheckResult {
+        new_rows,
+        rows_failed,
+        ..result("a", verdict, second)
+    };
+    let failed = |second, new_rows, rows| of(Verdict::Failed, second, new_rows, rows);
+    for (result, expected) in [
+        // All rows, again and again: as many fail as failed last.
+        (failed(1, false, 3), 3),
+        (failed(2, false, 3), 3),
+        (failed(3, false, 5), 5),
+        (failed(4, false, 2), 2),
+        // Rows that come add to those that are there.
+        (failed(5, true, 4), 6),
+        (failed(6, true, 1), 7),
+        (failed(7, false, 7), 7),
+    ] {
+        ledger.record_checks(&[result.clone(), result]).await.expect(FINE);
+        assert_eq!(concerned(&ledger).await, expected);
+    }
+    // What was before it held is over.
+    ledger.record_checks(&[of(Verdict::Passed, 8, true, 0), failed(9, true, 2)]).await.expect(FINE);
+    assert_eq!(concerned(&ledger).await, 2);
+    let newest = CheckFilter { latest: true, ..CheckFilter::default() };
+    assert_eq!(ledger.checks(&newest).await.expect(FINE), [failed(9, true, 2)]);
 }
 
 /// A deployment of some datasets, each with the names of its checks.

@@ -58,6 +58,7 @@ macro_rules! ledger_contract {
             pruning_keeps_what_stands,
             check_results_read_back_newest_first,
             findings_open_and_close_with_their_check,
+            rows_that_fail_are_counted_once,
             what_is_not_declared_any_more_is_closed_and_not_latest,
             profiles_read_back_by_version,
             profiles_are_paged_newest_first,

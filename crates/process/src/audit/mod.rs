@@ -204,6 +204,7 @@ impl Auditor {
                 version: subject.version,
                 at: clock.now(),
                 duration_us: if by_scan { scan_us } else { own_us },
+                new_rows: false,
             };
             results.extend(
                 outcomes.into_iter().map(|(dimension, outcome)| {

@@ -241,7 +241,8 @@ impl Running<'_> {
         let transformer = self.transformer;
         let mut results = sieve.lock().results();
         if let Some(blocking) = sieve::blocking(&results).cloned() {
-            results.iter_mut().for_each(|result| result.run = Some(run.id));
+            // They are not committed, and the next try brings them again.
+            results.iter_mut().for_each(|result| (result.run, result.new_rows) = (Some(run.id), false));
             transformer.inner.ledger.record_checks(&results).await?;
             return Err(ProcessError::Blocked {
                 dataset: self.dataset.name.clone(),

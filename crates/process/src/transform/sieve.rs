@@ -184,7 +184,8 @@ impl Sieve {
 
     /// What the checks say of the rows.
     pub fn results(&self) -> Vec<CheckResult> {
-        let circumstances = Circumstances { at: self.now, ..Circumstances::default() };
+        let circumstances =
+            Circumstances { at: self.now, new_rows: !self.everything, ..Circumstances::default() };
         let outcomes = of_rows(&self.rules, &self.tally).into_iter();
         outcomes
             .map(|(check, outcome)| outcome.into_result(&self.dataset, &check, "", &circumstances))

@@ -254,6 +254,7 @@ pub fn verdicts(clock: &SharedClock) -> Vec<CheckResult> {
         lower: None,
         upper: None,
         rows_checked: 3,
+        new_rows: false,
         rows_failed: 0,
         examples: vec!["<i>x</i>".to_owned()],
         version: None,

@@ -23,7 +23,8 @@ system_row! {
         subject: String,
         /// What happened, and what to do next.
         message: String,
-        /// Records or files concerned, all times together.
+        /// Records or files concerned, all times together. Of a check: rows that failed when it looked at all last, and
+        /// those that came since.
         records: u64,
         /// `log/0@17`: the first record concerned.
         first_position: Option<String>,

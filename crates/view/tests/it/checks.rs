@@ -24,6 +24,7 @@ fn result(name: &str, verdict: Verdict, second: i64) -> CheckResult {
         lower: None,
         upper: None,
         rows_checked: 0,
+        new_rows: false,
         rows_failed: 0,
         examples: Vec::new(),
         version: None,
