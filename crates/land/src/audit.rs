@@ -84,7 +84,7 @@ impl Audit {
         };
         let current = self.rules.as_ref().map(|rules| results(rules, &self.tally)).unwrap_or_default();
         let blocks =
-            |result: &&CheckResult| result.severity == CheckSeverity::Block && result.verdict != Verdict::Passed;
+            |result: &&CheckResult| result.severity == CheckSeverity::Block && result.verdict.alarms();
         if let Some(result) = current.iter().find(blocks) {
             return Err(LandError::Blocked { result: Box::new(result.clone()) });
         }

@@ -79,7 +79,7 @@ async fn insert(connection: &mut AnyConnection, result: &CheckResult) -> Result<
 /// The finding that a result is; none when the check holds.
 fn finding(result: &CheckResult) -> Option<Finding> {
     let kind = match result.verdict {
-        Verdict::Passed => return None,
+        Verdict::Passed | Verdict::NotDue => return None,
         Verdict::Failed => FindingKind::FailedCheck,
         Verdict::NotEvaluated => FindingKind::CheckFailedToRun,
     };

@@ -209,7 +209,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn record_findings(&self, findings: &[Finding]) -> Result<(), LedgerError>;
 
     /// Records what checks said. One that failed or could not be evaluated opens the finding of its check, one that
-    /// passed closes it. Rows that fail are counted once: of results over all rows the last one counts, of those over
+    /// passed or has nothing due closes it. Rows that fail are counted once: of results over all rows the last one counts, of those over
     /// rows that have just come all since the finding opened.
     async fn record_checks(&self, results: &[CheckResult]) -> Result<(), LedgerError>;
 

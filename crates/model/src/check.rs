@@ -396,15 +396,23 @@ pub enum Verdict {
     Failed,
     /// It could not be told: a failure of its own kind.
     NotEvaluated,
+    /// Nothing that it looks at had to be there yet: no failure, and no pass.
+    NotDue,
 }
 
 impl Verdict {
+    /// Whether something is wrong: with the data, or with the check.
+    pub fn alarms(self) -> bool {
+        matches!(self, Self::Failed | Self::NotEvaluated)
+    }
+
     /// The word in facts and pages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::NotEvaluated => "not_evaluated",
+            Self::NotDue => "not_due",
         }
     }
 }

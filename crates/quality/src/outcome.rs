@@ -277,9 +277,12 @@ pub fn partitions(
         .filter(|start| !present.contains(start))
         .map(|start| start.to_string())
         .collect();
-    let share = missing.len() as f64 / expected.len().max(1) as f64;
+    if expected.is_empty() {
+        let message = format!("no partition was looked at: the oldest, {oldest}, is not due yet");
+        return Outcome { verdict: Verdict::NotDue, ..Outcome::of(true, message) };
+    }
+    let share = missing.len() as f64 / expected.len() as f64;
     let message = match missing.as_slice() {
-        [] if expected.is_empty() => "no partition is due yet".to_owned(),
         [] => format!("all of {} partitions are there", expected.len()),
         [first, ..] => {
             format!(

@@ -143,3 +143,22 @@ fn all_problems_are_found_at_once() {
         |name: &str| Column { check: Some("nope > 1".into()), ..Column::new(name, ColumnType::Int64) };
     assert_eq!(RowRules::problems(&dataset(vec![broken("a"), broken("b")])).len(), 2);
 }
+
+#[test]
+fn partitions_that_are_not_due_are_neither_there_nor_missing() {
+    use crate::outcome::{Calendar, partitions};
+    use flowline_model::Verdict;
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+    let until = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    let of = |present: &[&str], now: &str| {
+        let present: Vec<_> = present.iter().map(|text| day(text)).collect();
+        partitions(&present, Calendar::Days, until(now), 30, 0.0)
+    };
+    let today = of(&["2026-01-05"], "2026-01-04T23:59:59Z");
+    assert_eq!(today.verdict, Verdict::NotDue);
+    assert_eq!(today.message, "no partition was looked at: the oldest, 2026-01-05, is not due yet");
+    assert!(!today.verdict.alarms());
+    assert_eq!(of(&["2026-01-05"], "2026-01-05T00:00:00Z").verdict, Verdict::Passed);
+    assert_eq!(of(&["2026-01-05"], "2026-01-06T00:00:00Z").verdict, Verdict::Failed);
+    assert_eq!(of(&[], "2026-01-06T00:00:00Z").verdict, Verdict::Failed);
+}

@@ -36,7 +36,7 @@ pub async fn run(quality: &Quality, printer: &Printer) -> anyhow::Result<ExitCod
     if !printer.json_wanted() {
         print(&results, printer);
     }
-    let wrong = results.iter().any(|result| result.verdict != "passed");
+    let wrong = results.iter().any(|result| !matches!(result.verdict.as_str(), "passed" | "not_due"));
     Ok(if wrong { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS })
 }
 
@@ -50,6 +50,7 @@ fn print(results: &[CheckRow], printer: &Printer) {
         let (style, word) = match result.verdict.as_str() {
             "passed" => (GOOD, "passed"),
             "failed" => (BAD, "failed"),
+            "not_due" => (FAINT, "not due yet"),
             _ => (WARN, "not evaluated"),
         };
         let name = match result.dimension.as_str() {

@@ -19,8 +19,7 @@ pub async fn run(status: &Status, printer: &Printer) -> anyhow::Result<ExitCode>
         rows(&connection.rows("SELECT * FROM system.hops ORDER BY zone, dataset").await?)?;
     let streams: Vec<StreamRow> =
         rows(&connection.rows("SELECT * FROM system.streams ORDER BY dataset").await?)?;
-    let wrong_checks =
-        "SELECT * FROM system.checks WHERE latest AND verdict <> 'passed' ORDER BY dataset, name";
+    let wrong_checks = "SELECT * FROM system.checks WHERE latest AND verdict NOT IN ('passed', 'not_due') ORDER BY dataset, name";
     let checks: Vec<CheckRow> = rows(&connection.rows(wrong_checks).await?)?;
     printer.json(&json!({ "hops": hops, "streams": streams, "checks": checks }))?;
     if !printer.json_wanted() {

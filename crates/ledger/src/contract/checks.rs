@@ -65,6 +65,10 @@ pub async fn findings_open_and_close_with_their_check(ledger: Arc<dyn Ledger>) {
     assert!(open().await.is_empty());
     ledger.record_checks(&[result("a", Verdict::Failed, 4)]).await.expect(FINE);
     assert_eq!(open().await, [FindingKind::FailedCheck]);
+    let nothing_due = result("a", Verdict::NotDue, 5);
+    ledger.record_checks(std::slice::from_ref(&nothing_due)).await.expect(FINE);
+    assert!(open().await.is_empty());
+    assert_eq!(ledger.checks(&CheckFilter::default()).await.expect(FINE)[0], nothing_due);
 }
 
 /// How many records the open finding of a check that fails is said to concern.

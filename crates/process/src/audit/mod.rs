@@ -26,7 +26,7 @@ use flowline_base::RunId;
 use flowline_lake::{ReadAt, TableId};
 use flowline_ledger::Ledger;
 use flowline_model::{
-    Check, CheckResult, CheckRule, CheckSeverity, Column, Completeness, Dataset, DatasetName, Verdict,
+    Check, CheckResult, CheckRule, CheckSeverity, Column, Completeness, Dataset, DatasetName,
 };
 use flowline_quality::Outcome;
 use flowline_quality::outcome::{self, Circumstances};
@@ -156,7 +156,7 @@ impl Auditor {
             result.run = Some(run);
         }
         self.ledger.record_checks(&results).await?;
-        match results.iter().find(|result| result.verdict != Verdict::Passed) {
+        match results.iter().find(|result| result.verdict.alarms()) {
             Some(result) => Err(ProcessError::Blocked {
                 dataset: dataset.name.clone(),
                 check: result.check.clone(),

@@ -13,9 +13,7 @@ use chrono::{DateTime, Utc};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
 use flowline_base::RunId;
-use flowline_model::{
-    CheckResult, CheckSeverity, Column, Dataset, Finding, FindingKind, Profile, Severity, Verdict,
-};
+use flowline_model::{CheckResult, CheckSeverity, Column, Dataset, Finding, FindingKind, Profile, Severity};
 use flowline_quality::outcome::of_rows;
 use flowline_quality::{Circumstances, Profiler, RowRules, RowTally, Which};
 
@@ -200,5 +198,5 @@ impl Sieve {
 
 /// The first result that keeps rows from being committed.
 pub(super) fn blocking(results: &[CheckResult]) -> Option<&CheckResult> {
-    results.iter().find(|result| result.severity == CheckSeverity::Block && result.verdict != Verdict::Passed)
+    results.iter().find(|result| result.severity == CheckSeverity::Block && result.verdict.alarms())
 }

@@ -328,7 +328,7 @@ async fn the_largest_and_the_smallest_values() {
         rows failed: there are 1 rows, 2 to 3 are expected
         fresh passed: the newest row is of 9999-12-31T23:59:59Z and -251642300797 s old, 3600 s are allowed
         complete failed: there are 1 rows of 2 that are expected
-        partitions passed: no partition is due yet
+        partitions not_due: no partition was looked at: the oldest, 9999-12-31, is not due yet
         sql failed: the query returns a row, and should return none"#]].assert_eq(&said(&[most], &[nearly]).await);
     expect_test::expect![[r#"
         unique id failed: 2 of 2 rows share `id` with others
@@ -354,6 +354,6 @@ async fn the_largest_and_the_smallest_values() {
         rows passed: there are 2 rows, 2 to 3 are expected
         fresh passed: the newest row is of 9999-12-31T23:59:59Z and -251642300797 s old, 3600 s are allowed
         complete passed: there are 2 rows of 2 that are expected
-        partitions passed: no partition is due yet
+        partitions not_due: no partition was looked at: the oldest, 9999-12-31, is not due yet
         sql failed: the query returns 2 rows, and should return none"#]].assert_eq(&said(&[most, most], &[most, most]).await);
 }

@@ -66,7 +66,7 @@ pub(super) fn words(dataset: &DatasetChecks) -> String {
 }
 
 fn parts(count: impl Fn(Standing) -> u64) -> Vec<String> {
-    [Standing::Failed, Standing::CouldNotRun, Standing::NotYet]
+    [Standing::Failed, Standing::CouldNotRun, Standing::NotYet, Standing::NotDue]
         .into_iter()
         .filter(|standing| count(*standing) > 0)
         .map(|standing| format!("{} {}", count(standing), standing.word()))
@@ -108,12 +108,7 @@ fn lines(check: &DeclaredCheck, now: Option<DateTime<Utc>>) -> Vec<Line<'_>> {
         }
         let failing = result.verdict == "failed" && !result.examples.is_empty();
         let examples = failing.then(|| format!("for example {}", result.examples.join(", ")));
-        let state = match result.verdict.as_str() {
-            "passed" => Standing::Passed,
-            "failed" => Standing::Failed,
-            _ => Standing::CouldNotRun,
-        };
-        line(state, message, examples, Ago::of(Some(result.evaluated_at), now))
+        line(Standing::of(&result.verdict), message, examples, Ago::of(Some(result.evaluated_at), now))
     };
     check.results.iter().enumerate().map(of_result).collect()
 }

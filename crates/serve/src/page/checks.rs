@@ -42,13 +42,15 @@ pub(super) enum Standing {
     Failed,
     CouldNotRun,
     NotYet,
+    NotDue,
     Passed,
 }
 
 impl Standing {
-    fn of(verdict: &str) -> Self {
+    pub fn of(verdict: &str) -> Self {
         match verdict {
             "passed" => Self::Passed,
+            "not_due" => Self::NotDue,
             "failed" => Self::Failed,
             // What is not known for a pass is none.
             _ => Self::CouldNotRun,
@@ -61,6 +63,7 @@ impl Standing {
             Self::Failed => "failed",
             Self::CouldNotRun => "could not run",
             Self::NotYet => "not run yet",
+            Self::NotDue => "not due yet",
             Self::Passed => "passed",
         }
     }
@@ -70,7 +73,7 @@ impl Standing {
         match self {
             Self::Failed => "failed",
             Self::CouldNotRun => "stale",
-            Self::NotYet => "never",
+            Self::NotYet | Self::NotDue => "never",
             Self::Passed => "ok",
         }
     }

@@ -24,7 +24,7 @@ system_row! {
         check_kind: String,
         /// What part of the dataset, `country=de`; empty for all of it.
         dimension: String,
-        /// `passed`, `failed` or `not_evaluated`.
+        /// `passed`, `failed`, `not_evaluated`, or `not_due` while nothing that it looks at had to be there yet.
         verdict: String,
         /// Why.
         message: String,
