@@ -3,8 +3,10 @@
 //! Owns: what is expected of the next period, from the periods that are like it, and how that is said. Does not own:
 //! where the history is read from.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Datelike, Timelike, Utc};
-use flowline_model::{Anomaly, Season};
+use flowline_model::{Anomaly, AnomalyMetric, Season};
 
 use crate::statistics::{median, median_absolute_deviation};
 
@@ -36,9 +38,40 @@ const NORMAL: f64 = 1.4826;
 /// What is expected of the period that begins at `at`: the median of the earlier periods of the same season, give or
 /// take `sensitivity` deviations, and never less than `floor`.
 ///
+/// What is not normal is not learned: see [`learned`].
+///
 /// # Errors
 /// Why nothing can be said: too short a history.
 pub fn expected(history: &[Point], at: DateTime<Utc>, anomaly: &Anomaly) -> Result<Expected, String> {
+    expected_of(&learned(history, anomaly), at, anomaly)
+}
+
+/// The periods that say what is normal: all but those of a stop. A stop is a stretch of periods without a row, in which
+/// as many are like each other as would be believed (`history_min`), and in which rows were expected by the periods
+/// before it. However long it lasts, it does not become what is expected; single periods without rows do.
+fn learned(history: &[Point], anomaly: &Anomaly) -> Vec<Point> {
+    if anomaly.metric != AnomalyMetric::Rows {
+        return history.to_vec();
+    }
+    let mut learned: Vec<Point> = Vec::with_capacity(history.len());
+    for stretch in history.chunk_by(|one, next| (one.value == 0.0) == (next.value == 0.0)) {
+        let mut silent = BTreeMap::<u32, Vec<Point>>::new();
+        for point in stretch.iter().filter(|point| point.value == 0.0) {
+            silent.entry(season(anomaly.season, point.at)).or_default().push(*point);
+        }
+        let stops = |points: &[Point]| {
+            points.len() >= anomaly.history_min as usize
+                && expected_of(&learned, points[0].at, anomaly).is_ok_and(|expected| !expected.holds(0.0))
+        };
+        silent.retain(|_, points| stops(points));
+        let normal = |point: &&Point| !silent.contains_key(&season(anomaly.season, point.at));
+        let normal: Vec<Point> = stretch.iter().filter(normal).copied().collect();
+        learned.extend(normal);
+    }
+    learned
+}
+
+fn expected_of(history: &[Point], at: DateTime<Utc>, anomaly: &Anomaly) -> Result<Expected, String> {
     let like = |point: &&Point| {
         point.at < at
             && point.value.is_finite()

@@ -23,7 +23,7 @@ pub struct AddedFile {
     pub bytes: u64,
 }
 
-/// Periods beyond this are not looked back to.
+/// Periods beyond this are not looked back to: as many before the last rows as after them.
 const PERIODS_MAX: i64 = 10_000;
 
 /// The metric of each period that is over, by dimension, oldest first. A period in which nothing came has no rows: it
@@ -46,8 +46,9 @@ pub fn periods(
         *sum = (sum.0 + file.rows, sum.1 + file.bytes, sum.2 + 1);
     }
     let points = |sums: BTreeMap<i64, (u64, u64, u64)>| -> Vec<Point> {
-        let Some(first) = sums.keys().next().copied() else { return Vec::new() };
-        let first = first.max(current - PERIODS_MAX);
+        let ends = sums.first_key_value().zip(sums.last_key_value());
+        let Some(((first, _), (last, _))) = ends else { return Vec::new() };
+        let (first, silent) = ((*first).max(last - PERIODS_MAX), (last + 1).max(current - PERIODS_MAX));
         let value = |period: i64| match (metric, sums.get(&period)) {
             (AnomalyMetric::Rows, sum) => Some(sum.map_or(0, |sum| sum.0) as f64),
             // A period without files has no size of files.
@@ -58,7 +59,7 @@ pub fn periods(
             let at = DateTime::from_timestamp_micros(period.checked_mul(length)?)?;
             Some(Point { at, value: value(period)? })
         };
-        (first..current).filter_map(point).collect()
+        (first..=*last).chain(silent..current).filter_map(point).collect()
     };
     sums.into_iter().map(|(dimension, sums)| (dimension.to_owned(), points(sums))).collect()
 }

@@ -119,6 +119,67 @@ fn periods_without_files_have_no_rows() {
     assert!(periods(AnomalyMetric::Rows, &[], every, now).is_empty());
 }
 
+/// Hours of a dataset that stops after two weeks, as the log tells them so many hours after the stop.
+fn stopped(hours: i64) -> Vec<Point> {
+    let of_hour = |point: &Point| AddedFile {
+        at: point.at,
+        dimension: String::new(),
+        rows: point.value as u64,
+        bytes: 1,
+    };
+    let files: Vec<AddedFile> = history().iter().map(of_hour).collect();
+    let now = start() + TimeDelta::hours(14 * 24 + hours);
+    periods(AnomalyMetric::Rows, &files, Duration::from_secs(3600), now).remove("").unwrap()
+}
+
+#[test]
+fn a_stop_that_is_longer_than_the_history_is_not_normal() {
+    let seasonal = rows(Season::HourOfDay, 50.0);
+    // Days after the stop: as long as the history, and longer than what is looked back to.
+    for days in [1, 5, 14, 60, 500] {
+        let (noon, night) = ((14 + days) * 24 + 12, (14 + days) * 24 + 2);
+        let points = stopped(days * 24 + 13);
+        let before =
+            |hour: i64| points.iter().filter(move |point| point.at < start() + TimeDelta::hours(hour));
+        let before = |hour: i64| before(hour).copied().collect::<Vec<Point>>();
+        assert_eq!(points.last().unwrap().value, 0.0);
+        assert_eq!(verdict(&seasonal, &before(noon), noon, 0.0), Verdict::Failed, "{days}");
+        assert_eq!(verdict(&seasonal, &before(night), night, 0.0), Verdict::Passed, "{days}");
+        // What comes after it is held against what was before it.
+        assert_eq!(verdict(&seasonal, &before(noon), noon, 1_003.0), Verdict::Passed, "{days}");
+        assert_eq!(verdict(&seasonal, &before(noon), noon, 10.0), Verdict::Failed, "{days}");
+    }
+    // Also when it lies further back, and without a season.
+    let steady = |hour: i64| if (100..1_000).contains(&hour) { 0.0 } else { 1_000.0 };
+    let steady: Vec<Point> =
+        (0..1_050).map(|hour| Point { at: start() + TimeDelta::hours(hour), value: steady(hour) }).collect();
+    for (hours, now, value, expected) in [
+        (101, 101, 0.0, Verdict::Failed),
+        (999, 999, 0.0, Verdict::Failed),
+        (1_000, 1_000, 1_000.0, Verdict::Passed),
+        (1_050, 1_050, 1_000.0, Verdict::Passed),
+        (1_050, 1_050, 0.0, Verdict::Failed),
+    ] {
+        assert_eq!(verdict(&rows(Season::None, 0.0), &steady[..hours], now, value), expected, "{hours}");
+    }
+}
+
+#[test]
+fn periods_without_rows_become_normal_where_they_are_no_stop() {
+    // Every second hour, after a hundred in which rows always came.
+    let value = |hour: i64| if hour >= 100 && hour % 2 == 0 { 0.0 } else { 1_000.0 };
+    let points: Vec<Point> =
+        (0..400).map(|hour| Point { at: start() + TimeDelta::hours(hour), value: value(hour) }).collect();
+    let anomaly = rows(Season::None, 0.0);
+    assert_eq!(verdict(&anomaly, &points[..100], 100, 0.0), Verdict::Failed);
+    assert_eq!(verdict(&rows(Season::HourOfDay, 0.0), &points, 400, 0.0), Verdict::Passed);
+    // Nothing was expected before: rows that come seldom have long stretches without.
+    let seldom = |hour: i64| if hour % 50 == 0 { 5.0 } else { 0.0 };
+    let seldom: Vec<Point> =
+        (0..400).map(|hour| Point { at: start() + TimeDelta::hours(hour), value: seldom(hour) }).collect();
+    assert_eq!(verdict(&anomaly, &seldom, 399, 0.0), Verdict::Passed);
+}
+
 #[test]
 fn distributions_are_compared_by_profiles() {
     let rule = |method: DistributionMethod| CheckRule::Distribution {
