@@ -92,6 +92,7 @@ impl Flow {
         };
         let state = hop_state(&HopFacts {
             last_outcome: ended.map(|run| run.outcome),
+            inputs_ran: !dataset.materialized() && self.inputs_ran(declared),
             lag_seconds: lag.seconds,
             freshness_seconds,
             freshness_within_seconds,
@@ -139,6 +140,16 @@ impl Flow {
     fn standing(&self, declared: &CatalogDataset) -> Option<&Standing> {
         let kind = if declared.dataset.landed() { RunKind::Land } else { RunKind::Transform };
         self.standings.iter().find(|standing| standing.hop == declared.dataset.name && standing.kind == kind)
+    }
+
+    /// Whether any of the tables that a hop reads was ever run for, be it that there was nothing for it.
+    fn inputs_ran(&self, declared: &CatalogDataset) -> bool {
+        let tables = self.tables_below(declared);
+        let ran = |table: &DatasetName| {
+            let of_table = |standing: &&Standing| standing.hop == *table && standing.ended.is_some();
+            self.standings.iter().any(|standing| of_table(&standing))
+        };
+        tables.iter().any(ran)
     }
 
     fn position(&self, hop: &DatasetName, input: &str) -> Option<&Position> {

@@ -17,7 +17,7 @@ pub enum HopState {
     Stale,
     /// It has input that it has not taken up for longer than [`WAITING_AFTER_SECONDS`].
     Waiting,
-    /// It has never run, and nothing waits for it.
+    /// It has never run, and nothing waits for it; of a view: nothing that it reads has ever run.
     Never,
     /// None of the above.
     Ok,
@@ -41,6 +41,8 @@ impl HopState {
 pub struct HopFacts {
     /// How the run that ended last did; none before the first. One under way changes nothing until it ends.
     pub last_outcome: Option<Outcome>,
+    /// Of a view, which never runs itself: something that it reads has.
+    pub inputs_ran: bool,
     /// How long the oldest input that is not taken up has been waiting; none when nothing waits or nobody can tell.
     pub lag_seconds: Option<i64>,
     /// Age of the newest commit; none before the first.
@@ -56,7 +58,7 @@ pub fn hop_state(facts: &HopFacts) -> HopState {
         _ => false,
     };
     let waiting = facts.lag_seconds.is_some_and(|lag| lag > WAITING_AFTER_SECONDS);
-    let ran = facts.last_outcome.is_some() || facts.freshness_seconds.is_some();
+    let ran = facts.last_outcome.is_some() || facts.inputs_ran || facts.freshness_seconds.is_some();
     match facts.last_outcome {
         Some(Outcome::Failed) => HopState::Failed,
         _ if stale => HopState::Stale,
@@ -81,6 +83,7 @@ mod tests {
     ) -> &'static str {
         hop_state(&HopFacts {
             last_outcome,
+            inputs_ran: false,
             lag_seconds: lag,
             freshness_seconds: age,
             freshness_within_seconds: allowed,

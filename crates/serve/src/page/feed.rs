@@ -18,6 +18,9 @@ use crate::http::problem::Problem;
 /// How old a map may be that is shown again; far below what a person notices.
 const AGE_MAX: Duration = Duration::from_millis(900);
 
+/// How old it may be what the page says of quarantine while nothing was put there: tables are read for it.
+const QUARANTINE_AGE_MAX: Duration = Duration::from_secs(15);
+
 /// A map with its regions.
 pub(super) struct Snapshot {
     /// The map.
@@ -59,6 +62,7 @@ struct Newest {
 #[derive(Clone, Default)]
 struct Quarantine {
     records: Vec<(String, u64)>,
+    read_at: Option<Instant>,
     rows: Arc<Vec<QuarantineRow>>,
 }
 
@@ -96,18 +100,21 @@ impl Feed {
         Ok(snapshot)
     }
 
-    /// What lies in quarantine: read when there is more of it, or less, than is known.
+    /// What lies in quarantine: read when there is more of it, or less, than is known. What is discarded changes no
+    /// count, so that what lies there is read again now and then.
     async fn quarantine(&self, flow: &Flow, known: Quarantine) -> Result<Quarantine, Problem> {
         let waiting = flow.hops.iter().filter(|hop| hop.quarantined > 0);
         let records: Vec<_> = waiting.map(|hop| (hop.dataset.clone(), hop.quarantined)).collect();
-        if records == known.records {
+        let now = self.context.clock.instant();
+        let fresh = known.read_at.is_some_and(|at| now.duration_since(at) < QUARANTINE_AGE_MAX);
+        if records == known.records && (fresh || records.is_empty()) {
             return Ok(known);
         }
         let rows = match records.is_empty() {
             true => Vec::new(),
             false => facts::read(&self.context, "order by dataset, reason").await?,
         };
-        Ok(Quarantine { records, rows: Arc::new(rows) })
+        Ok(Quarantine { records, read_at: Some(now), rows: Arc::new(rows) })
     }
 }
 

@@ -32,7 +32,7 @@ struct Reason<'a> {
 
 /// The region of all records that lie in quarantine. `rows` stand in the order of the datasets.
 pub(super) fn render(rows: &[QuarantineRow], now: Option<DateTime<Utc>>) -> askama::Result<String> {
-    let there: Vec<&QuarantineRow> = rows.iter().filter(|row| waiting(row) > 0).collect();
+    let there: Vec<&QuarantineRow> = rows.iter().filter(|row| listed(row)).collect();
     let datasets = there.chunk_by(|one, other| one.dataset == other.dataset).map(|rows| Part {
         id: id(&rows[0].dataset),
         name: &rows[0].dataset,
@@ -40,6 +40,11 @@ pub(super) fn render(rows: &[QuarantineRow], now: Option<DateTime<Utc>>) -> aska
         reasons: rows.iter().map(|row| reason(row, now)).collect(),
     });
     QuarantineRegion { summary: words(&there), datasets: datasets.collect() }.render()
+}
+
+/// Whether there is a part for it: what was replayed or discarded has none.
+pub(super) fn listed(row: &QuarantineRow) -> bool {
+    waiting(row) > 0
 }
 
 /// The id of the part of a dataset. Names of datasets hold no `-`.

@@ -315,7 +315,7 @@ fn hop_card<'a>(flow: &'a Flow, hop: &'a HopRow, node: usize, now: Option<DateTi
         title: check_list::words(checks),
     });
     let (note, note_bad) = note(hop).unzip();
-    let listed = flow.quarantine.iter().any(|row| row.dataset == hop.dataset);
+    let listed = flow.quarantine.iter().any(|row| row.dataset == hop.dataset && quarantine::listed(row));
     let note_at = note.as_ref().filter(|note| listed && note.ends_with(QUARANTINED));
     let behind = match (hop.lag_records, hop.lag_versions) {
         (Some(records), _) => short_count(records),

@@ -181,6 +181,10 @@ async fn what_lies_in_quarantine_stands_with_reason_place_and_what_to_do() {
         page.contains("<a href=\"#quarantine-shop-page_views\">1,187 quarantined</a>"),
         "the card leads to it"
     );
+    // Everything was discarded, which the count of what was put there does not say.
+    let discarded = vec![rejected("failed-rule", Some(0), 1_187, "records fail the check of `url`")];
+    let (page, _) = page_of(Flow::new(shop()).with_quarantine(Arc::new(discarded))).await;
+    assert!(page.contains("1,187 quarantined") && !page.contains("#quarantine-shop-page_views"));
     // What is not read yet, or is empty, has no place on the page.
     let (page, _) = page_of(Flow::new(shop())).await;
     assert!(!page.contains("id=\"quarantine-title\"") && !page.contains("#quarantine-"));

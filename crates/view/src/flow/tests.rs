@@ -183,12 +183,30 @@ fn a_view_is_as_old_as_its_oldest_input() {
     flow.standings = vec![stands("orders", RunKind::Land, orders.clone(), Some(orders))];
     assert_eq!(
         (state_of(&flow.hops(&[]), "both"), flow.hops(&[])[2].last_committed_at),
-        ("never".to_owned(), None)
+        ("ok".to_owned(), None),
+        "it can be read, also where one of its inputs is empty"
     );
 
     flow.standings.push(stands("events", RunKind::Land, events.clone(), Some(events)));
     let row = &flow.hops(&[])[2];
     assert_eq!((row.kind.as_str(), row.state.as_str(), row.freshness_seconds), ("view", "stale", Some(500)));
+}
+
+#[test]
+fn a_view_over_a_table_that_ran_and_is_empty_is_ok() {
+    let view = sql("recent", Materialization::View, &["daily"]);
+    let over = sql("newest", Materialization::View, &["recent"]);
+    let mut flow = flow(vec![http("orders"), sql("daily", Materialization::Full, &["orders"]), view, over]);
+    let views = |flow: &Flow| {
+        let rows = flow.hops(&[]);
+        (state_of(&rows, "recent"), state_of(&rows, "newest"))
+    };
+    assert_eq!(views(&flow), ("never".to_owned(), "never".to_owned()));
+    // A run that found nothing to write has no commit.
+    let run = Run { commit: None, ..committed("daily", RunKind::Transform, NOW - 10) };
+    flow.standings = vec![stands("daily", RunKind::Transform, run.clone(), Some(run))];
+    assert_eq!(state_of(&flow.hops(&[]), "daily"), "ok");
+    assert_eq!(views(&flow), ("ok".to_owned(), "ok".to_owned()));
 }
 
 #[test]
