@@ -46,7 +46,7 @@ pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
 }
 
 /// What is wrong with the rules of a transform that one row alone decides. Those of landed datasets are told where their
-/// contract is compiled; queries of checks are planned when they run.
+/// contract is compiled; queries of checks where SQL is planned (`infer`).
 fn rules_of(dataset: &Dataset, columns: &BTreeMap<DatasetName, Vec<Column>>) -> Vec<SqlProblem> {
     let Some(columns) = columns.get(&dataset.name).filter(|_| !dataset.landed()) else { return Vec::new() };
     let (_, problems) = RowRules::usable(dataset, columns, Which::BeyondSchema);
@@ -58,6 +58,7 @@ fn rules_of(dataset: &Dataset, columns: &BTreeMap<DatasetName, Vec<Column>>) -> 
         dataset: dataset.name.clone(),
         message: problem.to_string(),
         hint: None,
+        within: None,
     };
     problems.into_iter().map(problem).collect()
 }

@@ -23,6 +23,8 @@ pub struct SqlProblem {
     pub message: String,
     /// What mends it.
     pub hint: Option<String>,
+    /// The text that stands somewhere in the file and of which `line` and `column` are; none when they are of the file.
+    pub within: Option<String>,
 }
 
 /// A stretch of a SQL text: lines and columns from 1, in characters, the end behind the last one.
@@ -91,6 +93,7 @@ impl Fault {
             dataset: dataset.name.clone(),
             message: self.message,
             hint: self.hint,
+            within: None,
         }
     }
 }

@@ -91,6 +91,40 @@ impl Sources {
         self.problem(Code::UnknownName, file, line as u32 + 1, before as u32 + 1, message, hint)
     }
 
+    /// The line and column of `file` at which a text that stands in it has this line and column. Where the text is
+    /// written otherwise than it reads (folded, with escapes), it is the place where it begins; the start of the file
+    /// when it does not stand there.
+    pub fn place_within(&self, file: &str, text: &str, line: u32, column: u32) -> (u32, u32) {
+        let whole = self.text_of(file);
+        let written: Vec<&str> = whole.lines().collect();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let stands =
+            |at: &[&str]| at.iter().zip(&lines).all(|(written, line)| written.trim_end().ends_with(line));
+        let as_it_reads = match lines.as_slice() {
+            [] => None,
+            [only] => written.iter().position(|written| written.contains(only)),
+            several => written.windows(several.len()).position(stands),
+        };
+        let (index, shown, column) = match as_it_reads {
+            Some(start) => {
+                let of_text = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
+                let indent = of_text.chars().count() - of_text.trim_start().chars().count();
+                let column = column.saturating_sub(indent as u32).max(1);
+                (start + line.saturating_sub(1) as usize, of_text.trim().to_owned(), column)
+            }
+            None => {
+                let opening = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+                let found =
+                    written.iter().position(|written| !opening.is_empty() && written.contains(&opening));
+                let Some(start) = found else { return (1, 1) };
+                (start, opening, 1)
+            }
+        };
+        let at = written.get(index).copied().unwrap_or_default();
+        let before = at.find(&shown).map_or(0, |bytes| at[..bytes].chars().count());
+        (index as u32 + 1, before as u32 + column)
+    }
+
     /// The diagnostic for a problem at a place of a file.
     pub(crate) fn diagnostic(
         &self,

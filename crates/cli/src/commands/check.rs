@@ -75,12 +75,22 @@ async fn examine(
             problems.push(reading.sources.column_problem(&dataset.declared_in, column, error.to_string()));
         }
     }
+    let mut of_sql = Vec::new();
     for problem in flowline_process::check(&reading.plan).await {
         if !reading.is_consequence(&problem.message) {
-            let SqlProblem { file, line, column, message, hint, .. } = problem;
-            problems.push(reading.sources.problem(Code::Sql, &file, line, column, message, hint));
+            let SqlProblem { file, line, column, message, hint, within, .. } = problem;
+            let (line, column) = match within {
+                Some(text) => reading.sources.place_within(&file, &text, line, column),
+                None => (line, column),
+            };
+            of_sql.push(reading.sources.problem(Code::Sql, &file, line, column, message, hint));
         }
     }
+    // Those of queries within a file had places of their own.
+    of_sql.sort_by(|one, other| {
+        (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
+    });
+    problems.extend(of_sql);
     problems.extend(unknown_columns(&reading).await);
     let valid = !problems.iter().any(Diagnostic::is_error);
     (valid.then_some((reading.plan, reading.tests)), problems)

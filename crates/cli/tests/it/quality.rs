@@ -86,6 +86,45 @@ async fn until(node: &FlowlineProcess, sql: &str, expected: Value) {
     panic!("{sql}: {found:#} instead of {expected:#}");
 }
 
+#[test]
+fn a_misspelt_column_of_a_query_is_told_where_it_stands() {
+    let quakes = format!(
+        "{QUAKES}  - {{ kind: sql, name: one_line, query: \"SELECT * FROM air.quakes WHERE magnitud < 0\" }}
+  - kind: sql
+    name: block
+    query: |
+      SELECT *
+      FROM air.quakes
+        WHERE magnitude < 0 AND statu = 'deleted'
+  - kind: sql
+    name: folded
+    query: >-
+      SELECT id, plac
+      FROM air.quakes
+"
+    );
+    let files = [("flowline.yaml", FLOWLINE), ("datasets/air/features.yaml", FEATURES)];
+    let folder = project(&[files[0], files[1], ("datasets/air/quakes.yaml", &quakes)]);
+    let output = run(&["check", folder.path().to_str().unwrap(), "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = answer["diagnostics"].as_array().unwrap().iter().map(|found| {
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        let line = quakes.lines().nth(found["line"].as_u64().unwrap() as usize - 1).unwrap();
+        let word: String =
+            line.chars().skip(found["column"].as_u64().unwrap() as usize - 1).take(9).collect();
+        (text("file"), word, text("message"))
+    });
+    let file = "datasets/air/quakes.yaml".to_owned();
+    let expected = [
+        ("magnitud ", "check `one_line`: there is no column `magnitud` here"),
+        ("statu = '", "check `block`: there is no column `statu` here"),
+        ("SELECT id", "check `folded`: there is no column `plac` here"),
+    ];
+    let expected = expected.map(|(word, message)| (file.clone(), word.to_owned(), message.to_owned()));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn birdstrikes_as_they_were_reported() {
     let Some(data) = real_data() else {

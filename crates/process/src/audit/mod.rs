@@ -36,6 +36,7 @@ use crate::sql::on_large_stack;
 use crate::{ProcessError, QueryEngine};
 
 pub(crate) use candidate::{Uncommitted, candidate};
+pub(crate) use queries::counting;
 pub use scan::{Scan, ScanTally};
 pub use sweep::sweep_check_state;
 pub use wide::Wide;

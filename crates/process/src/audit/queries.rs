@@ -41,6 +41,11 @@ pub(super) struct Queries<'a> {
     state: SessionState,
 }
 
+/// The query that counts the rows of another, which may end in a comment.
+pub(crate) fn counting(query: &str) -> String {
+    format!("SELECT count(*) FROM ({}\n) AS failing", query.trim().trim_end_matches(';'))
+}
+
 impl<'a> Queries<'a> {
     pub fn new(engine: &'a QueryEngine, dataset: &'a Dataset, subject: &'a Subject) -> Self {
         let resolver = Resolver::new(engine.clone(), Pins::Latest);
@@ -61,9 +66,7 @@ impl<'a> Queries<'a> {
             }
             CheckRule::Referential { columns, .. } => self.keys(check, columns).await,
             CheckRule::Sql { query } => {
-                let count =
-                    format!("SELECT count(*) FROM ({}) AS failing", query.trim().trim_end_matches(';'));
-                Ok(outcome::rows_returned(self.number(&count).await?.unwrap_or(0.0) as u64))
+                Ok(outcome::rows_returned(self.number(&counting(query)).await?.unwrap_or(0.0) as u64))
             }
             CheckRule::Completeness(Completeness::Count { query }) => {
                 let expected = self.number(query).await?;

@@ -1,8 +1,9 @@
 //! What the SQL of each dataset gives: its columns and its plan, found by planning it over empty tables.
 //!
-//! Owns: the columns of SQL datasets, and every problem that planning finds. Does not own: names of datasets
+//! Owns: the columns of SQL datasets, and every problem that planning finds, of queries of checks as well. Does not own: names of datasets
 //! (`graph`), what makes a materialization hold (`upkeep`), rows.
 
+mod checks;
 mod contract;
 mod diagnose;
 mod nullness;
@@ -84,6 +85,9 @@ async fn infer_over(tables: EmptyTables, plan: &Plan, graph: &Graph) -> Inferred
             }
         };
         inferred.columns.insert(name.clone(), columns);
+    }
+    if tables.thoroughly {
+        inferred.problems.extend(checks::problems(plan, &tables).await);
     }
     inferred
 }

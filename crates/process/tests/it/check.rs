@@ -1,11 +1,11 @@
 //! What `check` says about the SQL of a project.
 
 use expect_test::{Expect, expect};
-use flowline_model::Dataset;
 use flowline_model::Materialization::{Full, View};
+use flowline_model::{CheckRule, Completeness, Dataset};
 use flowline_process::{check, columns_of, graph};
 
-use crate::support::{Declare, landed, plan, sql};
+use crate::support::{self, Declare, landed, plan, sql};
 
 /// The problems of these datasets together with two that are landed.
 async fn problems(datasets: impl IntoIterator<Item = Dataset>, expected: Expect) {
@@ -21,6 +21,45 @@ async fn problems(datasets: impl IntoIterator<Item = Dataset>, expected: Expect)
 
 async fn problems_of(text: &str, expected: Expect) {
     problems([sql("shop.out", View, text)], expected).await;
+}
+
+/// The problems of a query that a check of a dataset is.
+async fn problems_of_check(rule: fn(String) -> CheckRule, query: &str, expected: Expect) {
+    let mut checked = landed("shop.checked", "n int32!, seen timestamp");
+    checked.checks = vec![support::check("mine", rule(query.to_owned()))];
+    problems([checked, sql("shop.broken", View, "select nothing from shop.orders")], expected).await;
+}
+
+#[tokio::test]
+async fn queries_of_checks_are_planned() {
+    let rows = |query| CheckRule::Sql { query };
+    let count = |query| CheckRule::Completeness(Completeness::Count { query });
+    for fine in [
+        "select * from shop.checked where n < 0 -- none;",
+        "select c.n from shop.checked c left join shop.orders o on c.n = o.\"Items\" where o.order_id is null;",
+        "select * from shop.checked where _ingested_at < seen",
+        // What only a node knows, or cannot be planned for another reason, is not told here.
+        "select nothing from quarantine.\"shop.checked\"",
+        "select nothing from system.runs",
+        "select nothing from shop.broken",
+    ] {
+        problems_of_check(rows, fine, expect![[r#"datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)"#]]).await;
+    }
+    problems_of_check(rows, "select *\n  from shop.checked\n  where m < 0", expect![[r#"
+        datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+        datasets/shop/checked.yaml:3:9: check `mine`: there is no column `m` here (did you mean `n`?)"#]]).await;
+    problems_of_check(rows, "select * from shop.order", expect![[r#"
+        datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+        datasets/shop/checked.yaml:1:15: check `mine`: there is no dataset `shop.order` (did you mean `shop.orders`?)"#]]).await;
+    problems_of_check(rows, "select n, n from shop.checked", expect![[r#"
+        datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+        datasets/shop/checked.yaml:1:1: check `mine`: projections require unique expression names but the expression "shop.checked.n" at position 0 and "shop.checked.n" at position 1 have the same name. Consider aliasing ("AS") one of them"#]]).await;
+    problems_of_check(rows, "delete from shop.checked", expect![[r#"
+        datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+        datasets/shop/checked.yaml:1:1: check `mine`: a dataset's SQL is a query, this statement is none (write one SELECT; Flowline itself writes its rows to the table)"#]]).await;
+    problems_of_check(count, "select sum(m) from shop.checked", expect![[r#"
+        datasets/shop/broken.sql:1:8: there is no column `nothing` here (there are `"Items"`, `amount`, `email`, `order_id`, `ts`)
+        datasets/shop/checked.yaml:1:12: check `mine`: there is no column `m` here (did you mean `n`?)"#]]).await;
 }
 
 #[tokio::test]
