@@ -342,7 +342,7 @@ pub struct Profile {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowline registry list --project shop\n  flowline registry show orders-value\n  flowline registry check orders-value order.avsc   # exit code 1 when it is not compatible"
+    after_help = "Examples:\n  flowline registry list --project shop\n  flowline registry show orders-value --project shop\n  flowline registry check orders-value order.avsc --project shop   # exit code 1 when it is not compatible"
 )]
 pub struct RegistryArguments {
     #[command(subcommand)]
@@ -352,11 +352,17 @@ pub struct RegistryArguments {
 #[derive(Debug, Subcommand)]
 pub enum RegistryAction {
     /// The latest version of each subject.
+    #[command(
+        after_help = "Examples:\n  flowline registry list --project shop\n  flowline registry list --project shop --output json   # with the text of each schema"
+    )]
     List {
         #[command(flatten)]
         project: ProjectArguments,
     },
     /// The schema of a version.
+    #[command(
+        after_help = "Examples:\n  flowline registry show orders-value --project shop\n  flowline registry show orders-value --at 3 --project shop > order.avsc"
+    )]
     Show {
         /// The subject.
         subject: String,
@@ -367,6 +373,9 @@ pub enum RegistryAction {
         project: ProjectArguments,
     },
     /// Whether a schema could be registered; what is in its way.
+    #[command(
+        after_help = "Examples:\n  flowline registry check orders-value order.avsc --project shop   # exit code 1 when it is not compatible\n  flowline registry check orders-value order.proto --project shop\n  flowline registry check orders-value schema.txt --language json --project shop"
+    )]
     Check {
         /// The subject.
         subject: String,

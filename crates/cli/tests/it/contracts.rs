@@ -174,6 +174,39 @@ fn a_commit_that_cannot_be_compared_with_is_an_error_and_not_a_pass() {
 }
 
 #[test]
+fn an_import_says_what_is_left_to_do() {
+    let folder = shop();
+    let shop = folder.path().join("shop");
+    let exported = run_well(&["contract", "export", "shop.orders", "--project", shop.to_str().unwrap()]);
+    let other =
+        project(&[("flowline.yaml", "name: other\nteams: { team-other: { contact: other@example.org } }\n")]);
+    write(other.path(), "orders.odcs.yaml", &exported);
+    let file = other.path().join("orders.odcs.yaml");
+    let (file, other_text) = (file.to_str().unwrap(), other.path().to_str().unwrap());
+    let steps = |arguments: &[&str]| {
+        let output = run(&[&["contract", "import", file, "--project", other_text], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        told.lines().filter_map(|line| line.strip_prefix("next: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let declare = "declare `team-shop` in flowline.yaml: `teams: { team-shop: { contact: team-shop@example.org } }`, or name another `owner`";
+    let from = "shop.orders takes records over HTTP (`POST /v1/sources/shop.orders/records`); where they come from files, Kafka or SQL, say so under `from:` in datasets/shop/orders.yaml";
+    let nothing = "nothing was written; the same without `--print` writes these files";
+    assert_eq!(steps(&["--print"]), [declare, from, nothing]);
+    let check = format!("flowline check {other_text}");
+    assert_eq!(steps(&[]), [declare, from, &check]);
+    // What it says is what is missing.
+    assert_eq!(run(&["check", other_text]).status.code(), Some(1));
+    edit(
+        other.path(),
+        "flowline.yaml",
+        "teams: {",
+        "teams: { team-shop: { contact: team-shop@example.org },",
+    );
+    run_well(&["check", other_text]);
+}
+
+#[test]
 fn each_deployment_that_changes_a_contract_is_a_version() {
     let folder = shop();
     let shop = folder.path().join("shop");

@@ -267,7 +267,39 @@ fn other_fault(statement: &Statement, error: &DataFusionError) -> Fault {
             None => fault,
         };
     }
+    if let Some((name, fault)) = wrong_argument(&message) {
+        return Fault {
+            place: place_of_function(statement, &name).or(place).unwrap_or(Place::START),
+            ..fault
+        };
+    }
     Fault::new(place.unwrap_or(Place::START), first_line(error))
+}
+
+/// The function whose argument is of a type that none of its signatures takes: the planner lists what each of them said
+/// and calls it an internal error.
+fn wrong_argument(message: &str) -> Option<(String, Fault)> {
+    let (head, said) = message.split_once("' failed to match any signature, errors: ")?;
+    let (_, name) = head.split_once("unction '")?;
+    let mut takes: Vec<&str> = said
+        .split(" requires ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(", but received ").map(|(takes, _)| takes))
+        .collect();
+    takes.dedup();
+    let (_, given) = said.split_once(", but received ")?;
+    let given = given.split([' ', '.', ',']).next()?;
+    let (last, others) = takes.split_last()?;
+    let takes =
+        if others.is_empty() { (*last).to_owned() } else { format!("{} or {last}", others.join(", ")) };
+    let fault = Fault::new(Place::START, format!("`{name}` takes {takes}, not {given}"));
+    let number = takes.contains("Decimal") || takes.contains("Float64");
+    Some((name.to_owned(), match number {
+        true => fault.hint(format!(
+            "cast the argument: `{name}(cast(x as decimal(18, 2)))`; `try_cast` is null where it is no number"
+        )),
+        false => fault.hint("cast the argument to one of them"),
+    }))
 }
 
 /// Reasons that the planner tells in its own words, in ours.

@@ -31,6 +31,12 @@ async fn problems_of_check(rule: fn(String) -> CheckRule, query: &str, expected:
 }
 
 #[tokio::test]
+async fn an_argument_of_another_type_is_no_internal_error() {
+    problems_of("select order_id,\n  sum(email) from shop.orders group by order_id", expect!["datasets/shop/out.sql:2:3: `sum` takes Decimal, UInt64, Int64, Float64, Duration or Interval, not String (cast the argument: `sum(cast(x as decimal(18, 2)))`; `try_cast` is null where it is no number)"]).await;
+    problems_of("select avg(order_id) as a from shop.orders", expect!["datasets/shop/out.sql:1:8: `avg` takes Decimal, Duration or Float64, not String (cast the argument: `avg(cast(x as decimal(18, 2)))`; `try_cast` is null where it is no number)"]).await;
+}
+
+#[tokio::test]
 async fn queries_of_checks_are_planned() {
     let rows = |query| CheckRule::Sql { query };
     let count = |query| CheckRule::Completeness(Completeness::Count { query });

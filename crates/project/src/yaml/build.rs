@@ -219,9 +219,18 @@ fn syntax_problem(text: &str, marker: &Marker, info: &str) -> YamlProblem {
         Some(last) if line > lines => Place::point(lines, last.chars().count() as u32 + 1),
         _ => Place::point(line, column),
     };
-    let problem = problem(place, format!("not valid YAML: {info}"));
     if info.contains("tab") {
-        return problem.hint("indent with spaces, not tabs");
+        let place = indenting_tab(text, place).unwrap_or(place);
+        return problem(place, format!("not valid YAML: {info}")).hint("indent with spaces, not tabs");
     }
-    problem
+    problem(place, format!("not valid YAML: {info}"))
+}
+
+/// The first tab that indents a line, from the one where something broke off: a value that goes on below is told where it
+/// begins.
+fn indenting_tab(text: &str, from: Place) -> Option<Place> {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let lines = text.lines().enumerate().skip(from.line.saturating_sub(1) as usize);
+    let mut tabs = lines.filter_map(|(index, line)| Some((index, line[..indent(line)].find('\t')?)));
+    tabs.next().map(|(index, before)| Place::point(index as u32 + 1, before as u32 + 1))
 }

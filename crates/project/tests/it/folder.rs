@@ -118,10 +118,10 @@ fn files_that_cannot_be_read() {
           |         ^
 
         error[invalid-yaml]: not valid YAML: while scanning a plain scalar, found a tab
-         --> datasets/shop/d.yaml:1:8
+         --> datasets/shop/d.yaml:2:1
           |
-        1 | owner: team-shop
-          |        ^
+        2 |     zone: raw
+          | ^
           |
           = help: indent with spaces, not tabs
 

@@ -205,8 +205,15 @@ pub(crate) async fn read_json<T: for<'a> Deserialize<'a>>(
     let mut limits = api.body.clone();
     limits.bytes_max = limits.bytes_max.min(BODY_BYTES_MAX);
     let received = read_body(headers, body, &limits).await?;
-    serde_json::from_slice(&received.bytes)
-        .map_err(|error| Problem::bad_request(format!("the body is not it: {error}")))
+    serde_json::from_slice(&received.bytes).map_err(|error| {
+        let detail = match error.classify() {
+            serde_json::error::Category::Data => {
+                format!("the body is JSON, but not what is read here: {error}")
+            }
+            _ => format!("the body is not JSON: {error}"),
+        };
+        Problem::bad_request(detail).hint("see /openapi.json for what is read here, with an example")
+    })
 }
 
 fn options_of(request: &QueryRequest, api: &Api) -> Result<QueryOptions, Problem> {

@@ -108,6 +108,13 @@ async fn requests_that_are_none_are_refused() {
         let found = problem(node.post("/v1/query").json(&request)).await;
         assert_eq!(found, (400, "bad-request".to_owned()), "{request}");
     }
+    let told = async |body: &'static str| {
+        let request = node.post("/v1/query").header("content-type", "application/json").body(body);
+        answer(request).await.1["detail"].as_str().unwrap_or_default().to_owned()
+    };
+    let (other, none) = (told(r#"{"sql": 1}"#).await, told("select 1").await);
+    assert!(other.starts_with("the body is JSON, but not what is read here: invalid type"), "{other}");
+    assert!(none.starts_with("the body is not JSON: expected value"), "{none}");
     let text = node.post("/v1/query").header("content-type", "text/plain").body("select 1");
     assert_eq!(problem(text).await, (415, "unsupported-media-type".to_owned()));
     let long = json!({"sql": format!("select '{}'", "x".repeat(2 << 20))});

@@ -58,7 +58,7 @@ pub fn import(
     let document = flowline_project::from_yaml(&text)
         .map_err(|problem| anyhow::anyhow!("`{}` is not YAML: {problem}", file.display()))?;
     let imported = odcs::import(&document)?;
-    let mut written = Vec::new();
+    let (mut written, mut datasets) = (Vec::new(), Vec::new());
     for mut imported in imported {
         let absent = |path: &String| !project.project.join(path).is_file();
         if let Some(path) = imported.runbook.take_if(|path| absent(path)) {
@@ -82,12 +82,42 @@ pub fn import(
         written.push(
             json!({ "dataset": name, "file": path, "owner": dataset.owner, "yaml": text, "lost": lost }),
         );
+        datasets.push((path, dataset));
     }
     printer.json(&written)?;
-    printer.remark(format!(
-        "{FAINT}say where the records come from (`from`), declare the team, then `flowline check`{FAINT:#}"
-    ));
+    for step in next_steps(&datasets, print, project) {
+        printer.remark(format!("{FAINT}next:{FAINT:#} {step}"));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is left to do with imported datasets, in the order in which to do it.
+fn next_steps(datasets: &[(String, Dataset)], print: bool, project: &ProjectArguments) -> Vec<String> {
+    let reading = flowline_project::read(&project.project, project.environment.as_deref());
+    let mut steps = Vec::new();
+    let mut unknown: Vec<&str> = datasets.iter().map(|(_, dataset)| dataset.owner.as_str()).collect();
+    unknown.retain(|owner| !reading.plan.teams.iter().any(|team| team.name == *owner));
+    unknown.sort_unstable();
+    unknown.dedup();
+    if let [first, ..] = unknown.as_slice() {
+        let named: Vec<String> = unknown.iter().map(|team| format!("`{}`", harmless(team))).collect();
+        let (named, first) = (named.join(", "), harmless(first));
+        steps.push(format!(
+            "declare {named} in flowline.yaml: `teams: {{ {first}: {{ contact: {first}@example.org }} }}`, or name another `owner`"
+        ));
+    }
+    for (path, dataset) in datasets {
+        let name = &dataset.name;
+        steps.push(format!(
+            "{name} takes records over HTTP (`POST /v1/sources/{name}/records`); where they come from files, Kafka or SQL, say so under `from:` in {path}"
+        ));
+    }
+    let folder = project.project.display();
+    steps.push(match print {
+        true => "nothing was written; the same without `--print` writes these files".to_owned(),
+        false => format!("flowline check {folder}"),
+    });
+    steps
 }
 
 /// What a document leaves open is what a new dataset begins with.
