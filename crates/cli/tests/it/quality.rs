@@ -125,6 +125,40 @@ fn a_misspelt_column_of_a_query_is_told_where_it_stands() {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
+/// The first example of the documentation, on the project that it is written for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_example_of_the_documentation_runs_as_it_stands() {
+    let documentation = include_str!("../../../../docs/quality.md");
+    let example = documentation.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    let project = shop.to_str().unwrap();
+    run_well(&["init", project]);
+    let views = shop.join("datasets/shop/page_views.yaml");
+    let declared = std::fs::read_to_string(&views).unwrap() + example;
+    std::fs::write(&views, declared).unwrap();
+    run_well(&["check", project]);
+    let node = start(&shop);
+    let events = std::fs::read_to_string(shop.join("events.ndjson")).unwrap();
+    let request = http_client().post(format!("{}/v1/sources/shop.page_views/records", node.http));
+    let request = request.header("content-type", "application/x-ndjson").body(events);
+    assert!(request.send().await.unwrap().status().is_success());
+    until(&node, "SELECT count(*) AS n FROM shop.page_views", json!([{ "n": 40 }])).await;
+    until(&node, "SELECT count(*) > 0 AS there FROM shop.products", json!([{ "there": true }])).await;
+    let output = run(&["quality", "run", "shop.page_views", "--project", project, "--output", "json"]);
+    let expected = [
+        ("anomaly_rows", "not_evaluated", 0),
+        ("one_customer", "passed", 0),
+        ("pattern_url", "passed", 0),
+        ("referential_shop_products_product_id", "passed", 0),
+        ("required_product_id", "passed", 10),
+        ("unique_view_id", "passed", 0),
+    ];
+    let mut said = said(&output.stdout);
+    said.sort_unstable();
+    assert_eq!(said, expected.map(|(name, verdict, rows)| (name.to_owned(), verdict.to_owned(), rows)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn birdstrikes_as_they_were_reported() {
     let Some(data) = real_data() else {
