@@ -40,7 +40,7 @@ pub use types::{
     Changes, CommitMode, Committed, CompactOptions, FileRef, HistoryEntry, PartitionValues, ReadAt,
     TableCommit, TableRead, TableSpec, TableStats, WritePurpose, WriterOptions,
 };
-pub use write::{StagedFiles, StagedWriter};
+pub use write::{StagedFiles, StagedWriter, extremes};
 
 /// The column of [`Table::provider_of_versions`] that says since when a row was there; the smallest time there is when
 /// that is before what is kept.

@@ -41,6 +41,8 @@ mod pages;
 mod tests;
 mod texts;
 
+pub use texts::extremes;
+
 /// Rows of a page. Fewer cost more pages, more have to be read for a row in the middle.
 const PAGE_ROWS_MIN: usize = 1 << 13;
 const PAGE_ROWS_MAX: usize = 1 << 15;

@@ -12,5 +12,6 @@ mod upload;
 mod writer;
 
 pub(crate) use conform::conform;
+pub use flat::extremes;
 pub use staged::StagedFiles;
 pub use writer::StagedWriter;

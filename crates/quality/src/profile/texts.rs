@@ -2,6 +2,7 @@
 
 use arrow::array::StringArray;
 use datafusion::common::ScalarValue;
+use flowline_lake::extremes;
 
 /// The bounds of some texts.
 #[derive(Debug, Clone, Copy)]
@@ -18,27 +19,14 @@ impl<'t> Texts<'t> {
     pub fn of(texts: &'t StringArray) -> Option<Self> {
         let (first, last) = (*texts.offsets().first()? as usize, *texts.offsets().last()? as usize);
         let ascii = texts.values()[first..last].is_ascii();
-        let mut all = texts.iter().flatten();
-        let mut found = Self::one(all.next()?);
-        let (mut least, mut greatest) = (head(found.least), head(found.greatest));
-        for text in all {
-            let head = head(text);
-            // Where the first eight bytes are the same, the whole texts decide.
-            if head < least || (head == least && text < found.least) {
-                (found.least, least) = (text, head);
-            } else if head > greatest || (head == greatest && text > found.greatest) {
-                (found.greatest, greatest) = (text, head);
-            }
+        let (mut shortest, mut longest) = (u64::MAX, 0);
+        let measured = texts.iter().flatten().inspect(|text| {
             let length = if ascii { text.len() } else { text.chars().count() } as u64;
-            found.shortest = found.shortest.min(length);
-            found.longest = found.longest.max(length);
-        }
-        Some(found)
-    }
-
-    fn one(text: &'t str) -> Self {
-        let length = text.chars().count() as u64;
-        Self { least: text, greatest: text, shortest: length, longest: length }
+            shortest = shortest.min(length);
+            longest = longest.max(length);
+        });
+        let (least, greatest) = extremes(measured)?;
+        Some(Self { least, greatest, shortest, longest })
     }
 
     /// The least and the greatest, as bytes compare.
@@ -49,19 +37,6 @@ impl<'t> Texts<'t> {
     /// The least and the greatest length.
     pub fn lengths(&self) -> (u64, u64) {
         (self.shortest, self.longest)
-    }
-}
-
-/// The first eight bytes as a number that compares like them; a shorter text is filled up with zeros.
-fn head(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    match bytes.first_chunk::<8>() {
-        Some(chunk) => u64::from_be_bytes(*chunk),
-        None => {
-            let mut chunk = [0; 8];
-            chunk[..bytes.len()].copy_from_slice(bytes);
-            u64::from_be_bytes(chunk)
-        }
     }
 }
 

@@ -149,20 +149,12 @@ impl Bounds {
         }
     }
 
-    /// Takes in all texts. Most are told apart by their first bytes, which are compared as one number.
-    pub(super) fn widen_by<'a>(&mut self, mut texts: impl Iterator<Item = &'a [u8]>) {
-        let Some(first) = texts.next() else { return };
-        let (mut least, mut most) = ((beginning(first), first), (beginning(first), first));
-        for text in texts {
-            let value = (beginning(text), text);
-            if value < least {
-                least = value;
-            } else if value > most {
-                most = value;
-            }
+    /// Takes in all texts.
+    pub(super) fn widen_by<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
+        if let Some((least, most)) = extremes(texts) {
+            self.widen(least);
+            self.widen(most);
         }
-        self.widen(least.1);
-        self.widen(most.1);
     }
 
     /// As a file keeps them, cut to so many bytes.
@@ -182,14 +174,32 @@ impl Bounds {
     }
 }
 
-/// The first bytes of a text as a number; where these differ, the texts are in the same order.
+/// The smallest and the largest of some texts, as their bytes compare. Most are told apart by their first bytes, which are
+/// compared as one number.
+pub fn extremes<T: AsRef<[u8]> + Copy>(texts: impl IntoIterator<Item = T>) -> Option<(T, T)> {
+    let mut texts = texts.into_iter();
+    let first = texts.next()?;
+    let (mut least, mut most) = (first, first);
+    let (mut least_begins, mut most_begins) = (beginning(first.as_ref()), beginning(first.as_ref()));
+    for text in texts {
+        let begins = beginning(text.as_ref());
+        if begins < least_begins || (begins == least_begins && text.as_ref() < least.as_ref()) {
+            (least_begins, least) = (begins, text);
+        } else if begins > most_begins || (begins == most_begins && text.as_ref() > most.as_ref()) {
+            (most_begins, most) = (begins, text);
+        }
+    }
+    Some((least, most))
+}
+
+/// The first bytes of a text as a number; where these differ, the texts are in the same order. What a shorter text lacks
+/// counts as zeros.
 fn beginning(text: &[u8]) -> u64 {
     if let Some(bytes) = text.first_chunk() {
         return u64::from_be_bytes(*bytes);
     }
-    let mut bytes = [0; size_of::<u64>()];
-    bytes[..text.len()].copy_from_slice(text);
-    u64::from_be_bytes(bytes)
+    let number = text.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    number.checked_shl(u64::BITS - u8::BITS * text.len() as u32).unwrap_or(0)
 }
 
 /// The last place up to `bytes_max` where a character begins.
