@@ -1,6 +1,7 @@
 //! A member of a group that is kept alive by a task of its own, so that its owner may be busy for as long as a commit
 //! takes.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use flowline_base::{Backoff, Random};
@@ -170,7 +171,8 @@ impl Keeper {
         }
     }
 
-    /// Gives the owner time to commit; whoever takes longer than the group waits loses what it has not committed.
+    /// Gives the owner time to commit, and tells the group meanwhile that we are there; whoever takes longer than the group
+    /// waits loses what it has not committed.
     async fn wait_for_owner(&mut self, before: u64) {
         if *self.left.borrow() {
             return;
@@ -180,15 +182,28 @@ impl Keeper {
             let _ = given_back.wait_for(|times| *times > before).await;
         };
         let mut left = self.left.clone();
+        let patience = self.options.rebalance / 2;
         let given_back = tokio::select! {
-            given_back = tokio::time::timeout(self.options.rebalance / 2, owner) => given_back.is_ok(),
+            given_back = tokio::time::timeout(patience, owner) => given_back.is_ok(),
             _ = left.wait_for(|left| *left) => true,
+            never = self.show_life() => match never {},
         };
         if !given_back {
             tracing::warn!(
                 group = self.options.group,
                 "partitions were taken before what was held of them was committed"
             );
+        }
+    }
+
+    /// Heartbeats, for as long as this is waited for. What the group answers is known already; one that does not hear of us
+    /// will say so when we join.
+    async fn show_life(&mut self) -> Infallible {
+        loop {
+            if let Err(error) = self.member.heartbeat().await {
+                tracing::debug!(group = self.options.group, %error, "a heartbeat failed while partitions are given back");
+            }
+            tokio::time::sleep(HEARTBEAT_EVERY).await;
         }
     }
 

@@ -51,7 +51,9 @@ pub(crate) async fn record_run(
 fn is_news(known: Known, run: &Run) -> bool {
     match known {
         Known::Nothing | Known::Run(Outcome::Running) => true,
-        Known::Run(Outcome::Failed) => run.outcome == Outcome::Succeeded && run.commit.is_some(),
+        Known::Run(Outcome::Failed | Outcome::Cancelled) => {
+            run.outcome == Outcome::Succeeded && run.commit.is_some()
+        }
         Known::Run(Outcome::Succeeded) | Known::Commit => false,
     }
 }

@@ -33,7 +33,7 @@ pub(crate) const RUNS: &str = "SELECT * FROM runs WHERE id IN (SELECT newest_run
      UNION SELECT ended_run FROM standings UNION SELECT succeeded_run FROM standings \
      UNION SELECT committed_run FROM standings)";
 
-/// A run has started.
+/// A run is the newest.
 pub(crate) async fn started(connection: &mut AnyConnection, run: &Run) -> Result<(), Fault> {
     sqlx::query(STARTED)
         .bind(run.hop.to_string())
@@ -44,8 +44,11 @@ pub(crate) async fn started(connection: &mut AnyConnection, run: &Run) -> Result
     Ok(())
 }
 
-/// A run has ended.
+/// A run has ended. One that was cancelled says nothing about how the hop is doing: it is the newest, and that is all.
 pub(crate) async fn ended(connection: &mut AnyConnection, run: &Run) -> Result<(), Fault> {
+    if run.outcome == Outcome::Cancelled {
+        return started(connection, run).await;
+    }
     let id = run.id.to_string();
     let failed = run.outcome == Outcome::Failed;
     sqlx::query(ENDED)

@@ -56,6 +56,9 @@ pub enum Outcome {
     Succeeded,
     /// Given up; nothing of it is in the table.
     Failed,
+    /// Not wanted any more before its commit, since its node was told to end or its part went to another node; no failure,
+    /// and nothing of it is in the table. Whoever goes on does it again.
+    Cancelled,
 }
 
 impl Outcome {
@@ -65,6 +68,7 @@ impl Outcome {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -65,7 +65,7 @@ pub enum ProcessError {
     #[error("given up after {0:?}; raise the timeout, or read less")]
     Timeout(Duration),
     /// Whoever asked for it no longer wants it.
-    #[error("cancelled")]
+    #[error("not wanted any more: its node was told to end, or its part went to another one")]
     Cancelled,
     /// The memory for queries is used up, and it cannot go to disk.
     #[error("out of memory for queries: {0}")]

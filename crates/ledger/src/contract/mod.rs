@@ -44,6 +44,7 @@ macro_rules! ledger_contract {
             runs_are_filtered_and_paged_newest_first,
             commits_come_newest_first,
             standings_tell_how_a_hop_is_doing,
+            a_cancelled_run_says_nothing_about_its_hop,
             concurrent_writers_lose_nothing,
             the_same_run_from_many_writers_counts_once,
             findings_of_one_subject_are_one_row,

@@ -6,7 +6,7 @@ use flowline_base::RunId;
 use flowline_model::{Balance, Counts, InputRange, Outcome, Position, Run, RunKind, Totals};
 use tokio::task::JoinSet;
 
-use super::samples::{at, dataset, failed, landing, running};
+use super::samples::{at, cancelled, dataset, failed, landing, running};
 use crate::{LandedFile, Ledger, RunFilter, Standing};
 
 const FINE: &str = "the ledger answers";
@@ -317,6 +317,26 @@ pub async fn standings_tell_how_a_hop_is_doing(ledger: Arc<dyn Ledger>) {
     record(&ledger, &landing("orders", 10, 20, 4)).await;
     let standing = standing_of(&ledger, "orders", RunKind::Land).await.expect("it ran");
     assert_eq!((standing.failures, standing.failing_since), (0, None));
+}
+
+pub async fn a_cancelled_run_says_nothing_about_its_hop(ledger: Arc<dyn Ledger>) {
+    let bad = failed(landing("orders", 0, 10, 1));
+    let given_up = cancelled(landing("orders", 0, 10, 2));
+    assert!(record(&ledger, &cancelled(landing("orders", 0, 10, 0))).await);
+    let standing = standing_of(&ledger, "orders", RunKind::Land).await.expect("it ran");
+    assert_eq!((standing.ended, standing.succeeded, standing.failures), (None, None, 0));
+    assert!(record(&ledger, &bad).await);
+    ledger.start_run(&running(given_up.clone())).await.expect(FINE);
+    assert!(record(&ledger, &given_up).await);
+    let standing = standing_of(&ledger, "orders", RunKind::Land).await.expect("it ran");
+    assert_eq!((standing.newest, standing.ended), (given_up.clone(), Some(bad)));
+    assert_eq!((standing.succeeded, standing.failures), (None, 1));
+    let only = RunFilter { outcome: Some(Outcome::Cancelled), limit: Some(1), ..RunFilter::default() };
+    assert_eq!(ledger.runs(&only).await.expect(FINE), [given_up]);
+    assert_eq!(positions_of(&ledger, "orders").await, []);
+    // Its commit is found after all: then it did happen.
+    assert!(record(&ledger, &landing("orders", 0, 10, 2)).await);
+    assert_eq!(totals_of(&ledger, "orders").await.expect("the run is in them").counts.read, 10);
 }
 
 pub async fn concurrent_writers_lose_nothing(ledger: Arc<dyn Ledger>) {

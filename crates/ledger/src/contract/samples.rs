@@ -63,6 +63,12 @@ pub fn failed(mut run: Run) -> Run {
     run
 }
 
+/// The same run, cancelled.
+pub fn cancelled(run: Run) -> Run {
+    let error = RunError { kind: ErrorKind::Transient, message: "not wanted any more".to_owned() };
+    Run { outcome: Outcome::Cancelled, commit: None, error: Some(error), ..run }
+}
+
 /// The same run, under way.
 pub fn running(mut run: Run) -> Run {
     run.outcome = Outcome::Running;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::{RunId, system_clock};
-use flowline_kafka::{Cluster, ClusterOptions, NewTopic};
+use flowline_kafka::{Assignment, Cluster, ClusterOptions, GroupOptions, Membership, NewTopic, Standing};
 use flowline_log::{Batch, EventLog, KafkaLog, KafkaLogOptions, LogError, contract};
 use flowline_model::{
     KafkaCluster, KafkaLogSettings, KafkaSasl, KafkaTls, LogSettings, SaslMechanism, Secret,
@@ -107,6 +107,57 @@ async fn what_is_released_and_too_much_is_deleted_and_nothing_else() {
     assert_eq!(contract::records(&*log, &partition, appended - 5).await.len(), 6);
     let behind = log.release(&partition, appended + 9).await;
     assert!(matches!(behind, Err(LogError::Lost { .. })), "{behind:?}");
+}
+
+/// Waits until partitions are a member's; a group of a broker that has just begun has no coordinator yet.
+async fn assigned(member: &Membership) -> Assignment {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            match member.standing() {
+                Standing::Assigned(assignment) => return assignment,
+                other => member.changed(&other).await,
+            }
+        }
+    });
+    waited.await.expect("the group shares its partitions out")
+}
+
+/// Whoever has to give partitions back may take longer for it than a member may be silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_waits_for_a_member_that_is_busy() {
+    const SESSION: Duration = Duration::from_secs(6);
+    let Some(broker) = broker() else { return };
+    let cluster = Cluster::new(ClusterOptions {
+        cluster: KafkaCluster { brokers: vec![broker], tls: None, sasl: None },
+        client_id: "test".to_owned(),
+        patience: Duration::from_secs(10),
+        clock: system_clock(),
+    })
+    .unwrap();
+    let topic = format!("{}shared", prefix());
+    let new = NewTopic { name: &topic, partitions: 2, replication: None, settings: Vec::new() };
+    cluster.create_topic(new).await.unwrap();
+    let member = || {
+        let (group, topic) = (topic.clone(), topic.clone());
+        let rebalance = Duration::from_secs(40);
+        Membership::start(
+            cluster.clone(),
+            GroupOptions { group, topic, instance: None, session: SESSION, rebalance },
+        )
+    };
+    let busy = member();
+    let first = assigned(&busy).await;
+    assert_eq!(first.partitions, [0, 1]);
+    let other = member();
+    busy.changed(&Standing::Assigned(first.clone())).await;
+    assert_eq!(busy.standing(), Standing::Revoked);
+    tokio::time::sleep(SESSION + Duration::from_secs(3)).await;
+    assert_eq!(other.standing(), Standing::Joining, "the busy one has not given its partitions back");
+    busy.give_back();
+    busy.changed(&Standing::Revoked).await;
+    let (one, two) = (assigned(&busy).await, assigned(&other).await);
+    assert_eq!((one.member, one.partitions.len()), (first.member, 1), "it was a member throughout");
+    assert_eq!((one.generation, two.generation), (first.generation + 1, first.generation + 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -182,6 +182,9 @@ impl Processor {
                     let error = run.error.map(|error| error.message).unwrap_or_default();
                     tracing::error!(hop = %due.hop, run = %run.id, error, "transform failed");
                 }
+                Ok(run) if run.outcome == Outcome::Cancelled => {
+                    tracing::info!(hop = %due.hop, run = %run.id, "transform given up: another node, or the next start, goes on");
+                }
                 Ok(run) => tracing::info!(hop = %due.hop, run = %run.id, read = run.counts.read, written = run.counts.written, "transform ran"),
                 Err(error) => {
                     tracing::error!(hop = %due.hop, error = flowline_base::chain(&error), "transform could not be recorded");

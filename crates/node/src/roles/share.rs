@@ -22,9 +22,9 @@ use crate::tasks::{TaskKind, Tasks};
 const SESSION: Duration = Duration::from_secs(10);
 /// How long the others wait for a node that has a commit to finish.
 const REBALANCE: Duration = Duration::from_secs(60);
-/// How long what runs of a part that goes to another node may take to come to its end: the group must not take the silence
-/// of the node for its death.
-const FINISH: Duration = Duration::from_secs(6);
+/// How long what runs of a part that goes to another node may take to come to its end; the group waits for us half of
+/// [`REBALANCE`] before it is told that the parts are free.
+const FINISH: Duration = Duration::from_secs(25);
 /// How long the calls of a group's member are tried again before they have failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 

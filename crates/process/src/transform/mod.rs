@@ -350,7 +350,8 @@ impl Transformer {
         let runs = self.inner.ledger.runs(&filter).await?;
         let mut memory =
             Memory { finished_at: runs.iter().find_map(|run| run.finished_at), ..Memory::default() };
-        memory.failures = runs.iter().take_while(|run| run.outcome == Outcome::Failed).count() as u32;
+        let told = runs.iter().filter(|run| run.outcome != Outcome::Cancelled);
+        memory.failures = told.take_while(|run| run.outcome == Outcome::Failed).count() as u32;
         match standing(&table, self.inner.ledger.as_ref(), name, self.part()).await {
             Ok(standing) => memory.standing = standing,
             Err(error) => {
@@ -365,8 +366,8 @@ impl Transformer {
 
     /// Runs one transform: brings its table to the newest versions of its inputs and records the run in the ledger.
     /// Retries passing faults; gives up after the dataset's timeout, or when `cancel` says so and the commit has not
-    /// begun. The returned run has the outcome `failed` when the transform failed; an error means that it could not
-    /// even be recorded.
+    /// begun. The returned run has the outcome `failed` when the transform failed, and `cancelled` when it was given up
+    /// because of `cancel`; an error means that it could not even be recorded.
     pub async fn run(
         &self,
         hop: &DatasetName,
@@ -413,9 +414,9 @@ impl Transformer {
         let mut last = Err(ProcessError::NoHop(stream.clone()));
         for part in parts_of(self.engine(), self.hop(stream)?.0).into_iter().flatten() {
             let run = self.of_part(stream, part)?.run_from(stream, trigger, replay_from, cancel).await?;
-            let failed = run.outcome == Outcome::Failed;
+            let succeeded = run.outcome == Outcome::Succeeded;
             last = Ok(run);
-            if failed {
+            if !succeeded {
                 break;
             }
         }
@@ -440,10 +441,10 @@ impl Transformer {
             Ok(ended) => {
                 let known = memory.entry(hop.clone()).or_default();
                 known.finished_at = ended.run.finished_at;
-                match (ended.standing, ended.cancelled) {
-                    (Some(standing), _) => (known.standing, known.failures) = (standing, 0),
-                    (None, true) => {}
-                    (None, false) => known.failures = known.failures.saturating_add(1).min(FAILURES_COUNTED),
+                match ended.standing {
+                    Some(standing) => (known.standing, known.failures) = (standing, 0),
+                    None if ended.run.outcome == Outcome::Cancelled => {}
+                    None => known.failures = known.failures.saturating_add(1).min(FAILURES_COUNTED),
                 }
                 Ok(ended.run)
             }

@@ -41,8 +41,11 @@ pub(super) struct Ended {
     pub run: Run,
     /// How far the table is now; none when that must be read again.
     pub standing: Option<Standing>,
-    /// Nobody wanted it any more; not a failure of the transform.
-    pub cancelled: bool,
+}
+
+/// How a run or a try stands that came to no commit.
+fn given_up(error: &ProcessError) -> Outcome {
+    if matches!(error, ProcessError::Cancelled) { Outcome::Cancelled } else { Outcome::Failed }
 }
 
 /// What one try came to.
@@ -59,23 +62,23 @@ impl Running<'_> {
         let ended = self.tries(&mut run).await;
         run.finished_at = Some(transformer.clock().now());
         let mut findings = Vec::new();
-        let (standing, cancelled) = match ended {
+        let standing = match ended {
             Ok(tried) => {
                 run = tried.run;
                 if run.commit.is_some() {
                     findings = of_run(&tried.standing.findings, &run);
                 }
-                (Some(tried.standing), false)
+                Some(tried.standing)
             }
             Err(error) => {
-                run.outcome = Outcome::Failed;
+                run.outcome = given_up(&error);
                 run.error = Some(RunError { kind: error.kind(), message: chain(&error) });
-                (None, matches!(error, ProcessError::Cancelled))
+                None
             }
         };
         self.record(&run, findings).await?;
         measure(&run);
-        Ok(Ended { run, standing, cancelled })
+        Ok(Ended { run, standing })
     }
 
     fn begin(&self, trigger: &str) -> Run {
@@ -110,7 +113,7 @@ impl Running<'_> {
             let fact = AttemptFact {
                 run: run.id,
                 number: run.attempts,
-                outcome: if error.is_none() { Outcome::Succeeded } else { Outcome::Failed },
+                outcome: error.map_or(Outcome::Succeeded, given_up),
                 started_at: attempt_started,
                 finished_at: Some(clock.now()),
                 error: error.map(|error| RunError { kind: error.kind(), message: chain(error) }),

@@ -233,7 +233,9 @@ async fn a_run_is_given_up_when_its_time_is_over_or_nobody_wants_it() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let run = world.transformer.run(&"shop.out".parse().unwrap(), "test", &cancel).await.unwrap();
-    assert_eq!(run.error.unwrap().message, "cancelled");
+    assert_eq!(run.outcome, Outcome::Cancelled);
+    let said = "not wanted any more: its node was told to end, or its part went to another one";
+    assert_eq!(run.error.unwrap().message, said);
     assert_eq!(
         world.transformer.facts().await.unwrap()[0].failures,
         1,

@@ -16,7 +16,7 @@ system_row! {
         run_id: String,
         /// From 1.
         number: u32,
-        /// `running`, `succeeded` or `failed`.
+        /// `running`, `succeeded`, `failed` or `cancelled`.
         outcome: String,
         /// When it was started.
         started_at: DateTime<Utc>,
@@ -24,7 +24,7 @@ system_row! {
         finished_at: Option<DateTime<Utc>>,
         /// What to do about its error.
         error_kind: Option<String>,
-        /// Why it failed.
+        /// Why it failed or was cancelled.
         error: Option<String>,
     }
 }

@@ -23,7 +23,7 @@ system_row! {
         dataset: String,
         /// `land`, `transform`, `replay` or `compact`.
         kind: String,
-        /// `running`, `succeeded` or `failed`.
+        /// `running`, `succeeded`, `failed`, or `cancelled`: its node was told to end, or its part went to another one.
         outcome: String,
         /// Why it was started.
         trigger: String,
@@ -61,7 +61,7 @@ system_row! {
         committed_at: Option<DateTime<Utc>>,
         /// What to do about its error.
         error_kind: Option<String>,
-        /// Why it failed.
+        /// Why it failed or was cancelled.
         error: Option<String>,
         /// The trace that led to it.
         trace_id: Option<String>,
