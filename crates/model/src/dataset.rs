@@ -84,11 +84,12 @@ impl Dataset {
         self.landed() || self.streams() || (self.materialized() && checked)
     }
 
-    /// The columns that say of a posted record to which partition of the log it goes; none where whole requests go to
-    /// one.
+    /// The columns that say to which partition of the log a posted record goes, or of the topic one that others write; none
+    /// where whole requests go to one, or where producers have not told.
     pub fn partition_key(&self) -> &[String] {
         match &self.origin {
             Origin::Http(http) if !http.partition_key.is_empty() => &http.partition_key,
+            Origin::Kafka(kafka) => &kafka.partition_key,
             _ => &self.key,
         }
     }
@@ -201,6 +202,10 @@ pub struct KafkaOrigin {
     pub registry: Option<SchemaRegistry>,
     /// Where a partition begins that was never read.
     pub start: KafkaStart,
+    /// The columns by which producers partition the topic: records with the same values of them are in one partition. Empty
+    /// when that is not known.
+    #[serde(default)]
+    pub partition_key: Vec<String>,
 }
 
 /// How the values of records in Kafka are written.

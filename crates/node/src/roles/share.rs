@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use flowline_kafka::{Cluster, ClusterOptions, GroupOptions, Membership, Standing};
-use flowline_model::{DatasetName, KafkaLogSettings};
+use flowline_model::{DatasetName, KafkaCluster, KafkaLogSettings, Origin};
 use flowline_process::Transformer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,14 +32,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn start(tasks: &Tasks, storage: &Storage, transformer: &Transformer) {
     let Some(kafka) = &storage.plan.environment.log.kafka else { return };
     for (stream, input) in transformer.divided() {
+        let Some((cluster, topic)) = topic_of(storage, kafka, &input) else { continue };
         let share = Share {
             storage: storage.clone(),
             transformer: transformer.clone(),
-            kafka: kafka.clone(),
+            group: format!("{}stream.{stream}", kafka.topic_prefix),
+            cluster,
+            topic,
             stream: stream.clone(),
-            input,
         };
         tasks.start(TaskKind::Processor, stream.to_string(), move |shutdown| share.clone().run(shutdown));
+    }
+}
+
+/// The topic whose partitions say which parts there are, and the cluster that has it: that of the log, or one that others
+/// write to.
+fn topic_of(
+    storage: &Storage,
+    log: &KafkaLogSettings,
+    input: &DatasetName,
+) -> Option<(KafkaCluster, String)> {
+    let environment = &storage.plan.environment;
+    match &storage.plan.dataset(input)?.origin {
+        Origin::Kafka(kafka) => Some((environment.kafka_of_sources()?.clone(), kafka.topic.clone())),
+        _ => Some((log.cluster.clone(), format!("{}{input}", log.topic_prefix))),
     }
 }
 
@@ -48,9 +64,11 @@ pub fn start(tasks: &Tasks, storage: &Storage, transformer: &Transformer) {
 struct Share {
     storage: Storage,
     transformer: Transformer,
-    kafka: KafkaLogSettings,
     stream: DatasetName,
-    input: DatasetName,
+    cluster: KafkaCluster,
+    /// The topic whose partitions are shared, and the group that shares them.
+    topic: String,
+    group: String,
 }
 
 impl Share {
@@ -82,17 +100,16 @@ impl Share {
     }
 
     fn join(&self) -> anyhow::Result<Membership> {
-        let prefix = &self.kafka.topic_prefix;
         let cluster = Cluster::new(ClusterOptions {
-            cluster: self.kafka.cluster.clone(),
+            cluster: self.cluster.clone(),
             client_id: "flowline-processor".to_owned(),
             patience: PATIENCE,
             clock: self.storage.clock.clone(),
         })?;
         let node = node_id(&self.storage.plan.environment.data_dir)?;
         let options = GroupOptions {
-            group: format!("{prefix}stream.{}", self.stream),
-            topic: format!("{prefix}{}", self.input),
+            group: self.group.clone(),
+            topic: self.topic.clone(),
             instance: Some(format!("flowline.{node}.{}", self.stream)),
             session: SESSION,
             rebalance: REBALANCE,

@@ -82,7 +82,7 @@ pub struct ReadVersion {
 pub struct QueryEngine {
     inner: Arc<Inner>,
     /// The one partition of the log whose rows are read of this dataset; all when none.
-    part: Option<(DatasetName, i32)>,
+    part: Option<(Arc<[DatasetName]>, i32)>,
 }
 
 struct Inner {
@@ -119,9 +119,9 @@ impl QueryEngine {
         Ok(Self { inner: Arc::new(inner), part: None })
     }
 
-    /// The same engine for one part of a divided stream: of this dataset it reads what came from one partition.
-    pub(crate) fn of_part(&self, input: DatasetName, partition: i32) -> Self {
-        Self { inner: Arc::clone(&self.inner), part: Some((input, partition)) }
+    /// The same engine for one part of a divided stream: of these datasets it reads what came from one partition.
+    pub(crate) fn of_part(&self, shared: Vec<DatasetName>, partition: i32) -> Self {
+        Self { inner: Arc::clone(&self.inner), part: Some((shared.into(), partition)) }
     }
 
     /// The partition that is read, where it is one.
@@ -133,7 +133,7 @@ impl QueryEngine {
     pub(crate) fn table(&self, dataset: &Dataset) -> Table {
         let table = self.lake().table(TableId::of(dataset));
         match &self.part {
-            Some((input, partition)) if *input == dataset.name => {
+            Some((shared, partition)) if shared.contains(&dataset.name) => {
                 table.only(arrow_types::PARTITION, ScalarValue::Int32(Some(*partition)))
             }
             _ => table,

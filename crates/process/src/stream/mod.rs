@@ -41,6 +41,7 @@ use crate::upkeep::{self, Hop, Refusal};
 pub(crate) use analyze::StreamQuery;
 pub(crate) use clock::StreamState;
 pub(crate) use clocks::{clocks_of, disorder_of, earliest_of_new, patience};
+pub(crate) use division::shared_inputs;
 pub(crate) use look::look;
 pub(crate) use quarantine::{
     OF_CHECKS, SetAside, batch_of_checks, commit as commit_quarantine, of_batch, of_checks, set_aside,

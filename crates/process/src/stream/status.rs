@@ -8,6 +8,7 @@ use flowline_lake::{Lake, TableId, arrow_types};
 use flowline_model::{Dataset, DatasetName, Plan, StreamClock, StreamStatus};
 
 use super::clocks::patience;
+use super::division::shared_inputs;
 use super::partial::{Layers, STATE_FOLDER};
 use crate::ProcessError;
 use crate::transform::{last_standing, last_transaction, parts_in};
@@ -105,8 +106,10 @@ async fn status_of_part(
     let standing = last_standing(&table, &dataset.name, part).await?;
     let Some((consumed, Some(state))) = standing else { return Ok(None) };
     let mut lag_records = Some(0u64);
+    let shared = shared_inputs(plan, dataset, consumed.keys());
     for (input, version) in &consumed {
         let Some(declared) = plan.dataset(input) else { continue };
+        let part = part.filter(|_| shared.contains(&input));
         let waiting = waiting(lake, declared, part, *version).await?;
         lag_records = lag_records.zip(waiting).map(|(all, waiting)| all + waiting);
     }

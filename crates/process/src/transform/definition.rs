@@ -4,6 +4,7 @@ use flowline_model::{Check, CheckSeverity, Column, Dataset, DatasetName, Materia
 use sha2::{Digest, Sha256};
 
 use crate::Graph;
+use crate::stream::shared_inputs;
 
 /// Counted up when Flowline itself comes to compute the same SQL otherwise, so that tables are computed again.
 const SEMANTICS: u32 = 1;
@@ -19,10 +20,12 @@ pub(super) fn definition(plan: &Plan, graph: &Graph, dataset: &Dataset, columns:
     };
     add("semantics", &SEMANTICS.to_string());
     if dataset.divided() {
-        let inputs = graph.inputs(&dataset.name).tables.iter().filter_map(|input| plan.dataset(input));
-        for input in inputs {
-            if let Origin::Http(origin) = &input.origin {
-                add("divided", &format!("{} {}", origin.partitions, input.partition_key().join(",")));
+        let shared = shared_inputs(plan, dataset, &graph.inputs(&dataset.name).tables);
+        for input in shared.into_iter().filter_map(|input| plan.dataset(input)) {
+            let key = input.partition_key().join(",");
+            match &input.origin {
+                Origin::Http(origin) => add("divided", &format!("{} {key}", origin.partitions)),
+                _ => add("divided by topic", &key),
             }
         }
     }

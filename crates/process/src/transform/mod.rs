@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::stream::patience;
+use crate::stream::{patience, shared_inputs};
 use crate::{ProcessError, QueryEngine};
 use run::Running;
 use standing::{Standing, info_of, parts_of, standing};
@@ -127,10 +127,19 @@ impl Transformer {
         Self { inner: Arc::new(Inner { engine, ledger, part_of, memory, turns, looked_at, recorded }) }
     }
 
-    /// The streams that are divided among nodes, and the one dataset that each reads.
+    /// The streams that are divided among nodes, and for each a dataset by whose partitions it is; where there are several,
+    /// they are partitioned alike.
     pub fn divided(&self) -> Vec<(DatasetName, DatasetName)> {
-        let hops = self.engine().graph().order().iter().filter(|name| self.is_divided(name));
-        hops.filter_map(|hop| Some((hop.clone(), self.reads(hop).first()?.clone()))).collect()
+        let hops = self.engine().graph().order().iter();
+        hops.filter_map(|hop| Some((hop.clone(), self.shared(hop).first()?.clone()))).collect()
+    }
+
+    /// The inputs of a divided stream of which a part reads one partition; none of another hop.
+    fn shared(&self, hop: &DatasetName) -> Vec<DatasetName> {
+        let dataset = self.engine().project().dataset(hop).filter(|dataset| dataset.divided());
+        let inputs = &self.engine().graph().inputs(hop).tables;
+        let shared = dataset.map(|dataset| shared_inputs(self.engine().project(), dataset, inputs));
+        shared.into_iter().flatten().cloned().collect()
     }
 
     fn is_divided(&self, name: &DatasetName) -> bool {
@@ -143,9 +152,11 @@ impl Transformer {
     /// # Errors
     /// [`ProcessError::NoHop`] for a dataset that is no divided stream.
     pub fn of_part(&self, stream: &DatasetName, partition: i32) -> Result<Self, ProcessError> {
-        let input = self.reads(stream).first().cloned().filter(|_| self.is_divided(stream));
-        let input = input.ok_or_else(|| ProcessError::NoHop(stream.clone()))?;
-        let engine = self.engine().of_part(input, partition);
+        let shared = self.shared(stream);
+        if shared.is_empty() {
+            return Err(ProcessError::NoHop(stream.clone()));
+        }
+        let engine = self.engine().of_part(shared, partition);
         Ok(Self::over(engine, Arc::clone(&self.inner.ledger), Some(stream.clone())))
     }
 
@@ -199,7 +210,7 @@ impl Transformer {
         let dataset = self.hop(hop)?.0;
         let table = self.engine().lake().table(TableId::of(dataset));
         let mut least: Option<BTreeMap<DatasetName, i64>> = None;
-        for part in parts_of(self.engine(), dataset) {
+        for part in parts_of(self.engine(), dataset).await? {
             let read = standing(&table, self.inner.ledger.as_ref(), hop, part).await?.consumed;
             least = Some(match least {
                 None => read,
@@ -412,7 +423,7 @@ impl Transformer {
         cancel: &CancellationToken,
     ) -> Result<Run, ProcessError> {
         let mut last = Err(ProcessError::NoHop(stream.clone()));
-        for part in parts_of(self.engine(), self.hop(stream)?.0).into_iter().flatten() {
+        for part in parts_of(self.engine(), self.hop(stream)?.0).await?.into_iter().flatten() {
             let run = self.of_part(stream, part)?.run_from(stream, trigger, replay_from, cancel).await?;
             let succeeded = run.outcome == Outcome::Succeeded;
             last = Ok(run);

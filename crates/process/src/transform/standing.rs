@@ -1,15 +1,15 @@
 //! How far a transform's table is: what its last commit says, and what the ledger knows beyond it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flowline_lake::{HistoryEntry, Table};
+use flowline_lake::{HistoryEntry, Table, TableId};
 use flowline_ledger::Ledger;
 use flowline_model::{Commit, Dataset, DatasetName, Finding, Origin, Outcome, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::shape::shape;
-use crate::stream::StreamState;
+use crate::stream::{StreamState, shared_inputs};
 use crate::{ProcessError, QueryEngine};
 
 /// The application id under which a transform commits; each part of a divided stream has one of its own.
@@ -20,18 +20,35 @@ pub(super) fn app_id(dataset: &DatasetName, part: Option<i32>) -> String {
     }
 }
 
-/// The parts that a transform runs in: one for each partition of the log that the input of a divided stream comes from.
-pub(crate) fn parts_of(engine: &QueryEngine, dataset: &Dataset) -> Vec<Option<i32>> {
+/// The parts that a transform runs in: one for each partition of the log that the inputs of a divided stream come from. Of a
+/// topic that others write, those that have been landed of.
+pub(crate) async fn parts_of(
+    engine: &QueryEngine,
+    dataset: &Dataset,
+) -> Result<Vec<Option<i32>>, ProcessError> {
     if !dataset.divided() {
-        return vec![None];
+        return Ok(vec![None]);
     }
-    let input = engine.graph().inputs(&dataset.name).tables.first();
-    let input = input.and_then(|input| engine.project().dataset(input));
-    let partitions = match input.map(|input| &input.origin) {
-        Some(Origin::Http(origin)) => i32::try_from(origin.partitions).unwrap_or(i32::MAX),
-        _ => 0,
-    };
-    (0..partitions).map(Some).collect()
+    let shared = shared_inputs(engine.project(), dataset, &engine.graph().inputs(&dataset.name).tables);
+    let input = shared.first().and_then(|input| engine.project().dataset(input));
+    match input.map(|input| (input, &input.origin)) {
+        Some((_, Origin::Http(origin))) => {
+            Ok((0..i32::try_from(origin.partitions).unwrap_or(i32::MAX)).map(Some).collect())
+        }
+        Some((input, Origin::Kafka(_))) => landed_of(&engine.lake().table(TableId::of(input)), input).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The partitions of a topic that a table was landed from.
+async fn landed_of(table: &Table, input: &Dataset) -> Result<Vec<Option<i32>>, ProcessError> {
+    let reading = || format!("reading what was landed into `{}`", input.name);
+    table.refresh().await.map_err(ProcessError::lake(reading()))?;
+    let prefix = format!("{}/kafka/", input.name);
+    let ids = table.app_ids();
+    let partition = |id: &String| id.strip_prefix(&prefix)?.rsplit_once('/')?.1.parse().ok();
+    let partitions: BTreeSet<i32> = ids.iter().filter_map(partition).collect();
+    Ok(partitions.into_iter().map(Some).collect())
 }
 
 /// The parts that have committed to a table; the one whole of a transform that is not divided.

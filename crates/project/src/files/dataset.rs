@@ -40,8 +40,8 @@ pub(crate) struct DatasetFile {
     /// For `mode: stream`: what its runs may hold in memory.
     pub state: Option<StateFile>,
     /// For `mode: stream` in an environment with the log in Kafka: each node with the role `processor` runs it for
-    /// partitions of the log of its input, and not one elected node for all. The query must follow the `partition_key` of
-    /// that input. Each row says in `_partition` which partition it came from. In other environments it has no effect.
+    /// partitions of its inputs, and not one elected node for all. The query must follow the `partition_key` of these; tables
+    /// are read whole. Each row says in `_partition` which partition it came from. In other environments it has no effect.
     #[schemars(extend("default" = false))]
     pub divided: Option<bool>,
     /// For `source: sql`: the query, unless it stands in a file of the same name that ends in `.sql`.
@@ -149,6 +149,10 @@ pub(crate) enum Origin {
         /// Where a partition begins that was never read.
         #[schemars(extend("default" = "earliest"))]
         start: Option<StartWord>,
+        /// The columns by which producers partition the topic: records with the same values of them are in one partition.
+        /// A divided stream relies on it; nothing checks it.
+        #[serde(default)]
+        partition_key: Items<Written<ColumnName>>,
     },
     /// A query over other datasets.
     Sql {

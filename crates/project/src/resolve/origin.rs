@@ -63,7 +63,7 @@ pub(super) fn resolve_origin(
                 follow_links: follow_links.unwrap_or(false),
             }))
         }
-        files::Origin::Kafka { topic, group, format, registry, start } => {
+        files::Origin::Kafka { topic, group, format, registry, start, partition_key } => {
             check_landed(file, content, sql, "kafka", report);
             check_cluster(scope, file, report);
             let format = kafka_format(format.unwrap_or(KafkaFormatWord::Json));
@@ -77,7 +77,8 @@ pub(super) fn resolve_origin(
                 StartWord::Earliest => KafkaStart::Earliest,
                 StartWord::Latest => KafkaStart::Latest,
             };
-            Some(Origin::Kafka(KafkaOrigin { topic, group, format, registry, start }))
+            let partition_key = columns.partition_key(partition_key, report);
+            Some(Origin::Kafka(KafkaOrigin { topic, group, format, registry, start, partition_key }))
         }
         files::Origin::Sql { timeout, attempts_max, lag_rows_max } => {
             let timeout = duration(timeout.as_ref(), defaults::TIMEOUT);

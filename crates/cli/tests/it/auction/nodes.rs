@@ -116,8 +116,81 @@ fn ended(node: &mut FlowlineProcess) -> String {
     node.said()
 }
 
-/// What is divided among them: it follows the partition key of the bids.
-const DIVIDED: &str = "select auction, window_start, window_end, count(*) as bids, max(price) as top, count(distinct bidder) as bidders from table(tumble(table nex.bid, descriptor(ts), interval '10' second)) group by auction, window_start, window_end";
+/// A stream that is divided among them.
+struct Divided {
+    name: &'static str,
+    sql: &'static str,
+    /// The column that says of a row whether it is of what was sent under load.
+    time: &'static str,
+}
+
+/// They follow the partition key of the bids: alone, as a topic that others write, with the auctions, which are partitioned
+/// alike, and with a table that each part reads whole.
+const DIVIDED: [Divided; 4] = [
+    Divided {
+        name: "by_auction",
+        sql: "select auction, window_start, window_end, count(*) as bids, max(price) as top, count(distinct bidder) as bidders from table(tumble(table nex.bid, descriptor(ts), interval '10' second)) group by auction, window_start, window_end",
+        time: "window_end",
+    },
+    Divided {
+        name: "of_topic",
+        sql: "select auction, window_start, window_end, count(*) as bids, max(price) as top from table(tumble(table nex.bid_topic, descriptor(ts), interval '10' second)) group by auction, window_start, window_end",
+        time: "window_end",
+    },
+    Divided {
+        name: "with_auctions",
+        sql: "select b.auction, b.window_end, b.bids, a.category from (select auction, window_start, window_end, count(*) as bids from tumble(table nex.bid, descriptor(ts), interval '10' second) group by auction, window_start, window_end) b join (select id, category, window_start, window_end from tumble(table nex.auction, descriptor(ts), interval '10' second)) a on a.id = b.auction and a.window_start = b.window_start and a.window_end = b.window_end",
+        time: "window_end",
+    },
+    Divided {
+        name: "with_table",
+        sql: "select b.n, b.auction, b.price, b.ts, c.category from nex.bid b join nex.category c on c.auction = b.auction",
+        time: "ts",
+    },
+];
+
+/// The topic of the bids, read as one that others write.
+const FROM_TOPIC: &str =
+    "from: { source: kafka, topic: nodes.nex.bid, group: nodes-topic, partition_key: [auction] }";
+/// A table without event time.
+const CATEGORY: &str = "description: Of which category each auction is.
+owner: team-auction
+zone: trusted
+from: { source: sql }
+materialize: append
+sql: |
+  select id as auction, category from nex.auction
+";
+
+/// The files of the project, with what is divided.
+fn divided_files(flowline: &str) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (path, contents) in files(flowline) {
+        let keyed = match path.as_str() {
+            "datasets/nex/bid.yaml" => {
+                contents.replace("partitions: 2", "partitions: 2, partition_key: [auction]")
+            }
+            "datasets/nex/auction.yaml" => {
+                contents.replace("partitions: 1", "partitions: 2, partition_key: [id]")
+            }
+            _ => contents,
+        };
+        if path == "datasets/nex/bid.yaml" {
+            let from = "from: { source: http, partitions: 2, partition_key: [auction] }";
+            assert!(keyed.contains(from), "{keyed}");
+            all.push(("datasets/nex/bid_topic.yaml".to_owned(), keyed.replace(from, FROM_TOPIC)));
+        }
+        all.push((path, keyed));
+    }
+    all.push(("datasets/nex/category.yaml".to_owned(), CATEGORY.to_owned()));
+    for Divided { name, sql, .. } in DIVIDED {
+        let text = format!(
+            "description: A stream that is divided.\nowner: team-auction\nzone: trusted\nfrom: {{ source: sql }}\nmode: stream\ndivided: true\nevent_time: {{ column: ts, watermark: 4s, idle_after: 2s }}\nsql: |\n  {sql}\n"
+        );
+        all.push((format!("datasets/nex/{name}.yaml"), text));
+    }
+    all
+}
 
 /// Nodes that share log, lake and ledger.
 struct Cluster {
@@ -134,16 +207,11 @@ impl Cluster {
             self.broker.address
         );
         let node = self.folder.path().join(name);
-        for (path, contents) in files(&flowline) {
-            let keyed = "partitions: 2, partition_key: [auction]";
-            write(&node, &path, &contents.replace("partitions: 2", keyed));
+        for (path, contents) in divided_files(&flowline) {
+            write(&node, &path, &contents);
         }
-        let divided = format!(
-            "description: Bids of each auction.\nowner: team-auction\nzone: trusted\nfrom: {{ source: sql }}\nmode: stream\ndivided: true\nevent_time: {{ column: ts, watermark: 4s, idle_after: 2s }}\nsql: |\n  {DIVIDED}\n"
-        );
-        write(&node, "datasets/nex/by_auction.yaml", &divided);
         let mut options = FlowlineOptions::new(BINARY, &node);
-        options.log = "off".to_owned();
+        options.log = std::env::var("FLOWLINE_LOG").unwrap_or_else(|_| "off".to_owned());
         options.roles = ["gateway", "lander", "processor"].map(str::to_owned).to_vec();
         FlowlineProcess::start(&options).unwrap()
     }
@@ -202,15 +270,17 @@ async fn what_runs_of_a_part_that_is_handed_over_comes_to_its_end_and_is_no_fail
         others
     })
     .await;
-    let runs = "SELECT outcome, error FROM system.runs WHERE dataset = 'nex.by_auction'";
-    let runs = first.query(runs).await.unwrap();
+    let names: Vec<String> = DIVIDED.iter().map(|divided| format!("'nex.{}'", divided.name)).collect();
+    let runs =
+        format!("SELECT dataset, outcome, error FROM system.runs WHERE dataset IN ({})", names.join(", "));
+    let runs = first.query(&runs).await.unwrap();
     println!("{} runs of parts", runs.len());
     let failed: Vec<_> = runs.iter().filter(|run| run["outcome"] == "failed").collect();
     assert!(failed.is_empty(), "{failed:?}");
     verify_all(&cluster, &first, &load, producers).await;
 }
 
-/// Holds everything against what was sent, and the stream that was divided against the answer in batch.
+/// Holds everything against what was sent, and the streams that were divided against the answers in batch.
 async fn verify_all(cluster: &Cluster, node: &FlowlineProcess, load: &Load, producers: Vec<Producer>) {
     verify(node, load, producers, &cluster.folder.path().join("lake")).await;
     // One bid in each partition closes what is open there: many auctions are in both.
@@ -226,28 +296,35 @@ async fn verify_all(cluster: &Cluster, node: &FlowlineProcess, load: &Load, prod
         .collect();
     let closing = Request { dataset: "nex.bid", key: "closing".to_owned(), body: bids };
     Load::new(load.seed).producers(1).remove(0).keep(&http_client(), &node.http, &closing).await;
-    let closed = format!(" WHERE window_end <= TIMESTAMP '{}'", cutoff(load));
-    let wanted = sorted(node, &format!("SELECT * FROM ({DIVIDED}){closed}")).await;
-    assert!(!wanted.is_empty());
+    for divided in &DIVIDED {
+        until_as_in_batch(node, divided, &cutoff(load)).await;
+    }
+}
+
+async fn until_as_in_batch(node: &FlowlineProcess, divided: &Divided, cutoff: &str) {
+    let Divided { name, sql, time } = divided;
+    let closed = format!(" WHERE {time} <= TIMESTAMP '{cutoff}'");
     let started = SystemClock.instant();
     loop {
-        let found = sorted(node, &format!("SELECT * EXCLUDE (_partition) FROM nex.by_auction{closed}")).await;
-        if found == wanted {
+        // What it reads may still be on its way.
+        let wanted = sorted(node, &format!("SELECT * FROM ({sql}){closed}")).await;
+        let found = sorted(node, &format!("SELECT * EXCLUDE (_partition) FROM nex.{name}{closed}")).await;
+        if found == wanted && !wanted.is_empty() {
+            println!("nex.{name}: {} rows as in batch", wanted.len());
             break;
         }
         let hops = node.query("SELECT dataset, state, last_error, lag_versions FROM system.hops").await;
         assert!(
             started.elapsed() < Duration::from_secs(90),
-            "nex.by_auction: {} rows, in batch {}; {hops:?}",
+            "nex.{name}: {} rows, in batch {}; {hops:?}",
             found.len(),
             wanted.len()
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let parts = "SELECT count(DISTINCT _partition) AS n FROM nex.by_auction";
-    let parts = node.query(parts).await.unwrap();
-    assert_eq!(parts[0]["n"], 2, "both partitions have had rows");
-    println!("nex.by_auction: {} rows as in batch", wanted.len());
+    let parts = format!("SELECT count(DISTINCT _partition) AS n FROM nex.{name}");
+    let parts = node.query(&parts).await.unwrap();
+    assert_eq!(parts[0]["n"], 2, "both partitions of nex.{name} have had rows");
 }
 
 /// Whether this node is the one that runs transforms.

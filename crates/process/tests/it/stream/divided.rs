@@ -13,45 +13,60 @@ use super::cases::START;
 use crate::support::world::World;
 use crate::support::{Declare, landed, on_change, plan, stream};
 
-const PARTITIONS: u64 = 3;
+pub(super) const PARTITIONS: u64 = 3;
 
 const TUMBLE: &str = "select customer, window_start, window_end, count(*) as n, sum(amount) as total, count(distinct id) as ids from table(tumble(table shop.sales, descriptor(ts), interval '1' minute)) group by customer, window_start, window_end";
 
-fn sales() -> Dataset {
+pub(super) fn sales() -> Dataset {
     let mut sales = landed("shop.sales", "id string!, customer string!, amount int64!, ts timestamp");
-    let Origin::Http(origin) = &mut sales.origin else { unreachable!("it is posted") };
-    origin.partitions = PARTITIONS as u32;
-    origin.partition_key = vec!["customer".to_owned()];
+    by_customer(&mut sales, PARTITIONS);
     sales
 }
 
-fn divided(mut stream: Dataset) -> Dataset {
+/// Posted records go to the partition of their customer.
+pub(super) fn by_customer(dataset: &mut Dataset, partitions: u64) {
+    let Origin::Http(origin) = &mut dataset.origin else { unreachable!("it is posted") };
+    origin.partitions = partitions as u32;
+    origin.partition_key = vec!["customer".to_owned()];
+}
+
+pub(super) fn divided(mut stream: Dataset) -> Dataset {
     let Origin::Sql(sql) = &mut stream.origin else { unreachable!("it is a query") };
     sql.divided = true;
     stream
 }
 
-fn out(late: LatePolicy, sql: &str) -> Dataset {
+pub(super) fn out(late: LatePolicy, sql: &str) -> Dataset {
     divided(stream("shop.out", Duration::from_secs(15), late, sql))
 }
 
 /// A row of the customer with this number, so far from the first time, milliseconds.
-fn row(random: &mut Random, customer: u64, millis: i64) -> String {
+pub(super) fn row(random: &mut Random, customer: u64, millis: i64) -> String {
     let (id, amount) = (random.below(12), random.below(9) as i64 - 2);
     let time = START * 1_000 + millis;
     format!("('r{id}', 'c{customer}', {amount}, arrow_cast({time}, 'Timestamp(ms, \"UTC\")'))")
 }
 
+/// A payment of the customer with this number, so far from the first time, milliseconds.
+fn payment(customer: u64, paid: u64, millis: i64) -> String {
+    let time = START * 1_000 + millis;
+    format!("('c{customer}', {paid}, arrow_cast({time}, 'Timestamp(ms, \"UTC\")'))")
+}
+
 /// Nodes that take turns in running the parts.
-struct Nodes {
-    world: World,
+pub(super) struct Nodes {
+    pub world: World,
     /// The part with this number as some node knows it.
     parts: Vec<Transformer>,
 }
 
 impl Nodes {
     async fn new(out: Dataset) -> Self {
-        let world = World::new([sales(), out]).await;
+        Self::over(vec![sales(), out]).await
+    }
+
+    pub async fn over(datasets: Vec<Dataset>) -> Self {
+        let world = World::new(datasets).await;
         let mut nodes = Self { world, parts: Vec::new() };
         nodes.parts = (0..PARTITIONS).map(|part| nodes.part(part)).collect();
         nodes
@@ -67,24 +82,29 @@ impl Nodes {
     }
 
     /// A part as a node knows it that has just got it.
-    fn part(&self, part: u64) -> Transformer {
+    pub fn part(&self, part: u64) -> Transformer {
         self.world.transformer.of_part(&"shop.out".parse().unwrap(), part as i32).unwrap()
     }
 
-    async fn run(&self, part: u64) {
+    pub async fn run(&self, part: u64) {
         self.world.clock.advance(Duration::from_secs(1));
         let stream = "shop.out".parse().unwrap();
         let run = self.parts[part as usize].run(&stream, "test", &CancellationToken::new()).await.unwrap();
         assert_eq!((run.error, run.outcome), (None, Outcome::Succeeded), "part {part}");
     }
 
-    async fn land(&self, partition: u64, rows: &[String]) {
+    pub async fn land(&self, partition: u64, rows: &[String]) {
         self.world.land_in("shop.sales", partition as i32, &rows.join(", ")).await;
     }
 
     /// Lands rows of the customers of each partition, out of order and some of them late; runs what is chanced upon, on
     /// nodes that come and go.
-    async fn live(&mut self, random: &mut Random) {
+    pub async fn live(&mut self, random: &mut Random) {
+        self.live_with(random, false).await;
+    }
+
+    /// The same, with payments beside the sales when `payments` says so.
+    pub async fn live_with(&mut self, random: &mut Random, payments: bool) {
         for step in 0..14 {
             let partition = random.below(PARTITIONS);
             let rows: Vec<String> = (0..10)
@@ -97,6 +117,18 @@ impl Nodes {
                 })
                 .collect();
             self.land(partition, &rows).await;
+            if payments {
+                let partition = random.below(PARTITIONS);
+                let lag = if partition == 1 { 90_000 } else { 0 };
+                let rows: Vec<String> = (0..4)
+                    .map(|_| {
+                        let customer = partition + PARTITIONS * random.below(3);
+                        let back = random.below(60_000) as i64;
+                        payment(customer, random.below(90), (step * 20_000 - back - lag).max(0))
+                    })
+                    .collect();
+                self.world.land_in("shop.payments", partition as i32, &rows.join(", ")).await;
+            }
             for _ in 0..random.below(3) {
                 self.run(random.below(PARTITIONS)).await;
             }
@@ -108,12 +140,18 @@ impl Nodes {
     }
 
     /// The answer of a query as it is before this, and the table once everything that it has is closed.
-    async fn end(&self, sql: &str) -> (String, String) {
+    pub async fn end(&self, sql: &str) -> (String, String) {
         let columns = "select * exclude (_partition) from shop.out";
         let answer = self.world.rows(sql).await;
+        let paid = self.world.query("select 1 from shop.payments").await.is_ok();
         for partition in 0..PARTITIONS {
-            let last = row(&mut Random::seeded(0), partition, 86_400_000);
+            let customer = 900 + partition;
+            let last = row(&mut Random::seeded(0), customer, 86_400_000);
             self.land(partition, &[last]).await;
+            if paid {
+                let last = payment(customer, 1, 86_400_000);
+                self.world.land_in("shop.payments", partition as i32, &last).await;
+            }
         }
         for part in 0..PARTITIONS {
             self.run(part).await;
@@ -309,7 +347,12 @@ async fn said(out: Dataset) -> String {
 
 async fn said_with(sales: Dataset, out: Dataset) -> String {
     let payments = landed("shop.payments", "customer string!, ts timestamp");
-    let lines = check(&plan([sales, payments, out])).await;
+    said_of(vec![sales, payments, out]).await
+}
+
+/// What is said of a project.
+pub(super) async fn said_of(datasets: Vec<Dataset>) -> String {
+    let lines = check(&plan(datasets)).await;
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -317,13 +360,13 @@ async fn said_with(sales: Dataset, out: Dataset) -> String {
 async fn what_does_not_follow_the_partitions_is_refused_with_the_reason() {
     assert_eq!(said(out(LatePolicy::Reopen, TUMBLE)).await, "");
     let whole = "select window_start, window_end, count(*) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by window_start, window_end";
-    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, whole)).await);
+    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups, joins or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, whole)).await);
     let hidden = "select window_end, count(*) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute) group by customer, window_start, window_end";
-    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, hidden)).await);
+    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups, joins or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, hidden)).await);
     let mixed = "select id, amount, customer, window_end from (select *, row_number() over (partition by window_start, window_end order by amount desc, id, ts) as n from tumble(table shop.sales, descriptor(ts), interval '1' minute)) where n <= 2";
-    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, mixed)).await);
+    expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in what it selects and groups, joins or partitions by (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, mixed)).await);
     let two = "select s.customer, s.ts from shop.sales s join shop.payments p on s.customer = p.customer and p.ts between s.ts and s.ts + interval '1' minute";
-    expect!["datasets/shop/out.sql:1:1: a divided stream reads one dataset, and this reads `shop.sales` and `shop.payments` (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(out(LatePolicy::Reopen, two)).await);
+    expect!["datasets/shop/out.sql:1:1: `shop.sales` and `shop.payments` are read together, and have 3 and 1 partitions (give both the same `partitions`, under `from`)"].assert_eq(&said(out(LatePolicy::Reopen, two)).await);
     let keyed = on_change(out(LatePolicy::Reopen, "select id, count(*) as n from shop.sales group by id"));
     expect!["datasets/shop/out.sql:1:1: its rows do not follow the partitions of `shop.sales`: `customer`, by which records are partitioned, is not in `key` (leave `divided` out: then one elected node runs the stream, whatever its keys)"].assert_eq(&said(keyed.with_key(&["id"])).await);
     let mut by_amount =

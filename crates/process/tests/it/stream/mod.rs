@@ -6,6 +6,7 @@ mod check;
 mod deduplicate;
 mod differential;
 mod divided;
+mod divided_joins;
 mod late;
 mod nexmark;
 mod reopen;
