@@ -16,7 +16,7 @@ use flowline_base::{RunId, compute};
 use flowline_lake::{ReadAt, StagedFiles};
 use flowline_model::{Counts, Dataset, InputRange, Outcome, Run, RunKind};
 use flowline_quality::Mending;
-use futures::StreamExt as _;
+use futures::stream::{BoxStream, StreamExt as _};
 
 use self::read::Selected;
 pub(crate) use self::take_out::{Replayed, finish_interrupted, take_out};
@@ -105,6 +105,7 @@ impl Replay<'_> {
             self.keys = Some(keys);
             // All parts are of the version that was there at first: what is replayed and stays is not met again.
             let provider = self.tables.quarantine.provider(ReadAt::Latest).await?;
+            self.see(read::select(Arc::clone(&provider), condition.clone()).await?).await?;
             let mut parts = read::select(provider, condition).await?;
             while let Some(selected) = parts.next().await {
                 let mut run = self.replay(selected?).await?;
@@ -121,6 +122,22 @@ impl Replay<'_> {
                 self.record_without_commit(run).await
             }
         }
+    }
+
+    /// Looks at all records before any is landed: an expression that cannot be used changes nothing, and one may speak of fields
+    /// that only some of them have.
+    async fn see(
+        &mut self,
+        mut parts: BoxStream<'static, Result<Selected, LandError>>,
+    ) -> Result<(), LandError> {
+        if self.mending.is_empty() {
+            return Ok(());
+        }
+        while let Some(selected) = parts.next().await {
+            selected?.parcels.iter().for_each(|(_, parcel)| mend::see(parcel, &mut self.mending));
+        }
+        let usable = self.mending.apply(&mut []);
+        usable.map_err(|error| LandError::Selection { reason: error.to_string() })
     }
 
     fn new_run(&self, id: RunId, counts: Counts) -> Run {

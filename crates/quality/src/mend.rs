@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::{DFSchema, DataFusionError, SchemaError};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use flowline_lake::json_rows;
@@ -21,7 +21,10 @@ use crate::compile::row_by_row;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mending {
     sets: Vec<(String, String)>,
+    /// Those of the contract.
     fields: BTreeSet<String>,
+    /// Those that expressions may speak of and some records have.
+    seen: BTreeSet<String>,
 }
 
 /// A record: the JSON text of each field, so that what is not mended keeps every digit that it came with.
@@ -58,13 +61,22 @@ impl Mending {
                 expression: expression.clone(),
                 message: format!("the contract has no field `{field}`; {}", nearest(field, &fields)),
             }),
-            None => Ok(Self { sets, fields }),
+            None => Ok(Self { sets, fields, seen: BTreeSet::new() }),
         }
     }
 
     /// Whether nothing is to be mended.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
+    }
+
+    /// Takes note of a field that a record has: an expression may speak of it, also where other records lack it. Fields that
+    /// no expression names are not kept.
+    pub fn see(&mut self, field: &str) {
+        let named = |text: &str| text.to_lowercase().contains(&field.to_lowercase());
+        if !self.seen.contains(field) && self.sets.iter().any(|(_, text)| named(text)) {
+            self.seen.insert(field.to_owned());
+        }
     }
 
     /// Mends the records. One for which an expression fails stays as it is; what it fails of is known when it is read.
@@ -90,7 +102,7 @@ impl Mending {
     }
 
     fn names(&self, records: &[Record]) -> BTreeSet<String> {
-        let mut names = self.fields.clone();
+        let mut names: BTreeSet<String> = self.fields.union(&self.seen).cloned().collect();
         names.extend(records.iter().flat_map(Record::keys).cloned());
         names
     }
@@ -124,8 +136,22 @@ impl Mending {
 
     fn refused(&self, index: usize, error: &DataFusionError) -> MendError {
         let (field, expression) = self.sets.get(index).cloned().unwrap_or_default();
-        let message = error.strip_backtrace();
-        let message = format!("{message}; every field is text here: cast it to compute with it");
+        let message = match error.find_root() {
+            DataFusionError::SchemaError(unknown, _) => match unknown.as_ref() {
+                SchemaError::FieldNotFound { field, .. } => {
+                    let known: BTreeSet<String> = self.fields.union(&self.seen).cloned().collect();
+                    let name = &field.name;
+                    format!(
+                        "neither the contract nor a record has a field `{name}`; {}",
+                        nearest(name, &known)
+                    )
+                }
+                other => other.to_string(),
+            },
+            other => {
+                format!("{}; every field is text here: cast it to compute with it", other.strip_backtrace())
+            }
+        };
         MendError { field, expression, message }
     }
 }
@@ -205,6 +231,20 @@ mod tests {
         let sets = [("amount", "replace(amount, ',', '.')"), ("id", "cast(id as int) + 1")];
         let expected = json!([{ "id": 2, "amount": "1.50" }, { "id": 3, "amount": null, "more": [1] }]);
         assert_eq!(mended(&sets, records), Ok(expected));
+    }
+
+    #[test]
+    fn a_field_that_other_records_have_is_null() {
+        let sets = vec![("amount".to_owned(), "coalesce(amount, Price)".to_owned())];
+        let mut mending = Mending::new(sets, ["amount".to_owned()]).unwrap();
+        let records = || -> Vec<Record> { serde_json::from_str(r#"[{"amount":"7"},{"id":1}]"#).unwrap() };
+        let refused = mending.apply(&mut records()).unwrap_err();
+        assert_eq!(refused.message, "neither the contract nor a record has a field `price`; it has `amount`");
+        ["price", "unrelated"].iter().for_each(|field| mending.see(field));
+        let mut mended = records();
+        mending.apply(&mut mended).unwrap();
+        assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"amount":null,"id":1}]"#);
+        assert!(!mending.seen.contains("unrelated"));
     }
 
     #[test]

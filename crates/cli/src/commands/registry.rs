@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use flowline_process::nearest;
 use serde_json::{Value, json};
 
 use super::FOUND_WRONG;
@@ -65,6 +66,16 @@ async fn check(
     let answer = node.post(&path, &json!({ "schema": text, "schemaType": language })).await?;
     printer.json(&answer)?;
     if answer["is_compatible"] == true {
+        let subjects = node.get("/registry/subjects").await?;
+        let subjects: Vec<&str> =
+            subjects.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !subjects.contains(&subject) {
+            // The first schema of a subject breaks nobody; one of a misspelt subject was held against nothing.
+            let meant = nearest(subject, subjects).map(|meant| format!("; did you mean {meant}?"));
+            let meant = meant.unwrap_or_default();
+            printer.aside(format!("nothing is registered under {subject}, so that any schema can be{meant}"));
+            return Ok(ExitCode::SUCCESS);
+        }
         printer.line(format!("{GOOD}compatible{GOOD:#} with what is registered under {subject}"));
         return Ok(ExitCode::SUCCESS);
     }

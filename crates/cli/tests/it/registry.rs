@@ -115,8 +115,9 @@ fn the_command_line_reads_it(project: &Path) {
         .unwrap();
     let (code, text) = flowline(&["check", "avro-value", file.to_str().unwrap()]);
     assert!(code == Some(1) && text.contains("READER_FIELD_MISSING_DEFAULT_VALUE"), "{text}");
-    let (code, text) = flowline(&["check", "other", file.to_str().unwrap()]);
-    assert!(code == Some(0) && text.contains("compatible"), "{text}");
+    let (code, text) = flowline(&["check", "avro-vlaue", file.to_str().unwrap()]);
+    assert!(code == Some(0) && text.contains("nothing is registered under avro-vlaue"), "{text}");
+    assert!(text.contains("did you mean avro-value?"), "{text}");
     let (code, text) = flowline(&["show", "nowhere"]);
     assert!(code == Some(2) && text.contains("Subject 'nowhere' not found."), "{text}");
 }

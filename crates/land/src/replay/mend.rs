@@ -8,6 +8,15 @@ use serde_json::value::to_raw_value;
 use crate::LandError;
 use crate::parcel::{Parcel, Records};
 
+/// Tells the expressions which fields the records of the parcel have.
+pub(super) fn see(parcel: &Parcel, mending: &mut Mending) {
+    for piece in &parcel.pieces {
+        if let Records::Batch { batch, .. } = &piece.records {
+            object(batch).iter().flat_map(Record::keys).for_each(|field| mending.see(field));
+        }
+    }
+}
+
 /// Mends the records of the parcel that are JSON objects or lines of CSV; the others stay as they are.
 pub(super) fn mend(parcel: &mut Parcel, mending: &Mending) -> Result<(), LandError> {
     let mut places = Vec::new();

@@ -144,6 +144,28 @@ async fn a_lander_that_waits_for_records_lets_a_replay_in_at_once() {
     landing.await.unwrap().unwrap();
 }
 
+/// Records of several requests, of which some have a field that the others lack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_mended_by_a_field_that_others_lack() {
+    let world = World::new(orders()).await;
+    for record in [r#"{"id":"a","amount":"x","price":"7"}"#, r#"{"id":"b","amount":"y"}"#, "broken"] {
+        world.post_lines(&[record]).await;
+        world.land().await;
+    }
+    let set = |expression: &str| ReplaySelection {
+        set: [("amount".to_owned(), expression.to_owned())].into(),
+        ..ReplaySelection::default()
+    };
+    let refused =
+        replay_quarantine(&world.context, &world.dataset, &set("prise")).await.unwrap_err().to_string();
+    let told = "neither the contract nor a record has a field `prise`; did you mean `price`?";
+    assert!(refused.contains(told), "{refused}");
+    assert_eq!(world.query("select count(*) from q").await, ["3"]);
+    let counts = replay(&world, set("coalesce(price, amount)")).await.counts;
+    assert_eq!((counts.read, counts.written, counts.quarantined), (3, 1, 2));
+    assert_eq!(world.query("select id, amount from t").await, ["a|7"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_misspelt_is_refused_and_nothing_is_replayed() {
     let world = quarantined().await;
