@@ -7,8 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use flowline_lake::ReadAt;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use flowline_lake::{ReadAt, arrow_types};
 
 use super::attempt::{Change, Prepared};
 use super::rows::{self, Affected, Sources};
@@ -64,6 +64,12 @@ impl Work<'_> {
         let keys = as_table(&spec.schema, &attempt.dataset.key, affected)?;
         let there = attempt.table().provider(ReadAt::Latest).await.map_err(attempt.failed("reading"))?;
         let there = LogicalPlanBuilder::scan("there", provider_as_source(there), None)?.build()?;
+        let there = match attempt.part() {
+            Some(partition) => LogicalPlanBuilder::from(there)
+                .filter(named(arrow_types::PARTITION).eq(lit(partition)))?
+                .build()?,
+            None => there,
+        };
         let there = self.of_keys(there, &keys)?;
         let columns = new.schema().fields().iter().map(|field| named(field.name()));
         let there = LogicalPlanBuilder::from(there).project(columns.collect::<Vec<_>>())?.build()?;

@@ -72,6 +72,13 @@ pub(crate) enum Change {
     Replace(StagedFiles, Expr),
 }
 
+/// What rows are told apart by when some take the place of others: the key, and for a part of a divided stream its partition
+/// as well. A table that each part reads may affect keys that are another part's, whose rows stay.
+pub(super) fn merge_key(dataset: &Dataset, part: Option<i32>) -> Vec<String> {
+    let partition = part.map(|_| arrow_types::PARTITION.to_owned());
+    dataset.key.iter().cloned().chain(partition).collect()
+}
+
 impl Attempt<'_> {
     /// Reads, computes and stages; none when no row of any input changed, or none came of those that did.
     pub async fn prepare(&self) -> Result<Option<Prepared>, ProcessError> {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Transformer;
-use super::attempt::{Attempt, Change, Prepared};
+use super::attempt::{Attempt, Change, Prepared, merge_key};
 use super::inputs::{Input, inputs};
 use super::named;
 use super::shape::reshape;
@@ -256,7 +256,8 @@ impl Running<'_> {
         let gated = |check: &Check| check.severity == CheckSeverity::Block && !check.rule.by_row();
         let mut audited = None;
         if self.dataset.checks.iter().any(gated) {
-            let subject = candidate(&self.table(), &self.dataset.key, &prepared.change).await?;
+            let key = merge_key(self.dataset, transformer.part());
+            let subject = candidate(&self.table(), &key, &prepared.change).await?;
             let auditor = Auditor::new(transformer.engine().clone(), Arc::clone(&transformer.inner.ledger));
             let blocked = on_large_stack(auditor.gate(self.dataset, &subject, run.id)).await.err();
             if let Some(error) = blocked {

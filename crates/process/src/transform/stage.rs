@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{AsArray, Int32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use flowline_lake::{StagedFiles, StagedMerge, StagedWriter};
+use flowline_lake::{StagedFiles, StagedMerge, StagedWriter, arrow_types};
 use flowline_model::Counts;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::attempt::merge_key;
 use super::meter::dropped;
 use super::work::Work;
 use crate::ProcessError;
@@ -61,7 +63,10 @@ impl Work<'_> {
     ) -> Result<(StagedMerge, Ran), ProcessError> {
         let (stream, physical) = self.start(plan).await?;
         let (stream, event_time) = self.observed(stream);
-        let merge = self.attempt.table().stage_merge(stream, &self.attempt.dataset.key, gone).await;
+        let gone = gone.iter().map(|keys| of_part(keys, self.attempt.part())).collect::<Result<Vec<_>, _>>();
+        let gone = gone.map_err(|error| ProcessError::Engine(error.to_string()))?;
+        let key = merge_key(self.attempt.dataset, self.attempt.part());
+        let merge = self.attempt.table().stage_merge(stream, &key, &gone).await;
         let merge = merge.map_err(self.attempt.failed("writing"))?;
         MemoryShare::note_run(self.state, &physical, 0);
         let event_time_max = *event_time.lock();
@@ -144,4 +149,14 @@ impl Work<'_> {
         }
         bytes
     }
+}
+
+/// Keys with the partition of a part behind them; as they are for a whole.
+fn of_part(keys: &RecordBatch, part: Option<i32>) -> Result<RecordBatch, ArrowError> {
+    let Some(partition) = part else { return Ok(keys.clone()) };
+    let mut fields = keys.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(arrow_types::PARTITION, DataType::Int32, true)));
+    let mut columns = keys.columns().to_vec();
+    columns.push(Arc::new(Int32Array::from(vec![partition; keys.num_rows()])));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
