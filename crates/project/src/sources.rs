@@ -113,10 +113,14 @@ impl Sources {
                 (start + line.saturating_sub(1) as usize, of_text.trim().to_owned(), column)
             }
             None => {
-                let opening = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-                let found =
-                    written.iter().position(|written| !opening.is_empty() && written.contains(&opening));
-                let Some(start) = found else { return (1, 1) };
+                let words: Vec<&str> = text.split_whitespace().collect();
+                // As many of the first words as stand on one line.
+                let begins = |count: usize| {
+                    let opening = words.get(..count)?.join(" ");
+                    let start = written.iter().position(|written| written.contains(&opening))?;
+                    Some((start, opening))
+                };
+                let Some((start, opening)) = (1..=3).rev().find_map(begins) else { return (1, 1) };
                 (start, opening, 1)
             }
         };

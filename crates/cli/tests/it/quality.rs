@@ -99,7 +99,7 @@ fn a_misspelt_column_of_a_query_is_told_where_it_stands() {
   - kind: sql
     name: folded
     query: >-
-      SELECT id, plac
+      SELECT plac
       FROM air.quakes
 "
     );
@@ -119,7 +119,7 @@ fn a_misspelt_column_of_a_query_is_told_where_it_stands() {
     let expected = [
         ("magnitud ", "check `one_line`: there is no column `magnitud` here"),
         ("statu = '", "check `block`: there is no column `statu` here"),
-        ("SELECT id", "check `folded`: there is no column `plac` here"),
+        ("SELECT pl", "check `folded`: there is no column `plac` here"),
     ];
     let expected = expected.map(|(word, message)| (file.clone(), word.to_owned(), message.to_owned()));
     assert_eq!(found.collect::<Vec<_>>(), expected);
