@@ -177,7 +177,7 @@ fn of_column(
             text_only(&kind)?;
             let compiled = Pattern::new(pattern)
                 .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
-            (Test::Pattern(index, compiled), format!("`{name}` does not match `{pattern}`"))
+            (Test::Pattern(index, Box::new(compiled)), format!("`{name}` does not match `{pattern}`"))
         }
         CheckRule::AcceptedValues { values, .. } if text_only(&kind).is_ok() => {
             let accepted = values.iter().cloned().collect();

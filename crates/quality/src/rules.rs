@@ -51,7 +51,7 @@ pub(crate) enum Test {
     Required(usize),
     Bounds(usize, Bounds),
     Length(usize, u64, u64),
-    Pattern(usize, Pattern),
+    Pattern(usize, Box<Pattern>),
     /// Texts; values of other types are an expression.
     Accepted(usize, HashSet<String>),
     Expression(Arc<dyn PhysicalExpr>, String),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use flowline_land::{Discard, ReplaySelection};
 use flowline_model::{DatasetName, FindingKind, Run};
@@ -23,7 +24,7 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
             }
             let only = dataset.map(|dataset| format!("WHERE dataset = '{dataset}' ")).unwrap_or_default();
             let sql = format!("SELECT * FROM system.quarantine {only}ORDER BY 1, 2");
-            printer.batches(&connection.rows(sql).await?)?;
+            shown(&connection.rows(sql).await?, "nothing is in quarantine", printer)?;
         }
         QuarantineAction::Show { dataset, selection, limit, project } => {
             let dataset = known(dataset)?;
@@ -33,7 +34,7 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
             let sql = format!(
                 r#"SELECT * FROM quarantine."{dataset}" {only}ORDER BY _ingested_at DESC, _offset DESC LIMIT {limit}"#
             );
-            printer.batches(&connection.rows(sql).await?)?;
+            shown(&connection.rows(sql).await?, "no such record is in quarantine", printer)?;
         }
         QuarantineAction::Replay { dataset, selection, set, project } => {
             let selection = ReplaySelection { set: set.iter().cloned().collect(), ..selected(selection) };
@@ -46,6 +47,15 @@ pub async fn run(quarantine: &Quarantine, printer: &Printer) -> anyhow::Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints rows; a person is told when there are none.
+fn shown(rows: &[RecordBatch], none: &str, printer: &Printer) -> anyhow::Result<()> {
+    printer.batches(rows)?;
+    if rows.iter().all(|batch| batch.num_rows() == 0) {
+        printer.remark(none);
+    }
+    Ok(())
 }
 
 fn known(dataset: &str) -> anyhow::Result<DatasetName> {
