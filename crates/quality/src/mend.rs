@@ -23,7 +23,7 @@ pub struct Mending {
     sets: Vec<(String, String)>,
     /// Those of the contract.
     fields: BTreeSet<String>,
-    /// Those that expressions may speak of and some records have.
+    /// Those that records have, of which expressions may speak.
     seen: BTreeSet<String>,
 }
 
@@ -70,11 +70,13 @@ impl Mending {
         self.sets.is_empty()
     }
 
-    /// Takes note of a field that a record has: an expression may speak of it, also where other records lack it. Fields that
-    /// no expression names are not kept.
+    /// Takes note of a field that a record has: an expression may speak of it, also where other records lack it. Of fields that
+    /// no expression names, some are kept, which may have been meant.
     pub fn see(&mut self, field: &str) {
+        const UNNAMED_MAX: usize = 64;
         let named = |text: &str| text.to_lowercase().contains(&field.to_lowercase());
-        if !self.seen.contains(field) && self.sets.iter().any(|(_, text)| named(text)) {
+        let kept = || self.seen.len() < UNNAMED_MAX || self.sets.iter().any(|(_, text)| named(text));
+        if !self.seen.contains(field) && kept() {
             self.seen.insert(field.to_owned());
         }
     }
@@ -240,11 +242,12 @@ mod tests {
         let records = || -> Vec<Record> { serde_json::from_str(r#"[{"amount":"7"},{"id":1}]"#).unwrap() };
         let refused = mending.apply(&mut records()).unwrap_err();
         assert_eq!(refused.message, "neither the contract nor a record has a field `price`; it has `amount`");
-        ["price", "unrelated"].iter().for_each(|field| mending.see(field));
+        (0..99).for_each(|number| mending.see(&format!("unrelated_{number}")));
+        mending.see("price");
         let mut mended = records();
         mending.apply(&mut mended).unwrap();
         assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"amount":null,"id":1}]"#);
-        assert!(!mending.seen.contains("unrelated"));
+        assert_eq!(mending.seen.len(), 65);
     }
 
     #[test]
