@@ -11,8 +11,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::offsets::topic_name;
 use super::{Cluster, Use};
-use crate::KafkaError;
 use crate::error::{check, code};
+use crate::{KafkaError, Topic};
 
 /// How long the cluster may take to do what it is asked.
 const ADMIN_PATIENCE_MS: i32 = 10_000;
@@ -33,11 +33,12 @@ pub struct NewTopic<'a> {
 }
 
 impl Cluster {
-    /// Makes a topic; one that is there already is left as it is.
+    /// Makes a topic, and waits until brokers know it, which may be some time after; one that is there already is left as it
+    /// is. What is heard of it.
     ///
     /// # Errors
     /// What the cluster refuses, and that it cannot be reached.
-    pub async fn create_topic(&self, topic: NewTopic<'_>) -> Result<(), KafkaError> {
+    pub async fn create_topic(&self, topic: NewTopic<'_>) -> Result<Topic, KafkaError> {
         let setting = |(name, value): &(&str, String)| {
             CreatableTopicConfig::default()
                 .with_name(StrBytes::from_string((*name).to_owned()))
@@ -60,7 +61,8 @@ impl Cluster {
             self.forget(topic.name);
             Ok(())
         })
-        .await
+        .await?;
+        self.patiently(|| self.known_topic(topic.name)).await
     }
 
     /// Gives a topic more partitions; one that has as many is left as it is.

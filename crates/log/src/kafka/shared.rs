@@ -146,11 +146,10 @@ impl Shared {
         let found = match self.cluster.topic(&name).await? {
             Some(topic) => Known::of(&topic),
             None => {
-                self.cluster.create_topic(self.new_topic(&name, wanted)).await?;
+                // Without its id it could not be told from another one, nor that its end is lost.
+                let made = self.cluster.create_topic(self.new_topic(&name, wanted)).await?;
                 tracing::info!(topic = name, partitions, "the topic was made");
-                // Asked by name again where the brokers do not know it yet.
-                let id = self.cluster.topic(&name).await?.and_then(|topic| topic.id);
-                Known { partitions, id }
+                Known::of(&made)
             }
         };
         if found.partitions < partitions {
