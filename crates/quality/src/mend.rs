@@ -81,7 +81,8 @@ impl Mending {
         }
     }
 
-    /// Mends the records. One for which an expression fails stays as it is; what it fails of is known when it is read.
+    /// Mends the records. One for which an expression fails stays as it is; what it fails of is known when it is read. An
+    /// expression that is null leaves its field as it was.
     ///
     /// # Errors
     /// An expression that holds for no record: unknown fields, several rows, functions that change.
@@ -246,7 +247,7 @@ mod tests {
         mending.see("price");
         let mut mended = records();
         mending.apply(&mut mended).unwrap();
-        assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"amount":null,"id":1}]"#);
+        assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"id":1}]"#);
         assert_eq!(mending.seen.len(), 65);
     }
 
