@@ -14,6 +14,7 @@ use flowline_model::{Check, CheckRule, CheckSeverity, Column, Dataset, FindingKi
 use crate::RuleError;
 use crate::bounds::{Bounds, typed};
 use crate::pattern::Pattern;
+use crate::physical::physical;
 use crate::rules::{RowRule, RowRules, Test, Which};
 
 /// The rules that can be used, and what is wrong with the others.
@@ -148,10 +149,8 @@ fn of_column(
 ) -> Result<(Test, String), String> {
     let (name, kind) = (&column.name, arrow_types::data_type(&column.data_type));
     let reference = || Expr::Column(datafusion::common::Column::new_unqualified(name));
-    let physical = |expression: Expr| {
-        let made = context.create_physical_expr(expression, schema);
-        made.map_err(|error| error.strip_backtrace())
-    };
+    let made =
+        |expression: Expr| physical(context, expression, schema).map_err(|error| error.strip_backtrace());
     Ok(match &check.rule {
         CheckRule::Required { .. } => (Test::Required(index), format!("`{name}` has no value")),
         CheckRule::Range { min, max, .. } => {
@@ -187,14 +186,14 @@ fn of_column(
             let values = values.iter().map(|text| Ok(lit(typed(&kind, text)?)));
             let among = reference().in_list(values.collect::<Result<_, String>>()?, false);
             let text = format!("{name} among the accepted values");
-            (Test::Expression(physical(among)?, text), format!("`{name}` is not among the accepted values"))
+            (Test::Expression(made(among)?, text), format!("`{name}` is not among the accepted values"))
         }
         CheckRule::Type { data_type, .. } => {
             text_only(&kind)?;
             let read = try_cast(reference(), arrow_types::data_type(data_type));
             let holds = reference().is_null().or(read.is_not_null());
             let text = format!("{name} as {data_type}");
-            (Test::Expression(physical(holds)?, text), format!("`{name}` cannot be read as {data_type}"))
+            (Test::Expression(made(holds)?, text), format!("`{name}` cannot be read as {data_type}"))
         }
         other => return Err(format!("a check of kind `{}` is not about single rows", other.kind())),
     })
@@ -230,7 +229,7 @@ fn expression(
             "it is of type `{data_type}` and not true or false: compare it with something"
         )));
     }
-    context.create_physical_expr(expression, schema).map_err(failed)
+    physical(context, expression, schema).map_err(failed)
 }
 
 /// Why an expression says something else than what one row alone decides, if it does.

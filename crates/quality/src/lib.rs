@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod mend;
 mod pattern;
+mod physical;
 mod rules;
 mod texts;
 mod typed;

@@ -16,6 +16,7 @@ use flowline_lake::json_rows;
 use serde_json::value::RawValue;
 
 use crate::compile::row_by_row;
+use crate::physical::physical;
 
 /// New values of fields, as SQL expressions over the fields of the record. All see the record as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +82,7 @@ impl Mending {
         }
     }
 
-    /// Mends the records. One for which an expression fails stays as it is; what it fails of is known when it is read. An
-    /// expression that is null leaves its field as it was.
+    /// Mends the records. One for which an expression fails stays as it is; what it fails of is known when it is read.
     ///
     /// # Errors
     /// An expression that holds for no record: unknown fields, several rows, functions that change.
@@ -132,7 +132,7 @@ impl Mending {
             if let Some(reason) = row_by_row(&expression).map_err(failed)? {
                 return Err(self.refused(index, &DataFusionError::Plan(reason)));
             }
-            Ok((field.clone(), context.create_physical_expr(expression, schema).map_err(failed)?))
+            Ok((field.clone(), physical(&context, expression, schema).map_err(failed)?))
         });
         compiled.collect()
     }
@@ -240,14 +240,15 @@ mod tests {
     fn a_field_that_other_records_have_is_null() {
         let sets = vec![("amount".to_owned(), "coalesce(amount, Price)".to_owned())];
         let mut mending = Mending::new(sets, ["amount".to_owned()]).unwrap();
-        let records = || -> Vec<Record> { serde_json::from_str(r#"[{"amount":"7"},{"id":1}]"#).unwrap() };
+        let records =
+            || -> Vec<Record> { serde_json::from_str(r#"[{"amount":"7"},{"amount":null,"id":1}]"#).unwrap() };
         let refused = mending.apply(&mut records()).unwrap_err();
         assert_eq!(refused.message, "neither the contract nor a record has a field `price`; it has `amount`");
         (0..99).for_each(|number| mending.see(&format!("unrelated_{number}")));
         mending.see("price");
         let mut mended = records();
         mending.apply(&mut mended).unwrap();
-        assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"id":1}]"#);
+        assert_eq!(serde_json::to_string(&mended).unwrap(), r#"[{"amount":"7"},{"amount":null,"id":1}]"#);
         assert_eq!(mending.seen.len(), 65);
     }
 

@@ -71,6 +71,14 @@ fn problem(check: &str) -> RuleError {
 }
 
 #[test]
+fn functions_that_are_written_otherwise_in_queries_are_evaluated() {
+    let rows = [(Some("a"), Some(1)), (Some("b"), None), (Some("c"), Some(-1))];
+    for check in ["coalesce(amount, 0) >= 0", "nvl(amount, 0) >= 0"] {
+        assert_eq!(verdicts(check, &rows), [format!("2 failed-rule amount: `{check}` does not hold")]);
+    }
+}
+
+#[test]
 fn the_first_failing_rule_of_each_row_counts() {
     let rows = [(Some("a"), Some(1)), (None, Some(-1)), (Some("c"), Some(-1)), (None, None)];
     assert_eq!(

@@ -163,7 +163,7 @@ async fn records_are_mended_by_a_field_that_others_lack() {
     assert_eq!(world.query("select count(*) from q").await, ["3"]);
     let counts = replay(&world, set("coalesce(price, amount)")).await.counts;
     assert_eq!((counts.read, counts.written, counts.quarantined), (3, 1, 2));
-    assert_eq!(world.query("select id, amount from t").await, ["a|7"]);
+    assert_eq!(world.query("select id, amount from t").await, ["a|7.00"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
