@@ -38,7 +38,7 @@ const NORMAL: f64 = 1.4826;
 /// What is expected of the period that begins at `at`: the median of the earlier periods of the same season, give or
 /// take `sensitivity` deviations, and never less than `floor`.
 ///
-/// What is not normal is not learned: see [`learned`].
+/// What is not normal is not learned: see `learned`.
 ///
 /// # Errors
 /// Why nothing can be said: too short a history.
