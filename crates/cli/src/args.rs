@@ -29,7 +29,7 @@ const QUALITY_EXAMPLES: &str = "Examples:
 const EXAMPLES: &str = "Examples:
   flowline demo                          a simulated shop on http://127.0.0.1:8200, until ctrl-c
   flowline init shop                     a project to start from
-  flowline check shop                    every mistake of the project's files, with file, line and column
+  flowline check shop                    mistakes of the project's files, each with file, line and column
   flowline up --project shop             run it
   flowline query 'select * from shop.orders limit 5' --project shop
   flowline status --project shop         every hop: freshness, rows, lag, last error";
@@ -98,7 +98,7 @@ pub struct ProjectArguments {
 pub enum Command {
     /// Write a new project from a built-in template.
     Init(Init),
-    /// Validate a project; every error with file, line, column and the nearest right word.
+    /// Validate a project; each error with file, line, column and the nearest right word.
     Check(Check),
     /// Run a project: HTTP and pages, Postgres wire, landing, transforms.
     Up(Up),

@@ -131,9 +131,7 @@ const POWERS: [i64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 fn up_to_eight(bytes: [u8; 8]) -> (i64, usize) {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
     let values = u64::from_le_bytes(bytes) ^ ZEROS;
-    // The highest bit of a byte is set where its value is more than nine.
-    let others =
-        (((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let others = above_nine(values);
     let count = (others.trailing_zeros() / 8) as usize;
     if count == 0 {
         return (0, 0);
@@ -144,6 +142,12 @@ fn up_to_eight(bytes: [u8; 8]) -> (i64, usize) {
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul((100 << 16) + 1) >> 16;
     let value = (fours & 0x0000_ffff_0000_ffff).wrapping_mul((10_000 << 32) + 1) >> 32;
     (value as i64, count)
+}
+
+/// Of eight bytes looked at together, the highest bit of each that is more than nine.
+#[inline]
+pub fn above_nine(values: u64) -> u64 {
+    (((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080
 }
 
 /// The nearest float. Words for what is not finite (`NaN`, `inf`) are taken, digits that exceed the range are not.

@@ -15,6 +15,9 @@ use flowline_source::number::Digits;
 
 use super::time::TimeFormat;
 
+/// Bytes of a text of which nothing is known.
+pub(crate) const TEXT_BYTES: usize = 16;
+
 /// Builds the array of one column, or of what is nested in one.
 #[derive(Debug)]
 pub(crate) enum ColumnBuilder {
@@ -54,11 +57,21 @@ pub(crate) struct StructBuilder {
 }
 
 impl ColumnBuilder {
-    /// A builder with room for so many values.
+    /// A builder with room for so many values, and for texts of the size that is usual.
     pub(crate) fn new(kind: &ColumnType, format: &Arc<TimeFormat>, rows: usize) -> Self {
+        Self::with_room(kind, format, rows, rows * TEXT_BYTES)
+    }
+
+    /// The same with room for so many bytes of texts.
+    pub(crate) fn with_room(
+        kind: &ColumnType,
+        format: &Arc<TimeFormat>,
+        rows: usize,
+        text_bytes: usize,
+    ) -> Self {
         match kind {
-            ColumnType::String => Self::Text(StringBuilder::with_capacity(rows, rows * 16)),
-            ColumnType::Json => Self::Json(StringBuilder::with_capacity(rows, rows * 32)),
+            ColumnType::String => Self::Text(StringBuilder::with_capacity(rows, text_bytes)),
+            ColumnType::Json => Self::Json(StringBuilder::with_capacity(rows, text_bytes)),
             ColumnType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
             ColumnType::Int8 => Self::Int8(Int8Builder::with_capacity(rows)),
             ColumnType::Int16 => Self::Int16(Int16Builder::with_capacity(rows)),
@@ -123,15 +136,6 @@ impl ColumnBuilder {
     pub(crate) fn is_plain_number(&self) -> bool {
         use ColumnBuilder as B;
         matches!(self, B::Int8(_) | B::Int16(_) | B::Int32(_) | B::Int64(_) | B::Float32(_) | B::Float64(_))
-    }
-
-    /// Takes room for so many bytes of texts, if it has texts.
-    pub(crate) fn with_text_bytes(self, rows: usize, bytes: usize) -> Self {
-        match self {
-            Self::Text(_) => Self::Text(StringBuilder::with_capacity(rows, bytes)),
-            Self::Json(_) => Self::Json(StringBuilder::with_capacity(rows, bytes)),
-            other => other,
-        }
     }
 
     /// The bytes of its texts so far, if it has texts.

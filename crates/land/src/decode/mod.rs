@@ -71,14 +71,12 @@ pub(crate) struct ColumnPlan {
 pub(crate) struct TextRoom(AtomicUsize);
 
 impl TextRoom {
-    /// Bytes for a text before anything is known of them.
-    const UNKNOWN: usize = 16;
     /// A column's texts may be few and long, and those behind them many and short.
     const BYTES_MAX: usize = 8 << 20;
 
     /// Bytes for so many texts, with an eighth to spare.
     fn bytes(&self, texts: usize) -> usize {
-        let each = self.0.load(Ordering::Relaxed).max(Self::UNKNOWN);
+        let each = self.0.load(Ordering::Relaxed).max(column::TEXT_BYTES);
         texts.saturating_mul(each + each.div_ceil(8)).min(Self::BYTES_MAX)
     }
 

@@ -76,8 +76,7 @@ impl Rows {
             .columns
             .iter()
             .map(|plan| {
-                let builder = ColumnBuilder::new(&plan.kind, &plan.format, capacity);
-                builder.with_text_bytes(capacity, plan.room.bytes(capacity))
+                ColumnBuilder::with_room(&plan.kind, &plan.format, capacity, plan.room.bytes(capacity))
             })
             .collect();
         Self {

@@ -3,7 +3,7 @@
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use flowline_source::number::{Excess, scaled};
+use flowline_source::number::{Excess, above_nine, scaled};
 
 /// How a column's dates or timestamps are written in its records.
 #[derive(Debug, Clone)]
@@ -108,9 +108,7 @@ fn pairs(text: &[u8], shape: &[u8; 8]) -> Option<impl Fn(u32) -> u32> {
     let shape_word = u64::from_le_bytes(*shape);
     let digits = shape.map(|character| if character == b'0' { 0xff } else { 0 });
     let values = u64::from_le_bytes(text.try_into().ok()?) ^ shape_word;
-    // The highest bit of a byte is set where its value is more than nine.
-    let above_nine = ((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values;
-    if above_nine & 0x8080_8080_8080_8080 != 0 || values & !u64::from_le_bytes(digits) != 0 {
+    if above_nine(values) != 0 || values & !u64::from_le_bytes(digits) != 0 {
         return None;
     }
     // Byte by byte ten times the value and the value behind it, which is below a hundred.
