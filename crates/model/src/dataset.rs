@@ -76,6 +76,11 @@ impl Dataset {
         !matches!(self.origin, Origin::Sql(_))
     }
 
+    /// Whether its rows stay in the log, and its table has none but those that were replayed from quarantine.
+    pub fn kept_in_log(&self) -> bool {
+        self.landed() && self.landing.keep == Keep::Log
+    }
+
     /// Whether rows of it can go to a quarantine: what is landed, late rows of streams, and rows of transforms that fail
     /// a check.
     pub fn sets_aside(&self) -> bool {
@@ -444,10 +449,40 @@ pub struct LandingSettings {
     /// How long rejected records stay in quarantine; for ever when absent.
     #[serde(default)]
     pub quarantine_retain_for: Option<Duration>,
+    /// Where the rows lie.
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 impl Default for LandingSettings {
     fn default() -> Self {
-        Self { flush_bytes: 128 << 20, flush_after: Duration::from_secs(2), quarantine_retain_for: None }
+        Self {
+            flush_bytes: 128 << 20,
+            flush_after: Duration::from_secs(2),
+            quarantine_retain_for: None,
+            keep: Keep::default(),
+        }
+    }
+}
+
+/// Where the rows of a landed dataset lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// In the files of its table.
+    #[default]
+    Table,
+    /// In the log alone, for as long as that keeps them: the commits of the table say how far the log is landed, and
+    /// whoever reads it decodes the records, or takes the rows from memory where they were landed just now.
+    Log,
+}
+
+impl Keep {
+    /// As it is written in a project.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Log => "log",
+        }
     }
 }

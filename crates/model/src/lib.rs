@@ -25,8 +25,8 @@ pub use consumer::{Consumer, ConsumerKind, ConsumerRead};
 pub use contract::{ColumnLineage, ColumnRef, Contract, ContractVersion};
 pub use dataset::{
     Dataset, Emit, EventTime, FileFormat, FilesOrigin, HttpOrigin, KafkaFormat, KafkaOrigin, KafkaStart,
-    LandingSettings, LatePolicy, Materialization, OnDrift, Origin, PartitionField, PartitionTransform, Slo,
-    SqlOrigin, Validation, Zone,
+    Keep, LandingSettings, LatePolicy, Materialization, OnDrift, Origin, PartitionField, PartitionTransform,
+    Slo, SqlOrigin, Validation, Zone,
 };
 pub use environment::{Environment, LogSettings, Token};
 pub use fact::{

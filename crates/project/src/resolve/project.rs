@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flowline_model::{Environment, LandingSettings, Team};
+use flowline_model::{Environment, Keep, LandingSettings, Team};
 
 use super::environment::{resolve_environment, standard_environment};
 use super::{Variables, default_of};
@@ -129,6 +129,7 @@ pub(super) fn landing_settings(
         flush_bytes: default_of::<SizeText>(defaults::FLUSH_BYTES),
         flush_after: default_of::<DurationText>(defaults::FLUSH_AFTER),
         quarantine_retain_for: None,
+        keep: Keep::Table,
     });
     let Some(file) = file else { return otherwise };
     LandingSettings {
@@ -138,6 +139,7 @@ pub(super) fn landing_settings(
             .quarantine_retain_for
             .as_ref()
             .map_or(otherwise.quarantine_retain_for, |text| Some(text.0)),
+        keep: otherwise.keep,
     }
 }
 
