@@ -6,9 +6,11 @@ use chrono::DateTime;
 
 use crate::delta::actions::{Add, Commit, Remove};
 use crate::delta::snapshot::{Snapshot, file_ref};
-use crate::delta::{stats, values};
+use crate::delta::values;
 use crate::table::Shared;
-use crate::{Changes, CompactOptions, FileRef, HistoryEntry, LakeError, PartitionValues, TableStats};
+use crate::{
+    Changes, CompactOptions, FileRef, HistoryEntry, LakeError, OffsetRange, PartitionValues, TableStats,
+};
 
 /// Commits that are read together.
 const CHUNK: i64 = 32;
@@ -52,7 +54,7 @@ fn entry(version: i64, commit: Commit) -> HistoryEntry {
         committed_at: commit.info.committed_at().unwrap_or(DateTime::UNIX_EPOCH),
         operation: commit.info.operation.clone().unwrap_or_default(),
         transactions: commit.transactions.iter().map(|txn| (txn.app_id.clone(), txn.version)).collect(),
-        rows_added: commit.adds.iter().filter_map(|add| stats::rows(add.stats.as_deref()?)).sum(),
+        rows_added: commit.rows_added(),
         files_added: commit.adds.len() as u64,
         bytes_added: commit.adds.iter().map(|add| size(add.size)).sum(),
         files_removed: commit.removes.len() as u64,
@@ -90,6 +92,7 @@ pub(crate) async fn changes(table: &Shared, after: Option<i64>, upto: i64) -> Re
             let at = if newest.version == upto { None } else { Some(table.log.at(upto).await?) };
             let files = at.as_ref().unwrap_or(newest.as_ref()).files_in_order();
             changes.appended = files.iter().map(|file| file.as_ref().clone()).collect();
+            changes.appended.extend(table.elsewhere(at.as_ref().unwrap_or(newest.as_ref())).await?);
             partitions.extend(files.iter().map(|file| file.partition.clone()));
         }
     }
@@ -139,6 +142,7 @@ fn collect(
         partitions.insert(file.partition.clone());
         changes.appended.push(file);
     }
+    changes.appended.extend(commit.info.flowline_elsewhere.iter().cloned().map(OffsetRange::entry));
     for remove in commit.removes.iter().filter(|remove| remove.data_change) {
         changes.rewritten = true;
         match removed_file(newest, remove) {

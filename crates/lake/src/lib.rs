@@ -17,6 +17,7 @@ mod table;
 
 mod commit;
 mod delta;
+mod elsewhere;
 mod history;
 mod read;
 mod rewrite;
@@ -28,6 +29,7 @@ mod files;
 mod json_rows;
 mod store;
 
+pub use elsewhere::{Kept, OffsetRange, RowsElsewhere};
 pub use error::LakeError;
 pub use files::{FileEntry, FileStore};
 pub use id::{TableId, TableKind};

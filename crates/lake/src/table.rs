@@ -24,8 +24,9 @@ use crate::rewrite::StagedMerge;
 use crate::store::{PutNew, Store};
 use crate::upkeep::Upkeep;
 use crate::{
-    Changes, Committed, CompactOptions, FileRef, HistoryEntry, LakeError, ReadAt, StagedFiles, StagedWriter,
-    TableCommit, TableId, TableKind, TableRead, TableSpec, TableStats, WriterOptions,
+    Changes, Committed, CompactOptions, FileRef, HistoryEntry, Kept, LakeError, OffsetRange, ReadAt,
+    RowsElsewhere, StagedFiles, StagedWriter, TableCommit, TableId, TableKind, TableRead, TableSpec,
+    TableStats, WriterOptions,
 };
 
 /// A handle of one Delta table, which need not exist yet. Cheap to clone; handles of one table share its state.
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     loaded: RwLock<Option<Arc<Snapshot>>>,
     /// When the log was last read from its newest checkpoint on.
     surveyed: RwLock<Option<Instant>>,
+    /// See [`Table::rows_lie_in`].
+    pub(crate) rows_elsewhere: RwLock<Option<Arc<dyn RowsElsewhere>>>,
 }
 
 /// What is loaded is moved on commit by commit for so long; then the log is read from its newest checkpoint again.
@@ -66,8 +69,8 @@ impl Shared {
         let store = lake.store.below(&name);
         let log = Log { store: store.clone(), table: Arc::clone(&name) };
         let (turn, reserved, upkeep) = (Mutex::default(), Arc::default(), Upkeep::default());
-        let (loaded, surveyed) = (RwLock::default(), RwLock::default());
-        Self { id, name, lake, store, log, turn, reserved, upkeep, loaded, surveyed }
+        let (loaded, surveyed, rows_elsewhere) = (RwLock::default(), RwLock::default(), RwLock::default());
+        Self { id, name, lake, store, log, turn, reserved, upkeep, loaded, surveyed, rows_elsewhere }
     }
 
     /// The version that is loaded, whether or not it is the newest.
@@ -134,6 +137,20 @@ impl Shared {
         }
     }
 
+    /// The rows of a version that lie elsewhere and can still be read, as entries among its files.
+    pub(crate) async fn elsewhere(&self, at: &Snapshot) -> Result<Vec<FileRef>, LakeError> {
+        let kept = self.kept(at).await?.unwrap_or_default();
+        Ok(kept.ranges.into_iter().map(OffsetRange::entry).collect())
+    }
+
+    /// What can be read of the rows of a version that lie elsewhere; none when it has no such rows.
+    pub(crate) async fn kept(&self, at: &Snapshot) -> Result<Option<Kept>, LakeError> {
+        let Some(source) = self.rows_elsewhere.read().clone() else { return Ok(None) };
+        let positions: Vec<(String, i64)> =
+            at.transactions.iter().map(|(app_id, moved)| (app_id.clone(), moved.to)).collect();
+        source.kept(&positions).await.map(Some)
+    }
+
     /// The labels of the table's metrics.
     pub(crate) fn labels(&self) -> [metrics::Label; 2] {
         let kind = match self.id.kind {
@@ -177,6 +194,30 @@ impl Table {
     pub fn only(mut self, column: &str, value: ScalarValue) -> Self {
         self.only = Some(Arc::new(Only { column: column.to_owned(), value }));
         self
+    }
+
+    /// Says where the rows lie that are in no file of the table, for all handles of it.
+    pub fn rows_lie_in(&self, rows: Arc<dyn RowsElsewhere>) {
+        *self.shared.rows_elsewhere.write() = Some(rows);
+    }
+
+    /// Whether it was said where the rows lie that are in no file.
+    pub fn reads_elsewhere(&self) -> bool {
+        self.shared.rows_elsewhere.read().is_some()
+    }
+
+    /// The error of reading rows of which it was not said where they lie.
+    pub fn out_of_reach(&self) -> LakeError {
+        crate::elsewhere::out_of_reach(&self.shared.name)
+    }
+
+    /// What can be read now of the rows that lie in no file; none when it was not said where they do.
+    ///
+    /// # Errors
+    /// [`LakeError::NotFound`] when there is no table.
+    pub async fn kept_elsewhere(&self) -> Result<Option<Kept>, LakeError> {
+        let newest = self.shared.newest().await?.ok_or_else(|| self.shared.no_table())?;
+        self.shared.kept(&newest).await
     }
 
     /// Which table this is.

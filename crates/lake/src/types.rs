@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 
-use crate::StagedFiles;
+use crate::{OffsetRange, StagedFiles};
 
 /// What a table should look like.
 #[derive(Debug, Clone)]
@@ -72,6 +72,8 @@ pub enum CommitMode {
 pub struct TableCommit {
     /// The rows; [`StagedFiles::none`] for a commit that only moves the position.
     pub staged: StagedFiles,
+    /// Rows that belong to the table from now on and lie elsewhere; for a table whose [`crate::Table::rows_lie_in`] was told.
+    pub elsewhere: Vec<OffsetRange>,
     /// How they meet the rows that are there.
     pub mode: CommitMode,
     /// The position that the rows came from: the application id of the writer and its new version.
@@ -91,6 +93,7 @@ impl TableCommit {
     pub fn append(staged: StagedFiles) -> Self {
         Self {
             staged,
+            elsewhere: Vec::new(),
             mode: CommitMode::Append,
             transaction: None,
             expected_transaction: None,
@@ -134,7 +137,7 @@ pub struct HistoryEntry {
     pub info: Option<Value>,
     /// The positions that it moved: application id and version.
     pub transactions: Vec<(String, i64)>,
-    /// Rows in the files added, as far as the log knows.
+    /// Rows in the files added, as far as the log knows, and rows that lie elsewhere.
     pub rows_added: u64,
     /// Files added.
     pub files_added: u64,
@@ -182,7 +185,7 @@ impl Changes {
     }
 }
 
-/// A data file of a table.
+/// A data file of a table, or rows of it that lie elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRef {
     /// Its path below the table's folder.
@@ -199,9 +202,16 @@ pub struct FileRef {
     pub stats: Option<Arc<str>>,
     /// Its path as the log writes it, where that differs.
     pub(crate) logged: Option<Arc<str>>,
+    /// It is no file: its rows lie elsewhere.
+    pub(crate) elsewhere: Option<Arc<OffsetRange>>,
 }
 
 impl FileRef {
+    /// Where the rows lie, when they are in no file.
+    pub fn offsets(&self) -> Option<&OffsetRange> {
+        self.elsewhere.as_deref()
+    }
+
     /// The path as the log writes it.
     pub(crate) fn logged_path(&self) -> &str {
         self.logged.as_deref().unwrap_or(&self.path)

@@ -244,6 +244,7 @@ async fn land(clock: &SharedClock, name: &str, dataset: Dataset, batches: &[Batc
         clock: Arc::clone(clock),
         node: None,
         brake: flowline_land::Brake::default(),
+        kept: flowline_land::KeptRows::default(),
     };
     let partition = PartitionId::new(dataset.name.clone(), 0);
     for batch in batches {

@@ -4,9 +4,12 @@
 //! Owns: the order of these three, what each carries, and completing the third from the second after a crash. Does
 //! not own: which rows there are.
 
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
 use chrono::TimeDelta;
 use flowline_base::RunId;
-use flowline_lake::{HistoryEntry, StagedFiles, Table, TableCommit};
+use flowline_lake::{HistoryEntry, OffsetRange, StagedFiles, Table, TableCommit};
 use flowline_ledger::LandedFile;
 use flowline_model::{CheckResult, Commit, DatasetName, Finding, Outcome, RecordedProfile, Run, RunKind};
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Audited;
 use crate::replay::{Replayed, take_out};
-use crate::{LandContext, LandError};
+use crate::{KeptInLog, LandContext, LandError};
 
 /// How many commits without a recorded run are looked at when a lander opens: far more than a crash can leave, and
 /// enough to rebuild a ledger that was lost for a table that is weeks old.
@@ -41,6 +44,8 @@ pub struct Flush {
     pub run: Run,
     /// Rows for the data table.
     pub rows: StagedFiles,
+    /// Rows of it that stay in the log; none when none do.
+    pub(crate) kept: Option<KeptFlush>,
     /// Its position.
     pub position: Transaction,
     /// Rejected records for the quarantine table, and the position of that table; none when there are none.
@@ -57,6 +62,14 @@ pub struct Flush {
     pub event_time_max: Option<i64>,
     /// The oldest receipt among the records, microseconds.
     pub received_at_min: Option<i64>,
+}
+
+/// Rows that stay in the log.
+#[derive(Debug)]
+pub(crate) struct KeptFlush {
+    pub(crate) kept: Arc<KeptInLog>,
+    pub(crate) range: OffsetRange,
+    pub(crate) batches: Vec<RecordBatch>,
 }
 
 /// What goes into the data table's `commitInfo`, so that the ledger can be completed from it.
@@ -104,7 +117,13 @@ pub async fn commit(
     };
     let info =
         serde_json::to_value(&note).map_err(|error| LandError::Internal { reason: error.to_string() })?;
-    let committed = data.commit(table_commit(flush.rows.clone(), &flush.position, info)).await?;
+    let mut commit = table_commit(flush.rows.clone(), &flush.position, info);
+    if let Some(KeptFlush { kept, range, batches }) = &flush.kept {
+        // Before anyone hears of them, so that nobody needs to decode them again.
+        kept.add(range, batches.clone());
+        commit.elsewhere.push(range.clone());
+    }
+    let committed = data.commit(commit).await?;
     run.finished_at = Some(committed.committed_at);
     run.counts.bytes_written = committed.bytes;
     run.commit = Some(Commit {

@@ -7,7 +7,7 @@ use flowline_lake::Lake;
 use flowline_ledger::Ledger;
 use flowline_log::EventLog;
 
-use crate::Brake;
+use crate::{Brake, KeptRows};
 
 /// What a lander reads from and writes to. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,4 +24,6 @@ pub struct LandContext {
     pub node: Option<Arc<str>>,
     /// What is not to be landed now.
     pub brake: Brake,
+    /// The rows that stay in the log, as this process reads them.
+    pub kept: KeptRows,
 }

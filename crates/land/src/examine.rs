@@ -87,6 +87,12 @@ impl Examined {
         Compared { parcel, decoded, watched: Watched { held: true, ..Watched::default() }, watch }
     }
 
+    /// Records that are looked at by themselves: what they are beside others was found before.
+    pub(crate) fn alone(self) -> Compared {
+        let Self { parcel, decoded, watch } = self;
+        Compared { parcel, decoded, watched: Watched::default(), watch }
+    }
+
     /// Holds the records against those before them. Parcels are decoded side by side, and this is done in the order in
     /// which they were read. Busy, though not for long: belongs on a blocking thread.
     pub(crate) fn compare(self) -> Compared {

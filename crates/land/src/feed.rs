@@ -14,7 +14,7 @@ use futures::future::select_all;
 use crate::LandError;
 
 /// Where a lander reads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Feed {
     /// The log.
     Log(LogFeed),
@@ -28,7 +28,7 @@ pub(crate) enum Feed {
 }
 
 /// The log of one source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogFeed {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) source: DatasetName,

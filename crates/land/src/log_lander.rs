@@ -21,6 +21,7 @@ use crate::drift::DriftWatch;
 use crate::failures::{Cure, Failures, Tried};
 use crate::feed::{Feed, LogFeed, log_input};
 use crate::findings::Findings;
+use crate::kept::{end_keeping, read_kept};
 use crate::keys::{KEYS_MAX, Keys};
 use crate::lane::{Extent, Held, Lane, Step, Stepped};
 use crate::replay::finish_interrupted;
@@ -70,7 +71,7 @@ impl LogLander {
             partitions: origin.partitions,
             identity: None,
         };
-        Self::new(context, dataset, Feed::Log(feed))
+        Self::new(context, dataset, Feed::Log(feed), None)
     }
 
     /// The same for a dataset whose records others write to a topic of this cluster. Several of them, on several nodes,
@@ -87,11 +88,12 @@ impl LogLander {
             let found = dataset.origin.kind();
             return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "a topic", found });
         };
+        let known = cluster.clone();
         let source = TopicSource::open(cluster, origin.clone(), context.clock.clone())?;
         let cluster = source.cluster().clone();
         let instance = instance(&context, &dataset.name);
         let share = Share::start(cluster, origin.group.clone(), origin.topic.clone(), instance);
-        let mut lander = Self::new(context, dataset, Feed::Topic { source, known: None })?;
+        let mut lander = Self::new(context, dataset, Feed::Topic { source, known: None }, Some(known))?;
         lander.share = Some(share);
         Ok(lander)
     }
@@ -114,7 +116,16 @@ impl LogLander {
         Ok(self)
     }
 
-    fn new(context: LandContext, dataset: Arc<Dataset>, feed: Feed) -> Result<Self, LandError> {
+    fn new(
+        context: LandContext,
+        dataset: Arc<Dataset>,
+        feed: Feed,
+        cluster: Option<KafkaCluster>,
+    ) -> Result<Self, LandError> {
+        let mut tables = Tables::new(&context, Arc::clone(&dataset));
+        if dataset.kept_in_log() {
+            tables.kept = Some(read_kept(&context, &dataset, cluster)?);
+        }
         let contract = Contract::compile(Arc::clone(&dataset)).map_err(|error| LandError::Contract {
             dataset: dataset.name.clone(),
             reason: error.to_string(),
@@ -124,7 +135,7 @@ impl LogLander {
             share: None,
             missing_since: None,
             schemas: RecordSchemas::of_dataset(&context, &dataset)?,
-            tables: Tables::new(&context, Arc::clone(&dataset)),
+            tables,
             failures: Failures::new(dataset.name.clone()),
             contract,
             context,
@@ -248,6 +259,9 @@ impl LogLander {
         let dataset = Arc::clone(&self.tables.dataset);
         self.tables.ensure_data().await?;
         finish_interrupted(&self.context, &self.tables).await?;
+        if self.tables.kept.is_none() {
+            end_keeping(&self.tables.data).await?;
+        }
         let landers = if self.share.is_some() { Landers::Several } else { Landers::One };
         complete_ledger(&self.context, &self.tables.data, landers).await?;
         let mut keys = Keys::new(&dataset, self.keys_max);
@@ -313,7 +327,7 @@ impl LogLander {
         let input = self.feed.input(number);
         let mut place = self.tables.place(app_id(&self.tables.dataset.name, &input)).await?;
         if let Feed::Log(_) = self.feed {
-            release(&self.context, &partition, place.data).await?;
+            release(&self.context, &self.tables.dataset, &partition, place.data).await?;
         }
         let bounds = self.feed.bounds(number).await?;
         let landed = place.data.map_or(self.feed.first(bounds), offset_of);
@@ -329,7 +343,10 @@ impl LogLander {
             self.record_gap(&partition, landed, bounds.start).await?;
         }
         let committed = landed.max(bounds.start);
-        self.feed.release(number, committed).await?;
+        match &self.tables.kept {
+            Some(kept) => kept.begin(&input, committed).await?,
+            None => self.feed.release(number, committed).await?,
+        }
         Ok(Lane::new(partition, input, place, committed))
     }
 
@@ -382,7 +399,10 @@ impl LogLander {
                 };
                 self.failures.clear();
                 meter::committed(&run);
-                self.feed.release(lane.partition.partition, lane.committed).await?;
+                // What stays in the log is released when it has been read.
+                if self.tables.kept.is_none() {
+                    self.feed.release(lane.partition.partition, lane.committed).await?;
+                }
                 if let Some(share) = &self.share {
                     share.tell(lane.partition.partition, lane.committed).await;
                 }
@@ -496,17 +516,22 @@ pub async fn release_landed(context: &LandContext, dataset: &Arc<Dataset>) -> Re
         let identity = context.log.identity(&partition).await?;
         let input = log_input(identity.as_deref(), number);
         let landed = tables.data.transaction_version(&app_id(&dataset.name, &input)).await?;
-        release(context, &partition, landed).await?;
+        release(context, dataset, &partition, landed).await?;
     }
     Ok(())
 }
 
 async fn release(
     context: &LandContext,
+    dataset: &Dataset,
     partition: &PartitionId,
     landed: Option<i64>,
 ) -> Result<(), LandError> {
     let Some(landed) = landed.map(offset_of) else { return Ok(()) };
+    // What stays in the log is not let go of because it is landed; only whether it is the same log is asked.
+    if dataset.kept_in_log() && context.log.bounds(partition).await?.end >= landed {
+        return Ok(());
+    }
     context.log.release(partition, landed).await.map_err(|error| match error {
         LogError::Behind { end, .. } => {
             LandError::LogReplaced { partition: partition.to_string(), end, landed }

@@ -208,6 +208,8 @@ impl Replay<'_> {
         let flush = Flush {
             run,
             rows: self.stage(&rows).await?,
+            // They have passed the log: their place in it says nothing of them any more.
+            kept: None,
             position: self.position().await?,
             rejected: None,
             files: Vec::new(),

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use flowline_base::{Computing, RunId, TraceId, compute};
-use flowline_lake::{StagedFiles, StagedWriter};
+use flowline_lake::{OffsetRange, StagedFiles, StagedWriter};
 use flowline_ledger::LandedFile;
 use flowline_model::{Balance, Counts, FindingKind, InputRange, Outcome, Run, RunKind};
 use flowline_quality::Profiler;
 use parking_lot::Mutex;
 
 use crate::audit::{self, Audit};
-use crate::commit::{Flush, Transaction};
+use crate::commit::{Flush, KeptFlush, Transaction};
 use crate::examine::Compared;
 use crate::findings::Findings;
+use crate::kept::partition_of;
 use crate::keys::{Journal, Keys};
 use crate::settle::{Settled, settle};
 use crate::stamp::Stamp;
@@ -35,6 +37,8 @@ pub(crate) struct Staging {
     // Never locked: a lander that waits is looked at from several threads, and a writer alone may not be.
     data: Option<Mutex<StagedWriter>>,
     quarantine: Option<Mutex<StagedWriter>>,
+    /// Rows that stay in the log.
+    kept: Vec<RecordBatch>,
     journal: Journal,
     event_time_max: Option<i64>,
     received_at_min: Option<i64>,
@@ -56,6 +60,7 @@ impl Staging {
             stamp: None,
             data: None,
             quarantine: None,
+            kept: Vec::new(),
             journal: Journal::default(),
             event_time_max: None,
             received_at_min: None,
@@ -146,10 +151,15 @@ impl Staging {
     async fn write(
         &mut self,
         tables: &Tables,
-        rows: &[arrow::array::RecordBatch],
-        rejected: Option<&arrow::array::RecordBatch>,
+        rows: &[RecordBatch],
+        rejected: Option<&RecordBatch>,
     ) -> Result<(), LandError> {
         for batch in rows {
+            if tables.kept.is_some() {
+                self.kept.push(batch.clone());
+                self.counts.written += batch.num_rows() as u64;
+                continue;
+            }
             if self.data.is_none() {
                 self.data = Some(Mutex::new(tables.data_writer().await?));
             }
@@ -215,6 +225,7 @@ impl Staging {
         let flush = Flush {
             run,
             rows: StagedFiles::none(),
+            kept: kept_flush(tables, &sealing, self.run, self.counts.written, self.kept),
             position: sealing.transaction(sealing.place.data),
             rejected: None,
             findings: self.findings.finish(&tables.dataset.name, Some(self.run), sealing.now),
@@ -314,6 +325,21 @@ impl Closing {
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) flush: Flush,
+}
+
+/// The rows of a flush that stay in the log, and which those are.
+fn kept_flush(
+    tables: &Tables,
+    sealing: &Sealing,
+    run: RunId,
+    rows: u64,
+    batches: Vec<RecordBatch>,
+) -> Option<KeptFlush> {
+    let kept = tables.kept.clone()?;
+    let InputRange { input, from, to } = sealing.inputs.first()?.clone();
+    let partition = partition_of(&input)?;
+    let range = OffsetRange { input, partition, from, to, rows: Some(rows), run: Some(run.to_string()) };
+    (rows > 0).then_some(KeptFlush { kept, range, batches })
 }
 
 pub(crate) fn failed(error: &(dyn std::error::Error + 'static)) -> LandError {

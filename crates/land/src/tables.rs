@@ -11,7 +11,7 @@ use flowline_model::Dataset;
 use serde_json::json;
 
 use crate::audit::Unrecorded;
-use crate::{LandContext, LandError};
+use crate::{KeptInLog, LandContext, LandError};
 
 /// The data table and the quarantine table of a dataset.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct Tables {
     pub(crate) data: Table,
     pub(crate) quarantine: Table,
     pub(crate) unrecorded: Unrecorded,
+    /// Where rows go that are not written into files.
+    pub(crate) kept: Option<Arc<KeptInLog>>,
 }
 
 /// The position of one application id in each of the tables.
@@ -39,6 +41,7 @@ impl Tables {
             data: context.lake.table(TableId::of(&dataset)),
             quarantine: context.lake.table(TableId::quarantine(dataset.name.clone())),
             unrecorded: Unrecorded::default(),
+            kept: None,
             dataset,
         }
     }

@@ -99,6 +99,7 @@ impl Node {
             ledger: Arc::clone(&storage.ledger),
             clock: clock.clone(),
             brake: brake.clone(),
+            kept: flowline_land::KeptRows::default(),
             node: Some(lease::node_id(&storage.plan.environment.data_dir)?.into()),
         };
         let transformer = storage.transformer();
@@ -116,6 +117,7 @@ impl Node {
             limits: Limits::default(),
         };
         let mut node = Self { storage, log, tasks, http, postgres, activity: None, _lock: lock };
+        roles::read_kept_of(&node.storage.plan, &land)?;
         roles::release_landed_of(&node.storage.plan, &land).await;
         if let Some(owner) = owner {
             let owner = Mutex::new(Some(owner));
@@ -143,6 +145,7 @@ impl Node {
         roles::start_gateway(&self.tasks, listeners, context);
         if has(Role::Lander) {
             roles::start_landers(&self.tasks, storage, land, file_progress);
+            roles::start_keeper(&self.tasks, storage, transformer.clone(), land);
             roles::start_pressure(&self.tasks, storage.clone(), transformer.clone(), land.brake.clone());
         }
         if has(Role::Processor) {

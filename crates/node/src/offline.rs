@@ -7,7 +7,8 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use flowline_base::SharedClock;
 use flowline_land::{Discard, LandContext, ReplaySelection};
-use flowline_model::{CheckResult, DatasetName, Plan, Run};
+use flowline_log::EventLog;
+use flowline_model::{CheckResult, Dataset, DatasetName, Plan, Run};
 use flowline_process::audit::Scope;
 use flowline_process::{AsOf, Auditor, QueryOptions};
 use flowline_serve::Replay;
@@ -17,6 +18,7 @@ use crate::live::NodeStatus;
 use crate::node_file::DataFolderLock;
 use crate::query::{self, QueryRows};
 use crate::replay::NodeReplay;
+use crate::roles::read_kept_of;
 use crate::storage::{self, Storage};
 
 /// Ledger, lake and engine of a project that no node runs.
@@ -72,9 +74,20 @@ impl Offline {
     /// same time.
     pub async fn replay_stream(&self, dataset: &DatasetName, from: DateTime<Utc>) -> anyhow::Result<Run> {
         let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
+        let log = match self.storage.plan.datasets.iter().any(Dataset::kept_in_log) {
+            true => Some(storage::open_log(&self.storage.plan, &self.storage.clock).await?),
+            false => None,
+        };
+        if let Some(log) = &log {
+            read_kept_of(&self.storage.plan, &self.land_context(log))?;
+        }
         let transformer = self.storage.transformer();
         transformer.recover().await?;
-        let run = transformer.replay(dataset, from, &CancellationToken::new()).await?;
+        let run = transformer.replay(dataset, from, &CancellationToken::new()).await;
+        if let Some(log) = log {
+            log.close().await?;
+        }
+        let run = run?;
         if let Some(error) = &run.error {
             bail!("{}", error.message);
         }
@@ -91,20 +104,26 @@ impl Offline {
         self.with_replay(async |replay| Ok(replay.discard(dataset, discard).await?)).await
     }
 
+    fn land_context(&self, log: &Arc<dyn EventLog>) -> LandContext {
+        LandContext {
+            log: Arc::clone(log),
+            lake: self.storage.lake.clone(),
+            ledger: Arc::clone(&self.storage.ledger),
+            clock: self.storage.clock.clone(),
+            node: None,
+            brake: flowline_land::Brake::default(),
+            kept: flowline_land::KeptRows::default(),
+        }
+    }
+
     async fn with_replay(
         &self,
         work: impl AsyncFnOnce(&NodeReplay) -> anyhow::Result<Run>,
     ) -> anyhow::Result<Run> {
         let _lock = DataFolderLock::take(&self.storage.plan.environment.data_dir)?;
         let log = storage::open_log(&self.storage.plan, &self.storage.clock).await?;
-        let context = LandContext {
-            log: Arc::clone(&log),
-            lake: self.storage.lake.clone(),
-            ledger: Arc::clone(&self.storage.ledger),
-            clock: self.storage.clock.clone(),
-            node: None,
-            brake: flowline_land::Brake::default(),
-        };
+        let context = self.land_context(&log);
+        read_kept_of(&self.storage.plan, &context)?;
         let replay = NodeReplay::new(self.storage.clone(), context, self.storage.transformer());
         let run = work(&replay).await;
         log.close().await?;

@@ -25,6 +25,8 @@ pub enum TaskKind {
     Lander,
     /// Holds landing back while tables downstream cannot keep up.
     Pressure,
+    /// Lets the log go of rows that stay in it, once they have been read.
+    Keeper,
     /// Files → table, one for each dataset.
     FileLander,
     /// Decides which transforms run, and runs them.
@@ -46,6 +48,7 @@ impl TaskKind {
             Self::Owner => "owner",
             Self::Lander => "lander",
             Self::Pressure => "pressure",
+            Self::Keeper => "keeper",
             Self::FileLander => "file-lander",
             Self::Processor => "processor",
             Self::Watcher => "watcher",

@@ -58,6 +58,22 @@ pub enum ProcessError {
         /// Why not.
         reason: String,
     },
+    /// What a table was computed from is no longer all there.
+    #[error(
+        "`{dataset}` would be computed again ({why}), and the log of `{input}`, which keeps its rows, holds {holds}: what was \
+         written of earlier records would be lost; give the query another name, under which it begins with what is there, \
+         or keep the rows of `{input}` in a table (`landing: {{ keep: table }}`)"
+    )]
+    LetGo {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Why it would be computed again.
+        why: String,
+        /// The input.
+        input: DatasetName,
+        /// What there is.
+        holds: String,
+    },
     /// There is no such stream.
     #[error("`{0}` is no stream; only a dataset with `mode: stream` can be replayed")]
     NoStream(DatasetName),
@@ -265,6 +281,7 @@ impl Classify for ProcessError {
             Self::Lake { source, .. } => source.kind(),
             Self::Ledger(source) => source.kind(),
             Self::State { .. } => ErrorKind::Corrupt,
+            Self::LetGo { .. } => ErrorKind::Input,
             Self::Engine(_) => ErrorKind::Internal,
         }
     }

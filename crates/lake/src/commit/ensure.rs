@@ -108,6 +108,7 @@ fn intent(operation: &'static str) -> Intent {
         transaction: None,
         expected: None,
         info: serde_json::Value::Null,
+        elsewhere: Vec::new(),
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn of(
         user_metadata: run_of(&intent.info).map(|run| format!("flowline run {run}")),
         flowline: (!intent.info.is_null()).then(|| intent.info.clone()),
         flowline_writer: Some(writer.to_owned()),
+        flowline_elsewhere: intent.elsewhere.clone(),
         ..CommitInfo::default()
     }
 }

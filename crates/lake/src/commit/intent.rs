@@ -12,7 +12,7 @@ use crate::delta::actions::{Add, Commit, Metadata, Protocol, Remove, Transaction
 use crate::delta::protocol;
 use crate::delta::snapshot::{Moved, Snapshot};
 use crate::table::Shared;
-use crate::{Committed, LakeError};
+use crate::{Committed, LakeError, OffsetRange};
 
 /// How often a commit is planned again before it is given up; each time another commit got in between.
 const ATTEMPTS: u32 = 32;
@@ -30,6 +30,8 @@ pub(crate) struct Intent {
     pub(crate) transaction: Option<(String, i64)>,
     pub(crate) expected: Option<Option<i64>>,
     pub(crate) info: serde_json::Value,
+    /// Rows that lie elsewhere.
+    pub(crate) elsewhere: Vec<OffsetRange>,
 }
 
 /// What a commit does to one version of a table.
@@ -197,11 +199,10 @@ fn committed(
     started: Instant,
 ) -> Committed {
     let clock = &table.lake.settings.clock;
-    let rows = commit.adds.iter().filter_map(|add| crate::delta::stats::rows(add.stats.as_deref()?)).sum();
     Committed {
         version,
         committed_at: commit.info.committed_at().unwrap_or_else(|| clock.now()),
-        rows,
+        rows: commit.rows_added(),
         files: commit.adds.len() as u64,
         bytes: commit.adds.iter().map(|add| u64::try_from(add.size).unwrap_or_default()).sum(),
         rows_removed,

@@ -13,11 +13,11 @@ use crate::{CommitMode, Committed, FileRef, LakeError, PartitionValues, StagedFi
 
 /// Commits staged rows.
 pub(crate) async fn commit(table: &Arc<Shared>, commit: TableCommit) -> Result<Committed, LakeError> {
-    let TableCommit { staged, mode, transaction, expected_transaction, operation, info } = commit;
+    let TableCommit { staged, elsewhere, mode, transaction, expected_transaction, operation, info } = commit;
     let append = matches!(mode, CommitMode::Append);
     let word = if append { "Append" } else { "Overwrite" };
-    let intent =
-        Intent { operation, mode: word, blind: append, transaction, expected: expected_transaction, info };
+    let expected = expected_transaction;
+    let intent = Intent { operation, mode: word, blind: append, transaction, expected, info, elsewhere };
     run(table, &intent, |snapshot| plan(table, snapshot, &staged, &mode)).await
 }
 

@@ -7,6 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::stats;
+use crate::OffsetRange;
+
 /// The folder of the log in a table's folder.
 pub(crate) const LOG: &str = "_delta_log";
 
@@ -157,6 +160,9 @@ pub(crate) struct CommitInfo {
     /// The process that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) flowline_writer: Option<String>,
+    /// Rows that lie elsewhere; see [`crate::TableCommit::elsewhere`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) flowline_elsewhere: Vec<OffsetRange>,
 }
 
 impl CommitInfo {
@@ -236,7 +242,16 @@ impl Commit {
 
     /// Whether rows changed, and were not only rearranged.
     pub(crate) fn data_changed(&self) -> bool {
-        self.adds.iter().any(|add| add.data_change) || self.removes.iter().any(|remove| remove.data_change)
+        !self.info.flowline_elsewhere.is_empty()
+            || self.adds.iter().any(|add| add.data_change)
+            || self.removes.iter().any(|remove| remove.data_change)
+    }
+
+    /// Rows that it adds, as far as it says.
+    pub(crate) fn rows_added(&self) -> u64 {
+        let in_files = self.adds.iter().filter_map(|add| stats::rows(add.stats.as_deref()?));
+        let elsewhere = self.info.flowline_elsewhere.iter().filter_map(|range| range.rows);
+        in_files.chain(elsewhere).sum()
     }
 
     /// The version of this application id that the commit sets.

@@ -149,6 +149,7 @@ pub(crate) fn file_ref(
         modified_ms: add.modification_time,
         stats: add.stats.as_deref().map(Arc::from),
         logged,
+        elsewhere: None,
     })
 }
 

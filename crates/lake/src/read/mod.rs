@@ -26,6 +26,8 @@ pub(crate) fn files_table(table: &Shared, snapshot: &Snapshot, files: Vec<Arc<Fi
         schema: Arc::clone(&snapshot.schema),
         partition_columns: snapshot.partition_columns().to_vec(),
         files,
+        table: Arc::clone(&table.name),
+        elsewhere: table.rows_elsewhere.read().clone(),
     }
 }
 
@@ -37,7 +39,8 @@ pub(crate) fn staged_table(
     files: Vec<Arc<FileRef>>,
 ) -> FilesTable {
     let (store, url) = (table.store.clone(), table.lake.store_url.clone());
-    FilesTable { store, url, schema, partition_columns, files }
+    let elsewhere = None;
+    FilesTable { store, url, schema, partition_columns, files, table: Arc::clone(&table.name), elsewhere }
 }
 
 /// The table at a version.
@@ -49,7 +52,9 @@ pub(crate) async fn read(table: &Shared, at: ReadAt) -> Result<TableRead, LakeEr
         ReadAt::Time(time) => version_at(table, &newest, time).await?,
     };
     let snapshot = if version == newest.version { newest } else { Arc::new(table.log.at(version).await?) };
-    let provider = Arc::new(files_table(table, &snapshot, snapshot.files_in_order()));
+    let mut files = snapshot.files_in_order();
+    files.extend(table.elsewhere(&snapshot).await?.into_iter().map(Arc::new));
+    let provider = Arc::new(files_table(table, &snapshot, files));
     Ok(TableRead { provider, version: snapshot.version, committed_at: snapshot.committed_at })
 }
 

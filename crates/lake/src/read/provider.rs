@@ -12,19 +12,21 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectMeta;
 
 use super::prune::prune;
 use super::reader::Readers;
-use crate::FileRef;
 use crate::store::Store;
+use crate::{FileRef, OffsetRange, RowsElsewhere, elsewhere};
 
 /// Some files of a table, read as its columns are at one version. Whole files that cannot hold what a filter asks for
 /// are left out by what the log says of them; within files Parquet's own statistics do the same.
@@ -36,6 +38,10 @@ pub(crate) struct FilesTable {
     pub(crate) schema: SchemaRef,
     pub(crate) partition_columns: Vec<String>,
     pub(crate) files: Vec<Arc<FileRef>>,
+    /// For messages.
+    pub(crate) table: Arc<str>,
+    /// Where the rows lie of entries that are no files.
+    pub(crate) elsewhere: Option<Arc<dyn RowsElsewhere>>,
 }
 
 #[async_trait]
@@ -113,6 +119,33 @@ impl FilesTable {
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&wanted)?))));
         }
+        let (ranges, files): (Vec<_>, Vec<_>) =
+            files.iter().cloned().partition(|file| file.elsewhere.is_some());
+        if ranges.is_empty() {
+            return self.plan_files(state, &wanted, limit, &files);
+        }
+        let ranges: Vec<Arc<OffsetRange>> =
+            ranges.iter().filter_map(|range| range.elsewhere.clone()).collect();
+        let schema = Arc::new(self.schema.project(&wanted)?);
+        let source = self
+            .elsewhere
+            .as_ref()
+            .ok_or_else(|| DataFusionError::External(Box::new(elsewhere::out_of_reach(&self.table))))?;
+        let parts = state.config().target_partitions();
+        let elsewhere = elsewhere::plan(source, &self.table, &schema, ranges, parts)?;
+        match files.is_empty() {
+            true => Ok(elsewhere),
+            false => UnionExec::try_new(vec![self.plan_files(state, &wanted, limit, &files)?, elsewhere]),
+        }
+    }
+
+    fn plan_files(
+        &self,
+        state: &dyn Session,
+        wanted: &[usize],
+        limit: Option<usize>,
+        files: &[Arc<FileRef>],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = self.table_schema()?;
         let positions: Vec<usize> = wanted
             .iter()

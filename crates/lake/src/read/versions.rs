@@ -75,6 +75,8 @@ pub(crate) async fn versions(
         schema: columns(&last.schema),
         partition_columns,
         files,
+        table: Arc::clone(&table.name),
+        elsewhere: None,
     })
 }
 

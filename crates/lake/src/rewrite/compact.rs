@@ -44,6 +44,7 @@ pub(crate) async fn compact(
         transaction: None,
         expected: None,
         info: options.info,
+        elsewhere: Vec::new(),
     };
     let committed = run(table, &intent, |snapshot| {
         if let Some(gone) = pass.removed.iter().find(|file| !snapshot.files.contains_key(file.logged_path()))

@@ -125,6 +125,7 @@ pub(super) async fn commit_pass(
         transaction: commit.transaction.clone(),
         expected: commit.expected_transaction,
         info: commit.info.clone(),
+        elsewhere: commit.elsewhere.clone(),
     };
     let committed = run(table, &intent, |snapshot| {
         check_unchanged(table, snapshot, base, &pass.removed)?;

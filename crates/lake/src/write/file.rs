@@ -131,6 +131,7 @@ impl OpenFile {
             modified_ms: clock.now().timestamp_millis(),
             stats: Some(Arc::from(stats)),
             logged: None,
+            elsewhere: None,
         })
     }
 

@@ -117,6 +117,7 @@ async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>, faults: Option
         clock: Arc::clone(clock) as _,
         node: None,
         brake: flowline_land::Brake::default(),
+        kept: flowline_land::KeptRows::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod auditor;
 mod gateway;
 mod janitor;
+mod keeper;
 mod lander;
 mod pressure;
 mod processor;
@@ -19,6 +20,7 @@ pub use processor::Activity;
 
 pub(crate) use gateway::start as start_gateway;
 pub(crate) use janitor::start as start_janitor;
+pub(crate) use keeper::{read_kept_of, start as start_keeper};
 pub(crate) use lander::{release_landed_of, start as start_landers};
 pub(crate) use pressure::start as start_pressure;
 pub(crate) use processor::start as start_processor;

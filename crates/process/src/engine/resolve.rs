@@ -148,6 +148,9 @@ impl Resolver {
         if at == ReadAt::Latest && table.refresh().await.map_err(failed)?.is_none() {
             return self.empty(dataset).await;
         }
+        if dataset.kept_in_log() && !table.reads_elsewhere() {
+            return Err(failed(table.out_of_reach()));
+        }
         match table.read(at).await {
             Ok(read) => {
                 let (version, committed_at) = (Some(read.version), Some(read.committed_at));

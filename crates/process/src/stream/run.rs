@@ -197,6 +197,8 @@ impl StreamRun<'_> {
             (Emit::OnClose, Some(watermark)) => Wanted::all(from, Some(watermark)),
             (Emit::OnClose, None) => Wanted::default(),
         };
+        let earliest = from.and_then(|_| self.earliest(&[&wanted]));
+        attempt.still_there(&why, earliest).await?;
         let (table, spec) = (attempt.table(), attempt.spec());
         if !table.exists().await.map_err(attempt.failed("opening"))? {
             table.ensure(&spec).await.map_err(attempt.failed("creating"))?;

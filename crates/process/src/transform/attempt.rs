@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::Statement;
@@ -219,6 +219,39 @@ impl Attempt<'_> {
             partition_columns: arrow_types::partition_columns(self.dataset),
             description: self.dataset.description.clone(),
         }
+    }
+
+    /// Refuses to compute anything again whose rows the log has let go of: what closes behind a time (the earliest of its
+    /// rows, microseconds), or everything.
+    pub(crate) async fn still_there(&self, why: &str, from: Option<i64>) -> Result<(), ProcessError> {
+        if self.standing.transaction.is_none() {
+            return Ok(());
+        }
+        for input in self.inputs {
+            if input.version.is_none() || !self.declared(&input.dataset).is_some_and(Dataset::kept_in_log) {
+                continue;
+            }
+            let reading = || format!("reading what the log keeps of `{}`", input.dataset);
+            let kept = input.table.kept_elsewhere().await.map_err(ProcessError::lake(reading()))?;
+            let kept = kept.unwrap_or_default();
+            // What happened behind a time was received behind it.
+            let reaches = |from: i64| kept.since.is_some_and(|since| since.timestamp_micros() <= from);
+            if kept.gone && !from.is_some_and(reaches) {
+                return Err(ProcessError::LetGo {
+                    dataset: self.dataset.name.clone(),
+                    why: why.to_owned(),
+                    input: input.dataset.clone(),
+                    holds: match kept.since {
+                        Some(since) => format!(
+                            "what was received since {}",
+                            since.to_rfc3339_opts(SecondsFormat::Secs, true)
+                        ),
+                        None => "nothing of it any more".to_owned(),
+                    },
+                });
+            }
+        }
+        Ok(())
     }
 
     /// An error of the lake while something was done with the table.

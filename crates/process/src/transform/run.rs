@@ -339,6 +339,7 @@ impl Running<'_> {
         let commit = |staged, mode, operation| {
             Ok::<_, ProcessError>(TableCommit {
                 staged,
+                elsewhere: Vec::new(),
                 mode,
                 transaction: Some((app_id.clone(), transaction)),
                 expected_transaction: Some(standing.transaction),

@@ -33,6 +33,7 @@ pub(super) async fn reshape(
         let next = known.map_or(0, |known| known + 1);
         let commit = TableCommit {
             staged: StagedFiles::none(),
+            elsewhere: Vec::new(),
             mode: CommitMode::OverwriteWith(spec.clone()),
             transaction: Some((app_id(dataset, None), next)),
             expected_transaction: Some(known),

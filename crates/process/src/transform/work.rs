@@ -67,6 +67,7 @@ impl Work<'_> {
     /// The whole table, in one commit.
     pub async fn rebuild(&self, why: String) -> Result<Prepared, ProcessError> {
         let attempt = self.attempt;
+        attempt.still_there(&why, None).await?;
         let sources = self.sources(false).await?;
         let plan = match &self.hop.upkeep {
             Upkeep::MergeNew(precedence) | Upkeep::MergeAgain(precedence) => {
