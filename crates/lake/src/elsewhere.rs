@@ -60,11 +60,15 @@ pub trait RowsElsewhere: fmt::Debug + Send + Sync {
     /// What can be read, of a table that has come to these positions (application id and offset).
     async fn kept(&self, positions: &[(String, i64)]) -> Result<Kept, LakeError>;
 
-    /// The rows of a range in the order of their offsets, with at least the columns that the table had when they were
-    /// landed.
+    /// The rows of a range in the order of their offsets, with at least these columns, as far as the table had them when the
+    /// rows were landed.
     ///
     /// The stream fails where records of the range are no longer there.
-    fn rows(self: Arc<Self>, range: OffsetRange) -> BoxStream<'static, Result<RecordBatch, LakeError>>;
+    fn rows(
+        self: Arc<Self>,
+        range: OffsetRange,
+        columns: &[String],
+    ) -> BoxStream<'static, Result<RecordBatch, LakeError>>;
 }
 
 impl OffsetRange {
@@ -159,7 +163,9 @@ impl PartitionStream for Part {
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (source, table, schema) =
             (Arc::clone(&self.source), Arc::clone(&self.table), Arc::clone(&self.schema));
-        let rows = stream::iter(self.ranges.clone()).flat_map(move |range| Arc::clone(&source).rows(range));
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let rows =
+            stream::iter(self.ranges.clone()).flat_map(move |range| Arc::clone(&source).rows(range, &names));
         let columns = Arc::clone(&self.schema);
         let rows = rows.map(move |batch| {
             let batch = batch.and_then(|batch| project(&batch, &columns, &table));

@@ -344,8 +344,12 @@ impl RowsElsewhere for KeptInLog {
         Ok(kept)
     }
 
-    fn rows(self: Arc<Self>, range: OffsetRange) -> BoxStream<'static, Result<RecordBatch, LakeError>> {
-        let found = self.recent.lock().find(&range);
+    fn rows(
+        self: Arc<Self>,
+        range: OffsetRange,
+        columns: &[String],
+    ) -> BoxStream<'static, Result<RecordBatch, LakeError>> {
+        let found = self.recent.lock().find(&range, columns);
         let parts = found.into_iter().map(move |found| match found {
             Found::Rows(rows) => stream::iter(rows.into_iter().map(Ok)).boxed(),
             Found::Log(range) => Arc::clone(&self).decoded(range),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flowline_base::{Computing, RunId};
 use flowline_log::PartitionId;
-use flowline_model::{InputRange, LandingSettings, Run};
+use flowline_model::{InputRange, Keep, LandingSettings, Run};
 
 use crate::Contract;
 use crate::ahead::{Ahead, Found};
@@ -25,6 +25,8 @@ use crate::{LandContext, LandError, meter};
 /// who is behind by so much does not come a record at a time.
 const WORTH_A_COMMIT: u64 = 8 << 20;
 const SILENCE: Duration = Duration::from_millis(50);
+/// The same where rows stay in the log: no files are made then that would be small.
+const SILENCE_KEPT: Duration = Duration::from_millis(10);
 /// Parcels that are decoded ahead of the one that is written, so that neither waits for the other where one takes longer
 /// now and then.
 const AHEAD: usize = 2;
@@ -129,8 +131,12 @@ impl Lane {
             return Some(Duration::ZERO);
         }
         let by_age = left(staging.since, settings.flush_after);
+        let silence = match settings.keep {
+            Keep::Table => SILENCE,
+            Keep::Log => SILENCE_KEPT,
+        };
         let by_silence = self.read_at.filter(|_| self.catching_up || self.bytes_taken >= WORTH_A_COMMIT);
-        Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, SILENCE))))
+        Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, silence))))
     }
 
     /// What the flush under way has read; the one that failed, where one did.

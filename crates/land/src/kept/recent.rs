@@ -1,6 +1,6 @@
 //! Rows that were landed just now.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -10,12 +10,21 @@ use flowline_lake::{OffsetRange, arrow_types};
 /// have not read them: the price of a reader that is far behind, so that others do not pay it.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Rows by partition, in the order of their offsets.
+/// A column that nobody asked for while so many flushes came is not kept any more.
+const ASKED_WITHIN: u64 = 64;
+
+/// Rows by partition, in the order of their offsets. Only the columns are kept that those who read them ask for; all until
+/// everyone has read once.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     partitions: BTreeMap<i32, VecDeque<Rows>>,
     bytes: u64,
+    /// How many flushes came.
     added: u64,
+    /// When each column was asked for last, by that count.
+    asked: HashMap<String, u64>,
+    /// Everyone has read once.
+    known: bool,
 }
 
 /// The rows of the records between two offsets.
@@ -24,6 +33,8 @@ struct Rows {
     from: i64,
     to: i64,
     batches: Vec<RecordBatch>,
+    /// Columns that are not kept of them.
+    without: HashSet<String>,
     bytes: u64,
     /// The order in which they came.
     number: u64,
@@ -46,8 +57,9 @@ impl Recent {
     /// Takes in rows. What was there of the same offsets is let go of: it was landed again.
     pub(super) fn add(&mut self, range: &OffsetRange, batches: Vec<RecordBatch>) {
         self.added += 1;
+        let (batches, without) = self.narrowed(batches);
         let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
-        let rows = Rows { from: range.from, to: range.to, batches, bytes, number: self.added };
+        let rows = Rows { from: range.from, to: range.to, batches, without, bytes, number: self.added };
         let held = self.partitions.entry(range.partition).or_default();
         while let Some(last) = held.pop_back_if(|last| last.to > range.from) {
             self.bytes -= last.bytes;
@@ -55,6 +67,25 @@ impl Recent {
         self.bytes += rows.bytes;
         held.push_back(rows);
         while self.bytes > BYTES_MAX && self.drop_oldest() {}
+    }
+
+    /// The batches with the columns that are asked for, and which are left out.
+    fn narrowed(&self, batches: Vec<RecordBatch>) -> (Vec<RecordBatch>, HashSet<String>) {
+        if !self.known {
+            return (batches, HashSet::new());
+        }
+        let lately = |name: &str| self.asked.get(name).is_some_and(|at| at + ASKED_WITHIN > self.added);
+        let mut without = HashSet::new();
+        let narrowed = batches.into_iter().map(|batch| {
+            let schema = batch.schema_ref().fields().iter().map(|field| field.name()).enumerate();
+            let (wanted, others): (Vec<_>, Vec<_>) =
+                schema.partition(|(_, name)| *name == arrow_types::OFFSET || lately(name));
+            without.extend(others.into_iter().map(|(_, name)| name.clone()));
+            let wanted: Vec<usize> = wanted.into_iter().map(|(place, _)| place).collect();
+            // Never: the columns are its own.
+            batch.project(&wanted).unwrap_or_else(|_| batch.clone())
+        });
+        (narrowed.collect(), without)
     }
 
     fn drop_oldest(&mut self) -> bool {
@@ -68,18 +99,23 @@ impl Recent {
 
     /// Lets go of the rows before an offset.
     pub(super) fn forget(&mut self, partition: i32, before: i64) {
+        self.known = true;
         let Some(held) = self.partitions.get_mut(&partition) else { return };
         while let Some(first) = held.pop_front_if(|first| first.to <= before) {
             self.bytes -= first.bytes;
         }
     }
 
-    /// The rows of a range, as far as they are here, and what is to be read of the log.
-    pub(super) fn find(&self, range: &OffsetRange) -> Vec<Found> {
+    /// The rows of a range, as far as they are here with these columns, and what is to be read of the log.
+    pub(super) fn find(&mut self, range: &OffsetRange, columns: &[String]) -> Vec<Found> {
+        self.asked.extend(columns.iter().map(|name| (name.clone(), self.added)));
         let (mut found, mut from) = (Vec::new(), range.from);
         let log = |from: i64, to: i64| Found::Log(OffsetRange { from, to, rows: None, ..range.clone() });
         for rows in self.partitions.get(&range.partition).into_iter().flatten() {
-            if rows.to <= from || rows.from >= range.to {
+            if rows.to <= from
+                || rows.from >= range.to
+                || columns.iter().any(|name| rows.without.contains(name))
+            {
                 continue;
             }
             if rows.from > from {
@@ -149,19 +185,45 @@ mod tests {
         // Some offsets have no rows: those of records that were rejected.
         recent.add(&range(10, 20), vec![rows([10, 12, 13]), rows([17, 19])]);
         recent.add(&range(20, 30), vec![rows(20..30)]);
-        assert_eq!(told(&recent.find(&range(10, 20))), ["[10, 12, 13, 17, 19]"]);
-        assert_eq!(told(&recent.find(&range(0, 13))), ["0-10", "[10, 12]"]);
+        assert_eq!(told(&recent.find(&range(10, 20), &[])), ["[10, 12, 13, 17, 19]"]);
+        assert_eq!(told(&recent.find(&range(0, 13), &[])), ["0-10", "[10, 12]"]);
         assert_eq!(
-            told(&recent.find(&range(18, 40))),
+            told(&recent.find(&range(18, 40), &[])),
             ["[19]", "[20, 21, 22, 23, 24, 25, 26, 27, 28, 29]", "30-40"]
         );
         recent.forget(0, 25);
-        assert_eq!(told(&recent.find(&range(10, 22))), ["10-20", "[20, 21]"]);
-        assert_eq!(told(&recent.find(&OffsetRange { partition: 1, ..range(10, 22) })), ["10-22"]);
+        assert_eq!(told(&recent.find(&range(10, 22), &[])), ["10-20", "[20, 21]"]);
+        assert_eq!(told(&recent.find(&OffsetRange { partition: 1, ..range(10, 22) }, &[])), ["10-22"]);
         // Landed again, with other bounds.
         recent.add(&range(22, 40), vec![rows(22..24)]);
-        assert_eq!(told(&recent.find(&range(20, 40))), ["20-22", "[22, 23]"]);
+        assert_eq!(told(&recent.find(&range(20, 40), &[])), ["20-22", "[22, 23]"]);
         recent.forget(0, 40);
         assert_eq!(recent.bytes(), 0);
+    }
+    #[test]
+    fn only_columns_are_kept_that_are_asked_for() {
+        let wide = |offsets: std::ops::Range<i64>| {
+            let offsets: ArrayRef = Arc::new(offsets.collect::<Int64Array>());
+            let columns =
+                [(arrow_types::OFFSET, Arc::clone(&offsets)), ("a", Arc::clone(&offsets)), ("b", offsets)];
+            RecordBatch::try_from_iter(columns).expect("three columns")
+        };
+        let (a, b) = ([String::from("a")], [String::from("b")]);
+        let mut recent = Recent::default();
+        recent.add(&range(0, 10), vec![wide(0..10)]);
+        assert_eq!(told(&recent.find(&range(0, 2), &a)), ["[0, 1]"]);
+        recent.add(&range(10, 20), vec![wide(10..20)]);
+        assert_eq!(told(&recent.find(&range(10, 12), &b)), ["[10, 11]"], "not everyone has read yet");
+        recent.forget(0, 20);
+        recent.add(&range(20, 30), vec![wide(20..30)]);
+        assert_eq!(told(&recent.find(&range(20, 22), &b)), ["[20, 21]"]);
+        for number in 3..100 {
+            recent.add(&range(number * 10, number * 10 + 10), vec![wide(number * 10..number * 10 + 10)]);
+            recent.find(&range(number * 10, number * 10 + 10), &a);
+        }
+        assert_eq!(told(&recent.find(&range(990, 992), &a)), ["[990, 991]"]);
+        assert_eq!(told(&recent.find(&range(990, 992), &b)), ["990-992"], "nobody asked for it for long");
+        recent.add(&range(1000, 1010), vec![wide(1000..1010)]);
+        assert_eq!(told(&recent.find(&range(1000, 1002), &b)), ["[1000, 1001]"], "it is asked for again");
     }
 }
