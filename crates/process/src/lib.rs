@@ -10,6 +10,7 @@ pub mod audit;
 pub mod engine;
 mod error;
 mod graph;
+mod in_log;
 mod infer;
 mod lineage;
 mod problem;

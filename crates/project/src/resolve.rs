@@ -8,6 +8,7 @@ mod columns;
 mod consumer;
 mod dataset;
 mod environment;
+mod in_log;
 mod kafka;
 mod origin;
 mod project;

@@ -31,7 +31,7 @@ use crate::graph::Graph;
 use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::{Edition, parse_query};
 use crate::upkeep::InText;
-use crate::{stream, upkeep};
+use crate::{in_log, stream, upkeep};
 
 pub(crate) use diagnose::{Unplanned, plan_statement};
 
@@ -71,7 +71,7 @@ async fn infer_over(tables: EmptyTables, plan: &Plan, graph: &Graph) -> Inferred
         let known =
             graph.inputs(name).complete && graph.inputs(name).named.iter().all(|input| tables.has(input));
         let planned =
-            if known { tables.plan(plan, dataset, sql, &mut inferred.problems).await } else { None };
+            if known { tables.plan((plan, graph), dataset, sql, &mut inferred.problems).await } else { None };
         let columns = match planned {
             Some((columns, logical)) => {
                 tables.add(dataset, &columns, Some(&logical));
@@ -185,7 +185,7 @@ impl EmptyTables {
     /// The columns and the plan of one dataset's SQL; none when there is none, with the problems added.
     async fn plan(
         &self,
-        plan: &Plan,
+        (plan, graph): (&Plan, &Graph),
         dataset: &Dataset,
         sql: &SqlOrigin,
         problems: &mut Vec<SqlProblem>,
@@ -197,7 +197,7 @@ impl EmptyTables {
             Ok(logical) => {
                 let (columns, mut faults) = contract::columns(dataset, &query, &logical);
                 if faults.is_empty() {
-                    faults.extend(refused(plan, dataset, sql, query, &logical));
+                    faults.extend(refused((plan, graph), dataset, sql, query, &logical));
                 }
                 (faults, Some((columns, logical)))
             }
@@ -213,7 +213,7 @@ impl EmptyTables {
 
 /// Why the materialization of a dataset does not hold for its SQL, if it does not.
 fn refused(
-    plan: &Plan,
+    (plan, graph): (&Plan, &Graph),
     dataset: &Dataset,
     sql: &SqlOrigin,
     query: Box<Query>,
@@ -224,15 +224,23 @@ fn refused(
         Materialization::Stream => {
             stream::decide(dataset, sql, logical, &|name| plan.dataset(name)).map(|decided| decided.map(drop))
         }
-        mode => upkeep::decide(dataset, logical, mode, &landed).map(|decided| decided.map(drop)),
+        mode => upkeep::decide(dataset, logical, mode, &landed).map(|decided| {
+            let refused = |hop| in_log::refuse_transform(mode, &hop, &|name| plan.dataset(name));
+            decided.and_then(|hop| refused(hop).map_or(Ok(()), Err))
+        }),
     };
     match decided {
         Ok(Ok(())) => None,
         Ok(Err(refusal)) => {
+            let of_dataset = match &refusal.about {
+                Some(InText::Dataset(name)) => in_log::place_of_dataset((plan, graph), &query, name),
+                _ => None,
+            };
             let statement = Statement::Query(query);
             let found = match &refusal.about {
                 Some(InText::Function(name)) => diagnose::place_of_function(&statement, name),
                 Some(InText::Subquery(dataset)) => diagnose::place_of_subquery(&statement, dataset),
+                Some(InText::Dataset(_)) => of_dataset,
                 None => None,
             };
             Some(refusal.or_at(found).into_fault())

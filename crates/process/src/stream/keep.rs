@@ -9,12 +9,21 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use flowline_model::Emit;
 
+use super::analyze::StreamQuery;
 use super::clock::StreamState;
 use super::partial::{Bins, Held, Kept, Layers, Partials, Source, Stored, kept, with_results, write};
 use super::restrict::Wanted;
 use super::run::{StreamRun, reading};
 use crate::ProcessError;
 use crate::engine::MemoryShare;
+
+impl StreamQuery {
+    /// The scans whose rows are added to partial results and then not read again, by number, where windows are written
+    /// when they close.
+    pub(crate) fn scans_read_once(&self) -> datafusion::error::Result<BTreeSet<usize>> {
+        Ok(kept(self)?.into_iter().map(|kept| kept.scan).collect())
+    }
+}
 
 impl StreamRun<'_> {
     /// The aggregates whose partial results are kept between runs.

@@ -36,6 +36,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use flowline_model::{Dataset, DatasetName, Emit, Materialization, SqlOrigin};
 
+use crate::in_log;
 use crate::upkeep::{self, Hop, Refusal};
 
 pub(crate) use analyze::StreamQuery;
@@ -72,6 +73,11 @@ pub(crate) fn decide<'a>(
     if dataset.divided()
         && let Ok(whole) = &decided
         && let Some(refusal) = division::refuse(dataset, whole, plan, input)?
+    {
+        return Ok(Err(refusal));
+    }
+    if let Ok(whole) = &decided
+        && let Some(refusal) = in_log::refuse_stream(whole, input)?
     {
         return Ok(Err(refusal));
     }

@@ -22,6 +22,7 @@ use super::strategy::{Strategy, strategy};
 use super::touched;
 use super::work::{Followed, Work};
 use crate::engine::{MemoryShare, Pins, Resolver};
+use crate::in_log;
 use crate::infer::{plan_statement, table_schema};
 use crate::problem::Fault;
 use crate::sql::parse_query;
@@ -92,6 +93,10 @@ impl Attempt<'_> {
         let landed = |name: &DatasetName| self.declared(name).is_some_and(Dataset::landed);
         let hop = upkeep::decide(self.dataset, &plan, self.sql.materialization, &landed)?;
         let hop = hop.map_err(|refusal| self.wrong(refusal.into_fault()))?;
+        let mode = self.sql.materialization;
+        if let Some(refusal) = in_log::refuse_transform(mode, &hop, &|name| self.declared(name)) {
+            return Err(self.wrong(refusal.into_fault()));
+        }
         self.follow(&state, &resolver, &hop).await
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum InText {
     Function(String),
     /// The first subquery that names this dataset, or else the first one.
     Subquery(DatasetName),
+    /// The first name of this dataset, or else of a view that reads it.
+    Dataset(DatasetName),
 }
 
 /// What in a query keeps the rows of a scan from being followed.

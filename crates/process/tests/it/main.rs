@@ -9,6 +9,7 @@ mod changed_checks;
 mod check;
 mod differential;
 mod exactly_once;
+mod in_log;
 mod keys;
 mod lineage;
 mod queries;

@@ -78,7 +78,8 @@ pub(crate) struct DatasetFile {
     pub slo: Option<SloFile>,
     /// The file that says what to do when it breaks.
     pub runbook: Option<Written<FilePath>>,
-    /// For what is landed: when landing flushes. For a stream or a table of SQL: `quarantine_retain_for` alone.
+    /// For what is landed: when landing flushes, and where the rows lie. For a stream or a table of SQL:
+    /// `quarantine_retain_for` alone.
     pub landing: Option<LandingFile>,
 }
 
@@ -389,11 +390,22 @@ pub(crate) struct CompletenessFile {
     pub target: Written<ShareText>,
 }
 
+/// Where the rows of what is landed lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeepWord {
+    /// In the files of its table.
+    Table,
+    /// In the log alone, for as long as that keeps them: the commits of the table say how far the log is landed.
+    Log,
+}
+
 /// When landing flushes: at the size or after the time, whichever comes first.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LandingFile {
-    /// Received bytes after which rows are committed.
+    /// Received bytes after which rows are committed. With `keep: log` the rows wait in memory until then, so that it is
+    /// `32MiB` at most where the dataset itself does not say it.
     #[schemars(extend("default" = defaults::FLUSH_BYTES))]
     pub flush_bytes: Option<Written<SizeText>>,
     /// Not for `source: files`. The longest that a received record waits for its commit; 8 MiB or more do not wait when
@@ -404,4 +416,8 @@ pub(crate) struct LandingFile {
     /// How long rejected records stay in quarantine, those that come too late for a stream or fail a check of a
     /// transform among them. Older ones are deleted for good once an hour; for ever when absent.
     pub quarantine_retain_for: Option<Written<DurationText>>,
+    /// For `source: http` and `source: kafka`, of each dataset for itself: where its rows lie. With `log` nothing is encoded
+    /// or stored twice, streams and transforms may take each row once, and queries see what the log still holds.
+    #[schemars(extend("default" = "table"))]
+    pub keep: Option<KeepWord>,
 }

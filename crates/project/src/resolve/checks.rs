@@ -9,6 +9,7 @@ use flowline_model::{
 
 use super::columns::Columns;
 use super::default_of;
+use super::in_log::{check_of_table, kept_in_log};
 use super::origin::materialization;
 use super::project::check_owner;
 use crate::defaults;
@@ -39,6 +40,10 @@ impl ChecksScope<'_, '_> {
             let common = written.common();
             if let Some(owner) = common.owner {
                 check_owner(self.teams, self.file, &format!("{at}/owner"), owner, report);
+            }
+            if kept_in_log(content) && !rule.by_row() {
+                let problem = check_of_table(&rule);
+                report.at_value(self.file, &format!("{at}/kind"), problem);
             }
             let severity = self.severity(common.severity, &rule, content, &at, report);
             let name = common.name.map_or_else(|| name_of(&rule), str::to_owned);

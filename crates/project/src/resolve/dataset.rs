@@ -9,6 +9,7 @@ use flowline_model::{Dataset, DatasetName, LandingSettings, OnDrift, PartitionFi
 use super::Variables;
 use super::checks::ChecksScope;
 use super::columns::Columns;
+use super::in_log::check_kept_in_log;
 use super::origin::{SqlText, resolve_origin};
 use super::project::{check_landing, check_owner, landing_settings};
 use crate::diagnostic::Code;
@@ -48,6 +49,7 @@ pub(crate) fn resolve_dataset(
         check_runbook(scope, file, &runbook.0, report);
     }
     check_on_drift(file, &content, report);
+    check_kept_in_log(file, &content, report);
     let mut columns = Columns::resolve(file, &content, columns_lost, report);
     let key = columns.key(&content, report);
     let partition_by = columns.partition_by(&content, report);

@@ -289,12 +289,16 @@ fn check_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
 fn check_landing_of_query(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     let Some(landing) = &content.landing else { return };
     let of_landing = "it belongs to `source: http`, `source: files` and `source: kafka`";
-    for (key, given) in
-        [("flush_bytes", landing.flush_bytes.is_some()), ("flush_after", landing.flush_after.is_some())]
-    {
+    let of_the_log = "it belongs to `source: http` and `source: kafka`";
+    let keys = [
+        ("flush_bytes", landing.flush_bytes.is_some(), of_landing),
+        ("flush_after", landing.flush_after.is_some(), of_landing),
+        ("keep", landing.keep.is_some(), of_the_log),
+    ];
+    for (key, given, belongs) in keys {
         if given {
             let message = format!("`landing.{key}` has no meaning for `source: sql`");
-            let problem = Problem::error(Code::Conflict, message).hint(of_landing);
+            let problem = Problem::error(Code::Conflict, message).hint(belongs);
             report.at_key(file, &format!("/landing/{key}"), problem);
         }
     }

@@ -10,7 +10,7 @@ use super::{Variables, default_of};
 use crate::check::join;
 use crate::defaults;
 use crate::diagnostic::Code;
-use crate::files::{LandingFile, ProjectFile};
+use crate::files::{KeepWord, LandingFile, ProjectFile};
 use crate::nearest::suggestion;
 use crate::sources::{Problem, Report, SourceFile};
 use crate::value::{DurationText, SizeText, is_name};
@@ -39,7 +39,9 @@ pub(crate) fn resolve_project(
 ) -> Resolved {
     let teams = teams(file, &content, report);
     let environment = environment(file, &content, dir, wanted, variables, report);
-    let defaults = content.defaults;
+    let mut defaults = content.defaults;
+    let written = defaults.as_mut().and_then(|defaults| defaults.landing.as_mut());
+    keep_of_datasets(file, written, report);
     let landing = landing_settings(defaults.as_ref().and_then(|defaults| defaults.landing.as_ref()), None);
     let horizon = defaults.and_then(|defaults| defaults.dedupe_horizon);
     check_landing(file, "/defaults/landing", &landing, report);
@@ -51,6 +53,16 @@ pub(crate) fn resolve_project(
         landing,
         dedupe_horizon: horizon
             .map_or_else(|| default_of::<DurationText>(defaults::DEDUPE_HORIZON), |text| text.0),
+    }
+}
+
+/// Where rows lie decides what may be made of a dataset, so that it stands with the dataset.
+fn keep_of_datasets(file: &SourceFile, landing: Option<&mut LandingFile>, report: &mut Report) {
+    if landing.and_then(|landing| landing.keep.take()).is_some() {
+        let message = "where the rows of a dataset lie is said by that dataset, not for all of them";
+        let problem = Problem::error(Code::Conflict, message);
+        let hint = "write `landing: { keep: log }` in the file of each dataset that needs no table";
+        report.at_key(file, "/defaults/landing/keep", problem.hint(hint));
     }
 }
 
@@ -132,14 +144,26 @@ pub(super) fn landing_settings(
         keep: Keep::Table,
     });
     let Some(file) = file else { return otherwise };
+    let keep = match file.keep {
+        Some(KeepWord::Table) => Keep::Table,
+        Some(KeepWord::Log) => Keep::Log,
+        None => otherwise.keep,
+    };
+    // Rows that no file takes wait in memory, and what is said for all datasets is meant for files.
+    let flush_bytes = match keep {
+        Keep::Table => otherwise.flush_bytes,
+        Keep::Log => {
+            otherwise.flush_bytes.min(default_of::<SizeText>(defaults::FLUSH_BYTES_KEPT_IN_LOG))
+        }
+    };
     LandingSettings {
-        flush_bytes: file.flush_bytes.as_ref().map_or(otherwise.flush_bytes, |text| text.0),
+        flush_bytes: file.flush_bytes.as_ref().map_or(flush_bytes, |text| text.0),
         flush_after: file.flush_after.as_ref().map_or(otherwise.flush_after, |text| text.0),
         quarantine_retain_for: file
             .quarantine_retain_for
             .as_ref()
             .map_or(otherwise.quarantine_retain_for, |text| Some(text.0)),
-        keep: otherwise.keep,
+        keep,
     }
 }
 
