@@ -14,10 +14,10 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::sql::sqlparser::ast::Query;
-use flowline_model::{Dataset, DatasetName, Emit, LatePolicy, Materialization, Plan};
+use flowline_model::{Check, CheckRule, Dataset, DatasetName, Emit, LatePolicy, Materialization, Plan};
 
 use crate::graph::Graph;
-use crate::problem::Place;
+use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::{Edition, Reference, references};
 use crate::stream::{StreamPlan, StreamQuery};
 use crate::upkeep::{Follow, Hop, InText, Refusal, Upkeep, scans_below};
@@ -43,7 +43,7 @@ pub(crate) fn refuse_transform<'a>(
             let message = format!(
                 "`materialize: merge` replaces rows, and those that are made of `{name}`, whose rows are in the log alone, can only be added"
             );
-            let hint = format!("write `materialize: append`, or {}", keep_table(name));
+            let hint = format!("use `materialize: append`, or {}", keep_table(name));
             Some(about(name, message).or_hint(hint))
         }
     }
@@ -62,8 +62,11 @@ pub(crate) fn refuse_stream<'a>(
             Ok(match &hop.upkeep {
                 Upkeep::Append => refuse_rows(hop, &in_log, input),
                 _ => Some(
-                    goes_back(name, "`emit: on_change` with a `key` computes the rows of a key again".to_owned())
-                        .or_hint(keep_table(name)),
+                    goes_back(
+                        name,
+                        "`emit: on_change` with a `key` computes the rows of a key again".to_owned(),
+                    )
+                    .or_hint(keep_table(name)),
                 ),
             })
         }
@@ -103,17 +106,8 @@ fn refuse_rows<'a>(
         return Some(refusal);
     }
     let (name, _) = in_log.first()?;
-    if let Some((kept, other)) = joined(hop, in_log) {
-        let what = format!("a join reads the rows of both sides again when `{other}` grows");
-        let refusal = goes_back(&kept, what);
-        let table = input(&other).is_some_and(|other| !other.kept_in_log());
-        return Some(match table {
-            true => refusal.or_hint(format!(
-                "join `{other} FOR SYSTEM_TIME AS OF PROCTIME()`, or {}",
-                keep_table(&kept)
-            )),
-            false => refusal.or_hint(keep_table(&kept)),
-        });
+    if let Some(joined) = first_join(hop, in_log) {
+        return Some(refuse_join(&joined, input));
     }
     let mut scans = hop.scans.iter().zip(&hop.follows);
     if let Some((other, _)) = scans.find(|(_, follow)| **follow != Follow::Grows) {
@@ -165,22 +159,43 @@ fn as_of_a_time(in_log: &[(DatasetName, Edition)]) -> Option<Refusal> {
     Some(about(name, message).or_hint(keep_table(name)))
 }
 
-/// The first join of an input that is kept in the log alone with another one that is followed: each of the two, by name.
-fn joined(hop: &Hop, in_log: &[(DatasetName, Edition)]) -> Option<(DatasetName, DatasetName)> {
+/// A join of an input that is kept in the log alone with another one that is followed.
+struct Joined<'a> {
+    in_log: &'a DatasetName,
+    other: &'a DatasetName,
+    /// The other one is what is joined, and not what it is joined to.
+    other_is_right: bool,
+}
+
+fn first_join<'a>(hop: &'a Hop, in_log: &[(DatasetName, Edition)]) -> Option<Joined<'a>> {
     let is_in_log = |number: &usize| in_log.iter().any(|(name, _)| *name == hop.scans[*number]);
     let mut found = None;
     let _ = hop.plan.apply_with_subqueries(|node| {
         let LogicalPlan::Join(join) = node else { return Ok(TreeNodeRecursion::Continue) };
-        let sides = [scans_below(&join.left), scans_below(&join.right)];
-        for (one, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
-            if let (Some(kept), Some(other)) = (one.iter().find(|scan| is_in_log(scan)), other.first()) {
-                found = Some((hop.scans[*kept].clone(), hop.scans[*other].clone()));
+        let (left, right) = (scans_below(&join.left), scans_below(&join.right));
+        for (one, other, other_is_right) in [(&left, &right, true), (&right, &left, false)] {
+            if let (Some(one), Some(other)) = (one.iter().find(|scan| is_in_log(scan)), other.first()) {
+                let (in_log, other) = (&hop.scans[*one], &hop.scans[*other]);
+                found = Some(Joined { in_log, other, other_is_right });
                 return Ok(TreeNodeRecursion::Stop);
             }
         }
         Ok(TreeNodeRecursion::Continue)
     });
     found
+}
+
+fn refuse_join<'a>(
+    Joined { in_log, other, other_is_right }: &Joined<'_>,
+    input: &dyn Fn(&DatasetName) -> Option<&'a Dataset>,
+) -> Refusal {
+    let refusal =
+        goes_back(in_log, format!("a join reads the rows of both sides again when `{other}` grows"));
+    let as_of = *other_is_right && input(other).is_some_and(|other| !other.kept_in_log());
+    refusal.or_hint(match as_of {
+        true => format!("join `{other} FOR SYSTEM_TIME AS OF PROCTIME()`, or {}", keep_table(in_log)),
+        false => keep_table(in_log),
+    })
 }
 
 /// An input that is made by SQL beside one that is kept in the log alone: where its rows are replaced, all is computed
@@ -202,18 +217,81 @@ pub(crate) fn place_of_dataset(
     dataset: &DatasetName,
 ) -> Option<Place> {
     let references = references(query);
-    let named = |reference: &Reference| {
-        let [.., domain, name] = reference.parts.as_slice() else { return None };
-        DatasetName::new(domain, name).ok()
-    };
-    let through = |name: &DatasetName| {
-        let view = plan.dataset(name).is_some_and(|named| !named.materialized());
-        view && graph.inputs(name).tables.contains(dataset)
-    };
     let first = |is: &dyn Fn(&DatasetName) -> bool| {
         references.iter().find(|reference| named(reference).is_some_and(|name| is(&name)))
     };
+    let through = |name: &DatasetName| tables_of(plan, graph, name).contains(dataset);
     first(&|name| name == dataset).or_else(|| first(&through)).map(|reference| reference.place)
+}
+
+/// What is wrong with checks that look at rows that are kept in the log alone: those of views over them, and those that
+/// compare with them. What the log has let go would be missing. Of the datasets themselves, that is told where the project
+/// is read.
+pub(crate) fn problems_of_checks(plan: &Plan, graph: &Graph) -> Vec<SqlProblem> {
+    let mut problems = Vec::new();
+    for dataset in plan.datasets.iter().filter(|dataset| !dataset.kept_in_log()) {
+        for check in &dataset.checks {
+            let looks_at = match &check.rule {
+                CheckRule::Referential { to: other, .. } | CheckRule::Reconcile { with: other, .. } => {
+                    Some(other)
+                }
+                _ => None,
+            };
+            let looked_at = [Some(&dataset.name), looks_at].into_iter().flatten();
+            let name = looked_at.filter_map(|name| behind(plan, graph, name)).next();
+            problems.extend(
+                name.map(|name| problem_of_check(dataset, check, &fault_of_check(name, Place::START))),
+            );
+        }
+    }
+    problems
+}
+
+/// The same of the query of a check, at the place where it names such rows.
+pub(crate) fn fault_of_query((plan, graph): (&Plan, &Graph), references: &[Reference]) -> Option<Fault> {
+    references.iter().find_map(|reference| {
+        let name = behind(plan, graph, &named(reference)?)?;
+        Some(fault_of_check(name, reference.place))
+    })
+}
+
+fn fault_of_check(name: &DatasetName, place: Place) -> Fault {
+    let message = format!(
+        "the rows of `{name}` are in the log alone, so that a check would miss those that it no longer holds"
+    );
+    Fault::new(place, message).hint(keep_table(name))
+}
+
+fn problem_of_check(dataset: &Dataset, check: &Check, fault: &Fault) -> SqlProblem {
+    SqlProblem {
+        file: dataset.declared_in.clone(),
+        line: 1,
+        column: 1,
+        end_column: 1,
+        dataset: dataset.name.clone(),
+        message: format!("check `{}`: {}", check.name, fault.message),
+        hint: fault.hint.clone(),
+        within: None,
+    }
+}
+
+/// The dataset that a name in a query stands for.
+fn named(reference: &Reference) -> Option<DatasetName> {
+    let [.., domain, name] = reference.parts.as_slice() else { return None };
+    DatasetName::new(domain, name).ok()
+}
+
+/// A dataset whose rows are in the log alone and that is read where this one is: itself, or one behind a view.
+fn behind<'a>(plan: &'a Plan, graph: &'a Graph, name: &DatasetName) -> Option<&'a DatasetName> {
+    let declared = plan.dataset(name)?;
+    let mut tables = std::iter::once(&declared.name).chain(tables_of(plan, graph, name));
+    tables.find(|name| plan.dataset(name).is_some_and(Dataset::kept_in_log))
+}
+
+/// The tables that a view reads in the end; none of what is no view.
+fn tables_of<'a>(plan: &Plan, graph: &'a Graph, name: &DatasetName) -> &'a [DatasetName] {
+    let view = plan.dataset(name).is_some_and(|named| !named.materialized());
+    if view { &graph.inputs(name).tables } else { &[] }
 }
 
 fn goes_back(name: &DatasetName, what: String) -> Refusal {
@@ -221,7 +299,7 @@ fn goes_back(name: &DatasetName, what: String) -> Refusal {
 }
 
 fn about(name: &DatasetName, message: String) -> Refusal {
-    Refusal { about: Some(InText::Dataset(name.clone())), ..Refusal::new(message) }
+    Refusal::new(message).about(InText::Dataset(name.clone()))
 }
 
 fn keep_table(name: &DatasetName) -> String {

@@ -40,6 +40,7 @@ pub async fn check(plan: &Plan) -> Vec<SqlProblem> {
     let (graph, mut problems) = graph::explore(plan);
     let inferred = sql::on_large_stack(infer::infer(plan, &graph, true)).await;
     problems.extend(plan.datasets.iter().flat_map(|dataset| rules_of(dataset, &inferred.columns)));
+    problems.extend(in_log::problems_of_checks(plan, &graph));
     problems.extend(inferred.problems);
     problems.sort();
     problems.dedup();

@@ -13,8 +13,8 @@ mod tests;
 pub(crate) use checks::{CheckFile, MethodWord, MetricWord, SeasonWord, SeverityWord};
 pub(crate) use consumer::{ConsumerFile, ConsumerWord};
 pub(crate) use dataset::{
-    ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, KeepWord, LandingFile, LateWord,
-    MaterializeWord, ModeWord, OnDriftWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
+    ColumnFile, CompatibilityWord, DatasetFile, EmitWord, FormatWord, KafkaFormatWord, KeepWord, LandingFile,
+    LateWord, MaterializeWord, ModeWord, OnDriftWord, Origin, SloFile, StartWord, ValidateWord, ZoneWord,
 };
 pub(crate) use kind::{CONSUMER, DATASET, FileKind, PROJECT, TESTS};
 pub(crate) use project::{

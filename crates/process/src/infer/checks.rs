@@ -5,7 +5,8 @@ use flowline_model::{Check, CheckRule, Completeness, Dataset, DatasetName, Plan}
 use super::{EmptyTables, diagnose};
 use crate::CATALOG;
 use crate::audit::counting;
-use crate::graph::unknown;
+use crate::graph::{Graph, unknown};
+use crate::in_log;
 use crate::problem::{Fault, Place, SqlProblem};
 use crate::sql::{Edition, Reference, parse_query, references};
 
@@ -20,12 +21,12 @@ enum Named {
 }
 
 /// What is wrong with the queries of all checks; places are those of each query.
-pub(super) async fn problems(plan: &Plan, tables: &EmptyTables) -> Vec<SqlProblem> {
+pub(super) async fn problems((plan, graph): (&Plan, &Graph), tables: &EmptyTables) -> Vec<SqlProblem> {
     let mut problems = Vec::new();
     for dataset in &plan.datasets {
         for check in &dataset.checks {
             let Some(query) = query_of(&check.rule) else { continue };
-            let faults = faults(plan, tables, query, &check.rule).await;
+            let faults = faults((plan, graph), tables, query, &check.rule).await;
             problems.extend(faults.into_iter().map(|fault| problem(dataset, check, query, fault)));
         }
     }
@@ -39,14 +40,23 @@ fn query_of(rule: &CheckRule) -> Option<&str> {
     }
 }
 
-async fn faults(plan: &Plan, tables: &EmptyTables, query: &str, rule: &CheckRule) -> Vec<Fault> {
+async fn faults(
+    (plan, graph): (&Plan, &Graph),
+    tables: &EmptyTables,
+    query: &str,
+    rule: &CheckRule,
+) -> Vec<Fault> {
     let parsed = match parse_query(query) {
         Ok(parsed) => parsed,
         Err(fault) => return vec![fault],
     };
+    let references = references(&parsed);
+    if let Some(fault) = in_log::fault_of_query((plan, graph), &references) {
+        return vec![fault];
+    }
     let mut unknown = Vec::new();
-    for reference in references(&parsed) {
-        match named(plan, tables, &reference) {
+    for reference in &references {
+        match named(plan, tables, reference) {
             Named::Known => {}
             Named::Elsewhere => return Vec::new(),
             Named::Nothing(fault) => unknown.push(fault),

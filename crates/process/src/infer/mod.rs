@@ -87,7 +87,7 @@ async fn infer_over(tables: EmptyTables, plan: &Plan, graph: &Graph) -> Inferred
         inferred.columns.insert(name.clone(), columns);
     }
     if tables.thoroughly {
-        inferred.problems.extend(checks::problems(plan, &tables).await);
+        inferred.problems.extend(checks::problems((plan, graph), &tables).await);
     }
     inferred
 }

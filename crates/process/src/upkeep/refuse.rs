@@ -68,6 +68,12 @@ impl Refusal {
         Self { message, hint: None, place: None, about: None }
     }
 
+    /// The same refusal, to be found in the text by what it is about.
+    pub(crate) fn about(mut self, about: InText) -> Self {
+        self.about = Some(about);
+        self
+    }
+
     pub(crate) fn at(mut self, place: Option<Place>) -> Self {
         self.place = place;
         self

@@ -21,13 +21,19 @@ fn says_log(content: &DatasetFile) -> bool {
 /// Reports what does not go with `keep: log`, but for checks. Of a query it has no meaning, which is told there.
 pub(super) fn check_kept_in_log(file: &SourceFile, content: &DatasetFile, report: &mut Report) {
     if says_log(content) && matches!(content.from, Some(Origin::Files { .. })) {
-        let problem = conflict("`keep: log` has no meaning for `source: files`: files do not pass through the log");
-        report.at_value(file, "/landing/keep", problem.hint("it belongs to `source: http` and `source: kafka`"));
+        let problem =
+            conflict("`keep: log` has no meaning for `source: files`: files do not pass through the log");
+        report.at_value(
+            file,
+            "/landing/keep",
+            problem.hint("it belongs to `source: http` and `source: kafka`"),
+        );
     }
     if !kept_in_log(content) {
         return;
     }
-    let by_keys = "duplicates are found by what is read back from the table, and with `keep: log` no rows are in it";
+    let by_keys =
+        "duplicates are found by what is read back from the table, and with `keep: log` no rows are in it";
     let table = "remove it, or write `keep: table`";
     let partitioned = "remove it, or write `keep: table`; how records are partitioned is said by `partition_key`, under `from`";
     let given = [

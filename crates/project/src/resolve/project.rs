@@ -152,9 +152,7 @@ pub(super) fn landing_settings(
     // Rows that no file takes wait in memory, and what is said for all datasets is meant for files.
     let flush_bytes = match keep {
         Keep::Table => otherwise.flush_bytes,
-        Keep::Log => {
-            otherwise.flush_bytes.min(default_of::<SizeText>(defaults::FLUSH_BYTES_KEPT_IN_LOG))
-        }
+        Keep::Log => otherwise.flush_bytes.min(default_of::<SizeText>(defaults::FLUSH_BYTES_KEPT_IN_LOG)),
     };
     LandingSettings {
         flush_bytes: file.flush_bytes.as_ref().map_or(flush_bytes, |text| text.0),

@@ -634,7 +634,8 @@ landing: { flush_bytes: 1MiB, flush_after: 500ms }
               "secs": 0,
               "nanos": 500000000
             },
-            "quarantine_retain_for": null
+            "quarantine_retain_for": null,
+            "keep": "table"
           },
           "declared_in": "datasets/shop/orders.yaml"
         }"#]]

@@ -8,6 +8,7 @@ mod consumers;
 mod dataset;
 mod environment;
 mod folder;
+mod in_log;
 mod kafka;
 mod reference;
 mod support;
