@@ -41,6 +41,8 @@ pub(crate) enum Found {
         next: u64,
         /// Bytes of their payload.
         bytes: u64,
+        /// When the newest of them was received, microseconds since the epoch.
+        received: Option<i64>,
         /// They are being decoded.
         decoding: Computing<Compared>,
     },
@@ -74,6 +76,7 @@ impl Ahead {
             pieces,
         };
         let (bytes, contract, before) = (parcel.bytes(), means.contract.clone(), self.turn);
+        let received = parcel.pieces.iter().map(|piece| piece.received_at).max();
         let (done, turn) = Turn::new();
         let decoding = compute(move || {
             let examined = examine(&contract, parcel);
@@ -82,6 +85,6 @@ impl Ahead {
             done.pass_on(!compared.watched.held);
             compared
         });
-        Ok((Found::Records { next, bytes, decoding }, Some(turn)))
+        Ok((Found::Records { next, bytes, received, decoding }, Some(turn)))
     }
 }

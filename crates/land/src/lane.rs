@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flowline_base::{Computing, RunId};
 use flowline_log::PartitionId;
-use flowline_model::{InputRange, Keep, LandingSettings, Run};
+use flowline_model::{InputRange, LandingSettings, Run};
 
 use crate::Contract;
 use crate::ahead::{Ahead, Found};
@@ -25,11 +25,16 @@ use crate::{LandContext, LandError, meter};
 /// who is behind by so much does not come a record at a time.
 const WORTH_A_COMMIT: u64 = 8 << 20;
 const SILENCE: Duration = Duration::from_millis(50);
-/// The same where rows stay in the log: no files are made then that would be small.
-const SILENCE_KEPT: Duration = Duration::from_millis(10);
 /// Parcels that are decoded ahead of the one that is written, so that neither waits for the other where one takes longer
 /// now and then.
 const AHEAD: usize = 2;
+
+/// The instant at which a time of the clock was; now where that lies ahead, or too far back to be told.
+fn instant_of(context: &LandContext, micros: i64) -> Instant {
+    let now = context.clock.instant();
+    let ago = u64::try_from(context.clock.now_micros() - micros).unwrap_or(0);
+    now.checked_sub(Duration::from_micros(ago)).unwrap_or(now)
+}
 
 /// What the lanes of a dataset read with.
 pub(crate) struct Means<'a> {
@@ -58,8 +63,10 @@ pub(crate) struct Lane {
     taken: u64,
     /// Bytes taken into the flush under way.
     bytes_taken: u64,
-    /// When records were read last.
-    read_at: Option<Instant>,
+    /// When the newest record that was read was received.
+    received: Option<Instant>,
+    /// There was nothing more to read.
+    at_end: bool,
     /// The flush before was full: the rest of what had been waiting is not to wait any longer than it must.
     catching_up: bool,
     pub(crate) staging: Option<Staging>,
@@ -98,7 +105,8 @@ impl Lane {
             next: committed,
             taken: committed,
             bytes_taken: 0,
-            read_at: None,
+            received: None,
+            at_end: false,
             catching_up: false,
             staging: None,
             pending: VecDeque::new(),
@@ -131,12 +139,10 @@ impl Lane {
             return Some(Duration::ZERO);
         }
         let by_age = left(staging.since, settings.flush_after);
-        let silence = match settings.keep {
-            Keep::Table => SILENCE,
-            Keep::Log => SILENCE_KEPT,
-        };
-        let by_silence = self.read_at.filter(|_| self.catching_up || self.bytes_taken >= WORTH_A_COMMIT);
-        Some(by_silence.map_or(by_age, |read_at| by_age.min(left(read_at, silence))))
+        // While there is more to read, it is no silence that it takes time.
+        let worth = self.at_end && (self.catching_up || self.bytes_taken >= WORTH_A_COMMIT);
+        let by_silence = self.received.filter(|_| worth);
+        Some(by_silence.map_or(by_age, |received| by_age.min(left(received, SILENCE))))
     }
 
     /// What the flush under way has read; the one that failed, where one did.
@@ -200,13 +206,15 @@ impl Lane {
                 Ok(true)
             }
             Found::Nothing { .. } => {
+                self.at_end = true;
                 self.take_all(means.context, means.tables, keys).await?;
                 // What was held up is read again, as far as it is landed still.
                 Ok(self.next != from && self.held.is_none())
             }
-            Found::Records { next, bytes, decoding } => {
+            Found::Records { next, bytes, received, decoding } => {
                 self.next = next;
-                self.read_at = Some(means.context.clock.instant());
+                self.at_end = false;
+                self.received = received.map(|received| instant_of(means.context, received));
                 self.staging.get_or_insert_with(|| Staging::start(means.context, run));
                 self.pending.push_back(Pending { next, bytes, decoding });
                 Ok(true)

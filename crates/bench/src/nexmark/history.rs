@@ -46,6 +46,7 @@ pub struct HistoryOptions {
 const SETTINGS: Settings<'static> = Settings {
     log: "bytes_max: 1GiB, segment_bytes: 128MiB, retain_bytes: 256MiB",
     flush_after: None,
+    keep_in_log: false,
     lag_rows_max: Some(5_000_000),
 };
 /// What is left free for others.

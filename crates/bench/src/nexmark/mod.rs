@@ -24,6 +24,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use events::Recorded;
+use ours::{IN_LOG, OURS};
 use queries::{QUERIES, Query};
 
 pub use history::{HistoryOptions, run as run_history};
@@ -38,8 +39,8 @@ pub struct NexmarkOptions {
     /// Queries, by commas; all without.
     #[arg(long, value_delimiter = ',')]
     queries: Vec<String>,
-    /// Engines, by commas: `flowline`, `flink`, `spark`.
-    #[arg(long, value_delimiter = ',', default_value = "flowline,flink,spark")]
+    /// Engines, by commas: `flowline`, `flowline-log` (records stay in the log), `flink`, `spark`.
+    #[arg(long, value_delimiter = ',', default_value = "flowline,flowline-log,flink,spark")]
     engines: Vec<String>,
     /// Seconds after which a query of ours is given up.
     #[arg(long, default_value_t = 600)]
@@ -52,7 +53,7 @@ pub async fn run(folder: &Path, options: &NexmarkOptions) -> anyhow::Result<Valu
         ensure!(QUERIES.iter().any(|query| query.name == name), "there is no query `{name}`");
     }
     for name in &options.engines {
-        ensure!(["flowline", "flink", "spark"].contains(&name.as_str()), "there is no engine `{name}`");
+        ensure!([OURS, IN_LOG, "flink", "spark"].contains(&name.as_str()), "there is no engine `{name}`");
     }
     crate::node::binary()?;
     let recorded = Recorded::open(folder, options.events)?;
@@ -71,11 +72,13 @@ impl NexmarkOptions {
 
 async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &NexmarkOptions) -> Vec<Value> {
     let mut entries: Vec<Value> = Vec::new();
-    for engine in &options.engines {
+    let patience = Duration::from_secs(options.patience);
+    let runs = |engine: &&String| query.once || *engine != IN_LOG;
+    for engine in options.engines.iter().filter(runs) {
         let result = match engine.as_str() {
             "flink" => flink::run(folder, query, recorded).await,
             "spark" => spark::run(folder, query, recorded).await,
-            _ => ours::run(folder, query, recorded, Duration::from_secs(options.patience)).await,
+            engine => ours::run(folder, query, recorded, engine == IN_LOG, patience).await,
         };
         let mut entry =
             result.unwrap_or_else(|error| json!({ "engine": engine, "not_measured": format!("{error:#}") }));
@@ -87,17 +90,25 @@ async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &N
     entries
 }
 
-/// Says of each peer's answer whether it is ours.
+/// Says of each answer whether it is that of the first of ours, and of each peer how many times as fast ours are.
 fn compare(entries: &mut [Value]) {
-    let Some(ours) = entries.iter().find(|entry| entry["engine"] == "flowline").cloned() else { return };
+    let is_ours = |entry: &Value| [OURS, IN_LOG].iter().any(|engine| entry["engine"] == *engine);
     let measured = |entry: &Value| entry["not_measured"].is_null();
-    for entry in entries.iter_mut().filter(|entry| entry["engine"] != "flowline" && measured(entry)) {
-        if measured(&ours) {
-            let same = entry["rows"].as_i64() == ours["rows"].as_i64()
-                && entry["checksum"].as_i64() == ours["checksum"].as_i64();
-            entry["same_answer"] = json!(same);
-            let speed = |entry: &Value| entry["events_per_second"].as_f64().unwrap_or(f64::NAN);
-            entry["flowline_times_as_fast"] = json!(speed(&ours) / speed(entry));
+    let ours: Vec<Value> =
+        entries.iter().filter(|entry| is_ours(entry) && measured(entry)).cloned().collect();
+    let Some(first) = ours.first() else { return };
+    for entry in entries.iter_mut().filter(|entry| measured(entry) && entry["engine"] != first["engine"]) {
+        let same = ["rows", "checksum"].iter().all(|key| entry[key].as_i64() == first[key].as_i64());
+        entry["same_answer"] = json!(same);
+        let speed = |entry: &Value| entry["events_per_second"].as_f64().unwrap_or(f64::NAN);
+        let of_peer = !is_ours(entry);
+        for ours in ours.iter().filter(|_| of_peer) {
+            let key = match ours["engine"] == OURS {
+                true => "flowline_times_as_fast",
+                false => "flowline_log_times_as_fast",
+            };
+            let times = speed(ours) / speed(entry);
+            entry[key] = json!(times);
         }
     }
 }

@@ -16,6 +16,11 @@ use super::project::{self, OUT};
 use super::queries::{Emits, Query, Stream};
 use crate::node;
 
+/// Flowline with the tables that it lands records into by default.
+pub const OURS: &str = "flowline";
+/// Flowline with records that stay in the log, as the peers read theirs; for queries that read each row once.
+pub const IN_LOG: &str = "flowline-log";
+
 /// Bytes of a request while the log is filled, at least.
 const REQUEST_BYTES: usize = 512 << 10;
 /// How often a node is asked whether it is done.
@@ -26,10 +31,12 @@ pub async fn run(
     folder: &Path,
     query: &Query,
     recorded: &Recorded,
+    keep_in_log: bool,
     patience: Duration,
 ) -> anyhow::Result<Value> {
     let project = tempfile::tempdir_in(folder)?;
-    project::write(project.path(), query, project::Settings::default())?;
+    let settings = project::Settings { keep_in_log, ..project::Settings::default() };
+    project::write(project.path(), query, settings)?;
     fill(project.path(), query, recorded).await?;
     crate::machine::touch_memory();
     let (started_at, started) = (SystemClock.now(), SystemClock.instant());
@@ -51,7 +58,7 @@ pub async fn run(
     let history = history(&runs, started_at)?;
     process.kill()?;
     Ok(json!({
-        "engine": "flowline", "seconds": seconds, "events_per_second": events as f64 / seconds,
+        "engine": if keep_in_log { IN_LOG } else { OURS }, "seconds": seconds, "events_per_second": events as f64 / seconds,
         "memory_peak_bytes": used.memory_peak, "bytes_written": used.bytes_written,
         "processor_seconds": used.processor_seconds, "runs": runs.len(), "history": history,
         "rows": answer[0]["n"], "checksum": answer[0]["c"],

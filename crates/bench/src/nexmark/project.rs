@@ -15,13 +15,15 @@ pub struct Settings<'a> {
     pub log: &'a str,
     /// How long landing waits for more; its default without.
     pub flush_after: Option<&'a str>,
+    /// Rows stay in the log; the query reads each of them once.
+    pub keep_in_log: bool,
     /// Rows that may wait for the query before landing pauses; without, as many as there are.
     pub lag_rows_max: Option<u64>,
 }
 
 impl Default for Settings<'_> {
     fn default() -> Self {
-        Self { log: "bytes_max: 1024GiB", flush_after: None, lag_rows_max: None }
+        Self { log: "bytes_max: 1024GiB", flush_after: None, keep_in_log: false, lag_rows_max: None }
     }
 }
 
@@ -38,8 +40,11 @@ pub fn write(folder: &Path, query: &Query, settings: Settings<'_>) -> anyhow::Re
     )?;
     for stream in query.streams {
         let mut text = "owner: team-bench\nzone: raw\nfrom: { source: http }\n".to_owned();
-        if let Some(flush_after) = settings.flush_after {
-            let _ = writeln!(text, "landing: {{ flush_after: {flush_after} }}");
+        let flush_after = settings.flush_after.map(|time| format!("flush_after: {time}"));
+        let keep = settings.keep_in_log.then(|| "keep: log".to_owned());
+        let landing: Vec<String> = flush_after.into_iter().chain(keep).collect();
+        if !landing.is_empty() {
+            let _ = writeln!(text, "landing: {{ {} }}", landing.join(", "));
         }
         text.push_str("columns:\n");
         for (column, kind, _) in stream.columns() {
@@ -47,14 +52,17 @@ pub fn write(folder: &Path, query: &Query, settings: Settings<'_>) -> anyhow::Re
         }
         std::fs::write(datasets.join(format!("{}.yaml", stream.name())), text)?;
     }
-    std::fs::write(datasets.join("out.yaml"), out(query, settings.lag_rows_max))?;
+    std::fs::write(datasets.join("out.yaml"), out(query, settings))?;
     Ok(())
 }
 
-fn out(query: &Query, lag_rows_max: Option<u64>) -> String {
-    let waits = lag_rows_max.map(|rows| format!(", lag_rows_max: {rows}")).unwrap_or_default();
+fn out(query: &Query, settings: Settings<'_>) -> String {
+    // Windows that reopen would read their rows again.
+    let windows = query.emits == Emits::OnClose;
+    let late = if settings.keep_in_log && windows { "quarantine" } else { "reopen" };
+    let waits = settings.lag_rows_max.map(|rows| format!(", lag_rows_max: {rows}")).unwrap_or_default();
     let mut text = format!(
-        "owner: team-bench\nzone: trusted\nfrom: {{ source: sql{waits} }}\nmode: stream\nevent_time: {{ column: ts, watermark: 4s, late: reopen }}\n"
+        "owner: team-bench\nzone: trusted\nfrom: {{ source: sql{waits} }}\nmode: stream\nevent_time: {{ column: ts, watermark: 4s, late: {late} }}\n"
     );
     match query.emits {
         Emits::Newest(key) => {

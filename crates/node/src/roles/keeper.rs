@@ -19,7 +19,7 @@ use crate::tasks::{TaskKind, Tasks};
 /// How often it is looked who has read what, when nothing is committed here.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while commits follow each other: what was read should not take memory any longer.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Lets this process read the rows of the plan that stay in the log.
 pub fn read_kept_of(plan: &Plan, context: &LandContext) -> anyhow::Result<()> {
