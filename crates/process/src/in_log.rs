@@ -61,13 +61,10 @@ pub(crate) fn refuse_stream<'a>(
             let Some((name, _)) = in_log.first() else { return Ok(None) };
             Ok(match &hop.upkeep {
                 Upkeep::Append => refuse_rows(hop, &in_log, input),
-                _ => Some(
-                    goes_back(
-                        name,
-                        "`emit: on_change` with a `key` computes the rows of a key again".to_owned(),
-                    )
-                    .or_hint(keep_table(name)),
-                ),
+                _ => {
+                    let what = "`emit: on_change` with a `key` computes the rows of a key again";
+                    Some(goes_back(name, what.to_owned()).or_hint(keep_table(name)))
+                }
             })
         }
     }
@@ -237,8 +234,8 @@ pub(crate) fn problems_of_checks(plan: &Plan, graph: &Graph) -> Vec<SqlProblem> 
                 }
                 _ => None,
             };
-            let looked_at = [Some(&dataset.name), looks_at].into_iter().flatten();
-            let name = looked_at.filter_map(|name| behind(plan, graph, name)).next();
+            let mut looked_at = [Some(&dataset.name), looks_at].into_iter().flatten();
+            let name = looked_at.find_map(|name| behind(plan, graph, name));
             problems.extend(
                 name.map(|name| problem_of_check(dataset, check, &fault_of_check(name, Place::START))),
             );

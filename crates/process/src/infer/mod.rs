@@ -232,15 +232,10 @@ fn refused(
     match decided {
         Ok(Ok(())) => None,
         Ok(Err(refusal)) => {
-            let of_dataset = match &refusal.about {
+            let found = match refusal.about.as_deref() {
                 Some(InText::Dataset(name)) => in_log::place_of_dataset((plan, graph), &query, name),
-                _ => None,
-            };
-            let statement = Statement::Query(query);
-            let found = match &refusal.about {
-                Some(InText::Function(name)) => diagnose::place_of_function(&statement, name),
-                Some(InText::Subquery(dataset)) => diagnose::place_of_subquery(&statement, dataset),
-                Some(InText::Dataset(_)) => of_dataset,
+                Some(InText::Function(name)) => diagnose::place_of_function(&Statement::Query(query), name),
+                Some(InText::Subquery(name)) => diagnose::place_of_subquery(&Statement::Query(query), name),
                 None => None,
             };
             Some(refusal.or_at(found).into_fault())

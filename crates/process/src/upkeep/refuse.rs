@@ -14,7 +14,7 @@ pub(crate) struct Refusal {
     hint: Option<String>,
     place: Option<Place>,
     /// What it is about, to be found in the text.
-    pub(crate) about: Option<InText>,
+    pub(crate) about: Option<Box<InText>>,
 }
 
 /// Something that the planner does not tell the place of.
@@ -70,7 +70,7 @@ impl Refusal {
 
     /// The same refusal, to be found in the text by what it is about.
     pub(crate) fn about(mut self, about: InText) -> Self {
-        self.about = Some(about);
+        self.about = Some(Box::new(about));
         self
     }
 
@@ -159,7 +159,7 @@ impl Refusal {
         let message = format!(
             "a subquery reads the stream `{stream}`, and what it gives may be another with each new row"
         );
-        let refusal = Self { about: Some(InText::Subquery(stream.clone())), ..Self::new(message) };
+        let refusal = Self::new(message).about(InText::Subquery(stream.clone()));
         refusal.or_hint(
             "write it as a join, of windows with equal bounds or by time, or use `mode: batch` with `materialize: full`"
                 .to_owned(),
@@ -170,8 +170,7 @@ impl Refusal {
         let message = format!(
             "`{function}()` gives another value each time, so what was computed before cannot be kept"
         );
-        let mut refusal = Self::new(message);
-        refusal.about = Some(InText::Function(function.to_owned()));
+        let refusal = Self::new(message).about(InText::Function(function.to_owned()));
         refusal.or_hint(
             "use `materialize: full` or `view`, or a column of the input, `_ingested_at` for example"
                 .to_owned(),
