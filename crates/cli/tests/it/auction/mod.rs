@@ -1,5 +1,6 @@
 //! The auction site of NEXMark on the real binary: its producers, its streams, and what these must be.
 
+mod kept;
 pub mod kills;
 mod nodes;
 mod pressure;
@@ -263,18 +264,23 @@ pub async fn under_load<T>(
 
 /// Has everything acknowledged that was taken, and holds the tables against it.
 pub async fn verify(node: &FlowlineProcess, load: &Load, producers: Vec<Producer>, lake: &Path) {
-    for mut producer in producers {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
-        while let Some(request) = producer.pending.pop() {
-            producer.keep(&client, &node.http, &request).await;
-        }
-    }
+    keep_all(node, producers).await;
     close_windows(node, load).await;
     until_idle(node).await;
     each_once(node, load).await;
     until_right(node, load).await;
     balanced(node, lake).await;
     as_duckdb_says(load, lake);
+}
+
+/// Has everything acknowledged that was taken.
+async fn keep_all(node: &FlowlineProcess, producers: Vec<Producer>) {
+    for mut producer in producers {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
+        while let Some(request) = producer.pending.pop() {
+            producer.keep(&client, &node.http, &request).await;
+        }
+    }
 }
 
 /// One event of each kind a day later closes every window.
