@@ -131,7 +131,7 @@ fn refuse_windows<'a>(
         let name = &query.scans[number].dataset;
         let refusal = goes_back(name, "what closes is computed from all its rows".to_owned());
         return Ok(Some(refusal.or_hint(format!(
-            "only an aggregate of TUMBLE, HOP or CUMULATE right over `{name}`, with GROUP BY, takes its rows once; otherwise {}",
+            "only an aggregate of TUMBLE, HOP or CUMULATE right over `{name}`, with GROUP BY or DISTINCT, takes its rows once; otherwise {}",
             keep_table(name)
         ))));
     }

@@ -83,6 +83,12 @@ pub(super) fn analyze<'a>(
     }
 }
 
+/// The different rows of a plan, as its groups by all columns: what is kept of groups is kept of them as well.
+fn as_groups(input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let groups = input.schema().columns().into_iter().map(Expr::Column).collect();
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, Vec::new())?))
+}
+
 /// Why an analysis ends early.
 pub(super) enum Stop {
     Refused(Box<Refusal>),
@@ -177,7 +183,7 @@ impl Analysis<'_, '_> {
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let (input, flow) = self.walk(input)?;
                 self.kept_apart(plan, &flow, "DISTINCT", |carriers| carriers.iter().any(Carrier::tells))?;
-                Ok((replaced(plan, vec![input])?, flow))
+                Ok((as_groups(input)?, flow))
             }
             LogicalPlan::Window(window) => self.window(plan, window),
             LogicalPlan::Join(join) => self.join(plan, join, None),

@@ -88,6 +88,7 @@ async fn what_takes_each_row_once() {
         format!(
             "select customer, n from (select *, row_number() over (partition by window_start, window_end order by n desc) as place from ({TUMBLE})) where place = 1"
         ),
+        format!("select distinct customer, window_start, window_end from table({hop})"),
         both("shop.clicks"),
         both("shop.sales"),
     ] {
@@ -179,7 +180,6 @@ async fn streams_that_go_back() {
             on_change(out(TUMBLE)),
             out(&highest),
             out(&format!("select id, window_end from {windows}")),
-            out(&format!("select distinct customer, window_start, window_end from {windows}")),
             out(&format!("select customer, window_end, count(*) as n from {windows} group by rollup(customer), window_start, window_end")),
             closing(LatePolicy::Reopen, "select customer, window_end, count(*) as n from session(table shop.events partition by customer, descriptor(ts), interval '1' minute) group by customer, window_start, window_end"),
             out("select e.id from shop.events e join shop.sales s on e.id = s.id and s.ts between e.ts and e.ts + interval '1' hour"),
@@ -193,15 +193,14 @@ async fn streams_that_go_back() {
         expect![[r#"
             datasets/shop/out.sql:1:82: `late: reopen` computes a window from all its rows when a late one comes, and the log may no longer hold the rows of `shop.events` (use `late: quarantine`, or write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:82: `emit: on_change` computes windows from all their rows whenever they change, and the log may no longer hold the rows of `shop.events` (use `emit: on_close`, or write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:92: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:41: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:70: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:62: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:63: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:18: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:92: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:41: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:62: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:63: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:18: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:18: a join reads the rows of both sides again when `shop.sales` grows, and the log may no longer hold the rows of `shop.events` (join `shop.sales FOR SYSTEM_TIME AS OF PROCTIME()`, or write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:26: a join reads the rows of both sides again when `shop.customers` grows, and the log may no longer hold the rows of `shop.events` (join `shop.customers FOR SYSTEM_TIME AS OF PROCTIME()`, or write `landing: { keep: table }` for `shop.events`)
-            datasets/shop/out.sql:1:105: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
+            datasets/shop/out.sql:1:105: what closes is computed from all its rows, and the log may no longer hold the rows of `shop.events` (only an aggregate of TUMBLE, HOP or CUMULATE right over `shop.events`, with GROUP BY or DISTINCT, takes its rows once; otherwise write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:37: `emit: on_change` with a `key` computes the rows of a key again, and the log may no longer hold the rows of `shop.events` (write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:114: rows of `shop.large` may be replaced, and then everything is computed again, and the log may no longer hold the rows of `shop.events` (write `landing: { keep: table }` for `shop.events`)
             datasets/shop/out.sql:1:36: `shop.events` has no rows as of a time: they are in the log alone (write `landing: { keep: table }` for `shop.events`)"#]],

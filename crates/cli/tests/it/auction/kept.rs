@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flowline_base::Random;
+use flowline_base::{Clock, Random, SystemClock};
 use flowline_testkit::{FlowlineOptions, FlowlineProcess, KafkaBroker};
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::project::{BINARY, start, write};
 
 /// Lives of the node, each ended by SIGKILL.
 const LIVES: u32 = 12;
+const SEGMENT_BYTES: u64 = 64 << 10;
 /// Nothing is kept that was read.
 const LOG: &str = "segment_bytes: 64KiB, retain_bytes: 0B, retain_for: 0s";
 
@@ -73,9 +74,21 @@ async fn lives(flowline: &str, life_max: Duration) {
     let closed = format!("window_end <= TIMESTAMP '{}'", cutoff(&load));
     let wanted = SALES.replace("{bids}", "nex.copy");
     let wanted = sorted(&node, &format!("SELECT * FROM ({wanted}) WHERE {closed}")).await;
-    let found = sorted(&node, &format!("SELECT * FROM nex.sales WHERE {closed}")).await;
-    assert_eq!(found, wanted);
-    no_files(&folder.path().join(".flowline/lake/nex/bid"));
+    let started = SystemClock.instant();
+    loop {
+        let found = sorted(&node, &format!("SELECT * FROM nex.sales WHERE {closed}")).await;
+        if found == wanted {
+            break;
+        }
+        // A partition without records is waited for, for as long as the stream says.
+        assert!(started.elapsed() < Duration::from_secs(60), "{found:?} is not {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    no_files(&folder.path().join(".flowline/lake/raw/nex/bid"));
+    let log = folder.path().join(".flowline/log/nex.bid");
+    if log.is_dir() {
+        until_small(&log).await;
+    }
     let rows = node.query("SELECT dataset, balance, gap FROM system.counts").await.unwrap();
     assert!(
         rows.iter().all(|row| row["balance"] != json!("unbalanced") && row["gap"].as_i64().unwrap_or(0) == 0),
@@ -96,6 +109,30 @@ async fn each_once(node: &FlowlineProcess, load: &Load) {
         (0..load.events()).filter(|number| matches!(events.event(*number), super::Event::Bid(_))).count();
     assert_eq!((&rows[0]["n"], &rows[0]["once"]), (&json!(sent), &json!(sent)));
     println!("{sent} bids, each once");
+}
+
+/// The log has let go of what was read: two segments a partition may be left, and its marks.
+async fn until_small(log: &Path) {
+    let started = SystemClock.instant();
+    loop {
+        let bytes: u64 = walk(log);
+        if bytes < 4 * SEGMENT_BYTES + (64 << 10) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "the log keeps {bytes} bytes");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn walk(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().filter_map(Result::ok);
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => walk(&entry.path()),
+        Ok(found) => found.len(),
+        // Deleted meanwhile.
+        Err(_) => 0,
+    });
+    bytes.sum()
 }
 
 /// The table of bids has commits and no rows.
