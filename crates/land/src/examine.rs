@@ -103,6 +103,15 @@ impl Examined {
 }
 
 impl Compared {
+    /// Whether every record makes a row, and nothing was found about any.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |(decoded, verdicts): &(Decoded, RowVerdicts)| {
+            decoded.rejected.is_empty() && verdicts.all_passed()
+        };
+        let Watched { found, aside, .. } = &self.watched;
+        found.is_empty() && aside.iter().all(Vec::is_empty) && self.decoded.iter().all(plain)
+    }
+
     /// Whether landing was not held up by what was found before; asked once for each time that it is.
     pub(crate) fn is_news(&self) -> bool {
         self.watch.is_news(&self.watched.found)

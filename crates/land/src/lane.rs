@@ -27,7 +27,7 @@ const WORTH_A_COMMIT: u64 = 8 << 20;
 const SILENCE: Duration = Duration::from_millis(50);
 /// Parcels that are decoded ahead of the one that is written, so that neither waits for the other where one takes longer
 /// now and then.
-const AHEAD: usize = 2;
+const AHEAD: usize = 3;
 
 /// The instant at which a time of the clock was; now where that lies ahead, or too far back to be told.
 fn instant_of(context: &LandContext, micros: i64) -> Instant {

@@ -18,7 +18,7 @@ pub(crate) const CONCURRENCY: u32 = 2;
 pub(crate) const QUERY_MEMORY_BYTES: &str = "512MiB";
 
 pub(crate) const FLUSH_BYTES: &str = "128MiB";
-pub(crate) const FLUSH_BYTES_KEPT_IN_LOG: &str = "32MiB";
+pub(crate) const FLUSH_BYTES_KEPT_IN_LOG: &str = "64MiB";
 pub(crate) const FLUSH_AFTER: &str = "2s";
 pub(crate) const DEDUPE_HORIZON: &str = "24h";
 

@@ -42,6 +42,9 @@ pub struct NexmarkOptions {
     /// Engines, by commas: `flowline`, `flowline-log` (records stay in the log), `flink`, `spark`.
     #[arg(long, value_delimiter = ',', default_value = "flowline,flowline-log,flink,spark")]
     engines: Vec<String>,
+    /// How often each engine runs a query, in turns with the others; the run in the middle is told.
+    #[arg(long, default_value_t = 1)]
+    rounds: u32,
     /// Seconds after which a query of ours is given up.
     #[arg(long, default_value_t = 600)]
     patience: u64,
@@ -71,10 +74,12 @@ impl NexmarkOptions {
 }
 
 async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &NexmarkOptions) -> Vec<Value> {
-    let mut entries: Vec<Value> = Vec::new();
     let patience = Duration::from_secs(options.patience);
     let runs = |engine: &&String| query.once || *engine != IN_LOG;
-    for engine in options.engines.iter().filter(runs) {
+    let engines: Vec<&String> = options.engines.iter().filter(runs).collect();
+    let mut found: Vec<Vec<Value>> = vec![Vec::new(); engines.len()];
+    // The machine may be slower for a while: that meets all engines alike when they take turns.
+    for (number, engine) in (0..options.rounds.max(1)).flat_map(|_| engines.iter().enumerate()) {
         let result = match engine.as_str() {
             "flink" => flink::run(folder, query, recorded).await,
             "spark" => spark::run(folder, query, recorded).await,
@@ -84,10 +89,31 @@ async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &N
             result.unwrap_or_else(|error| json!({ "engine": engine, "not_measured": format!("{error:#}") }));
         entry["query"] = json!(query.name);
         eprintln!("{entry}");
-        entries.push(entry);
+        found[number].push(entry);
     }
+    let mut entries: Vec<Value> = found.into_iter().filter_map(middle).collect();
     compare(&mut entries);
     entries
+}
+
+/// The run in the middle of several by its time, with the times of all; one that failed is told before any other.
+fn middle(mut runs: Vec<Value>) -> Option<Value> {
+    if let Some(failed) = runs.iter().position(|run| !run["not_measured"].is_null()) {
+        return Some(runs.swap_remove(failed));
+    }
+    let seconds = |run: &Value| run["seconds"].as_f64().unwrap_or(f64::NAN);
+    runs.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
+    let all: Vec<f64> = runs.iter().map(seconds).collect();
+    let mut middle = runs.get(runs.len() / 2).cloned()?;
+    middle["seconds_of_all_rounds"] = json!(all);
+    let same = |key: &str| runs.iter().all(|run| run[key] == middle[key]);
+    // Rounds that answer otherwise than each other have no middle.
+    if !same("rows") || !same("checksum") {
+        return Some(
+            json!({ "engine": middle["engine"], "query": middle["query"], "not_measured": "rounds differ in their answers" }),
+        );
+    }
+    Some(middle)
 }
 
 /// Says of each answer whether it is that of the first of ours, and of each peer how many times as fast ours are.

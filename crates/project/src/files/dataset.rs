@@ -405,7 +405,7 @@ pub(crate) enum KeepWord {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LandingFile {
     /// Received bytes after which rows are committed. With `keep: log` the rows wait in memory until then, so that it is
-    /// `32MiB` at most where the dataset itself does not say it.
+    /// `64MiB` at most where the dataset itself does not say it.
     #[schemars(extend("default" = defaults::FLUSH_BYTES))]
     pub flush_bytes: Option<Written<SizeText>>,
     /// Not for `source: files`. The longest that a received record waits for its commit; 8 MiB or more do not wait when
