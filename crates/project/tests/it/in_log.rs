@@ -51,9 +51,9 @@ fn rows_that_stay_in_the_log_are_committed_sooner() {
     };
     let of_all = |bytes: &str| format!("defaults: {{ landing: {{ flush_bytes: {bytes} }} }}\n");
     assert_eq!(bytes_of("", "keep: table"), 128);
-    assert_eq!(bytes_of("", "keep: log"), 32);
-    assert_eq!(bytes_of("", "keep: log, flush_bytes: 64MiB"), 64);
-    assert_eq!(bytes_of(&of_all("256MiB"), "keep: log"), 32);
+    assert_eq!(bytes_of("", "keep: log"), 64);
+    assert_eq!(bytes_of("", "keep: log, flush_bytes: 96MiB"), 96);
+    assert_eq!(bytes_of(&of_all("256MiB"), "keep: log"), 64);
     assert_eq!(bytes_of(&of_all("8MiB"), "keep: log"), 8);
 }
 
