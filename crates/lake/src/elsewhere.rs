@@ -86,7 +86,7 @@ impl OffsetRange {
             bytes: 0,
             rows: self.rows,
             modified_ms: 0,
-            stats: self.rows.map(|_| Arc::from(stats.to_string())),
+            stats: Some(Arc::from(stats.to_string())),
             logged: None,
             elsewhere: Some(Arc::new(self)),
         }
@@ -94,6 +94,16 @@ impl OffsetRange {
 
     fn offsets(&self) -> i64 {
         (self.to - self.from).max(0)
+    }
+
+    /// A part of the range. It has some of its rows, and nobody knows how many, unless each offset has one.
+    pub fn part(&self, from: i64, to: i64) -> Self {
+        let (whole, part) = (u64::try_from(self.offsets()).ok(), u64::try_from(to - from).ok());
+        let rows = match self.rows {
+            Some(rows) if Some(rows) == whole => part,
+            rows => rows.filter(|_| (from, to) == (self.from, self.to)),
+        };
+        Self { from, to, rows, ..self.clone() }
     }
 }
 
@@ -129,9 +139,7 @@ fn split(ranges: Vec<Arc<OffsetRange>>, parts: usize) -> Vec<Vec<OffsetRange>> {
         let mut from = range.from;
         while from < range.to {
             let to = range.to.min(from + room);
-            // A piece of a range has some of its rows, and nobody knows how many.
-            let rows = range.rows.filter(|_| (from, to) == (range.from, range.to));
-            part.push(OffsetRange { from, to, rows, ..range.as_ref().clone() });
+            part.push(range.part(from, to));
             room -= to - from;
             from = to;
             if room == 0 {

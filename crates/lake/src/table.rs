@@ -146,9 +146,7 @@ impl Shared {
     /// What can be read of the rows of a version that lie elsewhere; none when it has no such rows.
     pub(crate) async fn kept(&self, at: &Snapshot) -> Result<Option<Kept>, LakeError> {
         let Some(source) = self.rows_elsewhere.read().clone() else { return Ok(None) };
-        let positions: Vec<(String, i64)> =
-            at.transactions.iter().map(|(app_id, moved)| (app_id.clone(), moved.to)).collect();
-        source.kept(&positions).await.map(Some)
+        source.kept(&at.positions()).await.map(Some)
     }
 
     /// The labels of the table's metrics.
@@ -218,6 +216,18 @@ impl Table {
     pub async fn kept_elsewhere(&self) -> Result<Option<Kept>, LakeError> {
         let newest = self.shared.newest().await?.ok_or_else(|| self.shared.no_table())?;
         self.shared.kept(&newest).await
+    }
+
+    /// The positions that a version has: application ids and their versions. Reads the log where the version is not the one
+    /// that is loaded.
+    ///
+    /// # Errors
+    /// [`LakeError::NotFound`] when there is no such version, or none any more.
+    pub async fn positions(&self, version: i64) -> Result<Vec<(String, i64)>, LakeError> {
+        let loaded = self.shared.some_version().await?;
+        let at =
+            if loaded.version == version { loaded } else { Arc::new(self.shared.log.at(version).await?) };
+        Ok(at.positions())
     }
 
     /// Which table this is.

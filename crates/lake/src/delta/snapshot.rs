@@ -114,6 +114,11 @@ impl Snapshot {
         &self.metadata.partition_columns
     }
 
+    /// How far each application id has come.
+    pub(crate) fn positions(&self) -> Vec<(String, i64)> {
+        self.transactions.iter().map(|(app_id, moved)| (app_id.clone(), moved.to)).collect()
+    }
+
     /// The live files in the order in which they were written.
     pub(crate) fn files_in_order(&self) -> Vec<Arc<FileRef>> {
         let mut files: Vec<_> = self.files.values().cloned().collect();

@@ -6,6 +6,7 @@
 mod append;
 mod changes;
 mod compact;
+mod elsewhere;
 mod faults;
 mod files;
 mod lease;
