@@ -70,6 +70,8 @@ pub(crate) struct KeptFlush {
     pub(crate) kept: Arc<KeptInLog>,
     pub(crate) range: OffsetRange,
     pub(crate) batches: Vec<RecordBatch>,
+    /// Offsets of records that make no row.
+    pub(crate) rejected: Vec<i64>,
 }
 
 /// What goes into the data table's `commitInfo`, so that the ledger can be completed from it.
@@ -118,10 +120,13 @@ pub async fn commit(
     let info =
         serde_json::to_value(&note).map_err(|error| LandError::Internal { reason: error.to_string() })?;
     let mut commit = table_commit(flush.rows.clone(), &flush.position, info);
-    if let Some(KeptFlush { kept, range, batches }) = &flush.kept {
-        // Before anyone hears of them, so that nobody needs to decode them again.
-        kept.add(range, batches.clone());
-        commit.elsewhere.push(range.clone());
+    if let Some(KeptFlush { kept, range, batches, rejected }) = &flush.kept {
+        kept.set_aside(range, rejected).await?;
+        if range.rows != Some(0) {
+            // Before anyone hears of them, so that nobody needs to decode them again.
+            kept.add(range, batches.clone());
+            commit.elsewhere.push(range.clone());
+        }
     }
     let committed = data.commit(commit).await?;
     run.finished_at = Some(committed.committed_at);

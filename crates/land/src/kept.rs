@@ -1,19 +1,23 @@
 //! Rows that stay in the log: a dataset with `landing: { keep: log }` has no files of them.
 //!
-//! Owns: where they begin (`_kept` beside the table), reading them again as the rows that landing made of them, and those
-//! that were landed just now, which are kept in memory until they have been read ([`Recent`]). Does not own: which positions
+//! Owns: where they begin (`_kept` beside the table), reading them again as the rows that landing made of them (with which
+//! records made none, [`Asides`]), and those that were landed just now, which are kept in memory until they have been read
+//! ([`Recent`]). Does not own: which positions
 //! are landed (the commits of the table), who has read them and when the log may let go of them (the node).
 
+mod aside;
 mod recent;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flowline_base::{Classify, Computing, ErrorKind, SharedClock, chain, compute};
+use flowline_kafka::KafkaError;
 use flowline_lake::{Kept, LakeError, OffsetRange, RowsElsewhere, Table, TableId};
 use flowline_log::LogError;
 use flowline_model::{Dataset, DatasetName, KafkaCluster, Origin};
@@ -21,8 +25,9 @@ use flowline_source::kafka::TopicSource;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
 
+pub(crate) use self::aside::offsets_of;
+use self::aside::{Asides, is_in, without};
 use self::recent::{Found, Recent};
 use crate::examine::examine;
 use crate::feed::{Feed, LogFeed};
@@ -40,6 +45,8 @@ const FOLDER: &str = "_kept";
 const READ_BYTES: usize = 4 << 20;
 /// So many reads are decoded side by side.
 const AHEAD: usize = 2;
+/// How often it is asked which log it is, where rows of another one are asked for.
+const HEARD_EVERY: Duration = Duration::from_secs(1);
 
 /// The rows of datasets that stay in the log, as this process reads them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -105,10 +112,11 @@ pub fn read_kept(
             dataset: Arc::clone(dataset),
             table: context.lake.table(TableId::of(dataset)),
             schemas: RecordSchemas::of_dataset(context, dataset)?,
-            reader: Mutex::new(feed),
-            feed: OnceCell::new(),
+            reader: feed,
+            feed: tokio::sync::Mutex::default(),
             begins: Mutex::default(),
             recent: Mutex::default(),
+            asides: Asides::default(),
             clock: context.clock.clone(),
             contract,
         })
@@ -123,32 +131,62 @@ pub struct KeptInLog {
     contract: Contract,
     schemas: RecordSchemas,
     /// What `feed` is made of.
-    reader: Mutex<Feed>,
-    /// Once it was heard which log it is.
-    feed: OnceCell<Arc<Feed>>,
+    reader: Feed,
+    /// Once it was heard which log it is, and when that was.
+    feed: tokio::sync::Mutex<Option<(Arc<Feed>, Instant)>>,
     /// The offset from which on the rows of an input are not in files, as far as was looked.
     begins: Mutex<BTreeMap<String, i64>>,
     recent: Mutex<Recent>,
+    asides: Asides,
     clock: SharedClock,
 }
 
 impl KeptInLog {
-    async fn feed(&self) -> Result<&Arc<Feed>, LandError> {
-        let heard = async {
-            let mut feed = self.reader.lock().clone();
-            feed.refresh().await?;
-            Ok(Arc::new(feed))
+    /// The log that the rows of an input lie in, with the number of the partition; none where another log took its place.
+    async fn feed_of(&self, input: &str) -> Result<Option<(Arc<Feed>, u32)>, LandError> {
+        let Some(partition) = partition_of(input).and_then(|partition| u32::try_from(partition).ok()) else {
+            return Ok(None);
         };
-        self.feed.get_or_try_init(|| heard).await
+        let mut heard = self.feed.lock().await;
+        let now = self.clock.instant();
+        if let Some((feed, at)) = heard.as_ref() {
+            if feed.input(partition) == input {
+                return Ok(Some((Arc::clone(feed), partition)));
+            }
+            // It may be the one that we know that was replaced. Positions of old ones stay for ever, and are asked for often.
+            if now.saturating_duration_since(*at) < HEARD_EVERY {
+                return Ok(None);
+            }
+        }
+        let mut feed = self.reader.clone();
+        feed.refresh().await?;
+        let feed = Arc::new(feed);
+        *heard = Some((Arc::clone(&feed), now));
+        Ok((feed.input(partition) == input).then_some((feed, partition)))
     }
 
-    /// Puts down that the rows of an input stay in the log from this offset on, unless it is put down already.
-    pub(crate) async fn begin(&self, input: &str, offset: u64) -> Result<(), LandError> {
-        if self.begins(input).await?.is_some() {
+    /// Puts down that the rows of an input stay in the log from this offset on, unless it is put down already and was landed
+    /// since. `oldest` is the first offset that the log holds.
+    pub(crate) async fn begin(
+        &self,
+        input: &str,
+        offset: u64,
+        landed: bool,
+        oldest: u64,
+    ) -> Result<(), LandError> {
+        // The lander has just heard which log it is.
+        *self.feed.lock().await = None;
+        self.asides.tidy(&self.table, input, oldest as i64, Some(offset as i64)).await?;
+        let (offset, known) = (offset as i64, self.begins(input).await?);
+        if known.is_some_and(|known| landed || known == offset) {
             return Ok(());
         }
-        let offset = offset as i64;
-        self.table.put_beside(&path_of(input), Bytes::from(offset.to_string())).await?;
+        let path = path_of(input);
+        if known.is_some() {
+            // Somebody meant to begin there and did not come to it.
+            self.table.delete_beside(std::slice::from_ref(&path)).await?;
+        }
+        self.table.put_beside(&path, Bytes::from(offset.to_string())).await?;
         self.begins.lock().insert(input.to_owned(), offset);
         Ok(())
     }
@@ -173,6 +211,17 @@ impl KeptInLog {
         Ok(Some(offset))
     }
 
+    /// Puts down which records of a flush make no row, before its commit.
+    pub(crate) async fn set_aside(&self, range: &OffsetRange, offsets: &[i64]) -> Result<(), LandError> {
+        if self.asides.put(&self.table, range, offsets).await?
+            && let Some((feed, partition)) = self.feed_of(&range.input).await?
+        {
+            let oldest = feed.bounds(partition).await?.start;
+            self.asides.tidy(&self.table, &range.input, oldest as i64, None).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps rows that are being committed until they have been read.
     pub(crate) fn add(&self, range: &OffsetRange, rows: Vec<RecordBatch>) {
         let bytes = {
@@ -183,18 +232,21 @@ impl KeptInLog {
         self.gauge(bytes);
     }
 
-    /// The records before this offset have been read by all who read them: the log may let go of them.
+    /// The records of an input before this offset have been read by all who read them: the log may let go of them.
     ///
     /// # Errors
     /// What keeps the log from noting it.
-    pub async fn release(&self, partition: u32, offset: u64) -> Result<(), LandError> {
+    pub async fn release(&self, input: &str, offset: u64) -> Result<(), LandError> {
         let bytes = {
             let mut recent = self.recent.lock();
-            recent.forget(partition as i32, offset as i64);
+            recent.forget(input, offset as i64);
             recent.bytes()
         };
         self.gauge(bytes);
-        self.feed().await?.release(partition, offset).await
+        match self.feed_of(input).await? {
+            Some((feed, partition)) => feed.release(partition, offset).await,
+            None => Ok(()),
+        }
     }
 
     fn gauge(&self, bytes: u64) {
@@ -206,23 +258,31 @@ impl KeptInLog {
     fn decoded(self: Arc<Self>, range: OffsetRange) -> BoxStream<'static, Result<RecordBatch, LakeError>> {
         metrics::counter!("flowline_land_decoded_again_records_total", "dataset" => self.dataset.name.to_string())
             .increment((range.to - range.from).max(0) as u64);
-        let (from, range) = (range.from as u64, Arc::new(range));
-        let reads = stream::try_unfold(from, move |from| {
+        let (from, range, table) = (range.from as u64, Arc::new(range), self.table.id().folder());
+        let reads = stream::try_unfold((from, None), move |(from, aside)| {
             let (rows, range) = (Arc::clone(&self), Arc::clone(&range));
             async move {
                 if from >= range.to as u64 {
                     return Ok(None);
                 }
-                let (decoding, next) =
-                    rows.read(&range, from).await.map_err(|error| rows.failed(&range, error))?;
-                Ok::<_, LakeError>(Some((decoding, next)))
+                let aside = match aside {
+                    Some(aside) => aside,
+                    None => Aside::from(rows.asides.of(&rows.table, &range).await?),
+                };
+                let read = rows.read(&range, &aside, from).await;
+                let (decoding, next) = read.map_err(|error| rows.failed(&range, error))?;
+                Ok::<_, LakeError>(Some((decoding, (next, Some(aside)))))
             }
         });
-        let batches = reads.map(|decoding| async move {
-            match decoding?.await {
-                Ok(Ok(batches)) => Ok(batches),
-                Ok(Err(error)) => Err(broken(&error)),
-                Err(error) => Err(broken(&error)),
+        let batches = reads.map(move |decoding| {
+            let table = table.clone();
+            async move {
+                match decoding?.await {
+                    Ok(Ok(Again { rows, misfit: None })) => Ok(rows),
+                    Ok(Ok(Again { misfit: Some(position), .. })) => Err(misfit(table, &position)),
+                    Ok(Err(error)) => Err(broken(&error)),
+                    Err(error) => Err(broken(&error)),
+                }
             }
         });
         let batches = batches.buffered(AHEAD);
@@ -230,16 +290,25 @@ impl KeptInLog {
     }
 
     /// Reads a part of a range and begins to decode it; where to read on.
-    async fn read(&self, range: &OffsetRange, from: u64) -> Result<(Decoding, u64), LandError> {
-        let feed = self.feed().await?;
-        // Never negative: a feed numbers its partitions from zero.
-        let partition = range.partition as u32;
-        if feed.input(partition) != range.input {
-            return Err(
-                LogError::Gone { partition: self.partition(partition), offset: from, oldest: 0 }.into()
-            );
-        }
-        let slab = feed.read(partition, from, READ_BYTES).await?;
+    async fn read(
+        &self,
+        range: &OffsetRange,
+        aside: &Aside,
+        from: u64,
+    ) -> Result<(Decoding, u64), LandError> {
+        let Some((feed, partition)) = self.feed_of(&range.input).await? else {
+            let partition = self.partition(u32::try_from(range.partition).unwrap_or(0));
+            return Err(LogError::Gone { partition, offset: from, oldest: 0 }.into());
+        };
+        let slab = match feed.read(partition, from, READ_BYTES).await {
+            Err(LandError::Kafka(KafkaError::Replaced { .. })) => {
+                *self.feed.lock().await = None;
+                return Err(
+                    LogError::Gone { partition: self.partition(partition), offset: from, oldest: 0 }.into()
+                );
+            }
+            slab => slab?,
+        };
         let pieces: Vec<Piece> =
             slab.frames.into_iter().filter_map(|frame| Piece::of_frame(frame, from)).collect();
         if slab.next <= from {
@@ -259,14 +328,22 @@ impl KeptInLog {
             tombstones: 0,
             pieces,
         };
-        let (contract, dataset, to) = (self.contract.clone(), Arc::clone(&self.dataset), range.to);
+        let (contract, dataset) = (self.contract.clone(), Arc::clone(&self.dataset));
+        let (range, aside) = (range.clone(), Arc::clone(aside));
         let mut stamp = Stamp::new(range.run.clone().unwrap_or_default(), self.clock.now_micros());
         let decoding = compute(move || {
             // What was found about the records was found when they were landed, and no keys are kept of them.
             let (mut keys, mut findings) = (Keys::new(&dataset, 0), Findings::default());
             let compared = examine(&contract, parcel).alone();
             let settled = settle(&dataset, compared, &mut keys, &mut stamp, &mut findings)?;
-            Ok(settled.rows.iter().map(|rows| recent::before(rows, to)).collect())
+            let rejected = settled.rejected.as_ref().and_then(offsets_of).unwrap_or_default();
+            let mut misfits =
+                rejected.iter().filter(|offset| **offset < range.to && !is_in(&aside, **offset));
+            let rows = settled.rows.iter().map(|rows| without(&recent::before(rows, range.to), &aside));
+            let rows = rows.collect::<Result<_, _>>()?;
+            // Of a whole table that is what it is by the contract of today.
+            let misfit = misfits.next().filter(|_| range.run.is_some());
+            Ok(Again { rows, misfit: misfit.map(|offset| format!("{}@{offset}", range.input)) })
         });
         Ok((decoding, slab.next))
     }
@@ -292,19 +369,22 @@ impl KeptInLog {
 
     async fn kept_of(&self, input: &str, to: i64, kept: &mut Kept) -> Result<(), LandError> {
         let Some(begins) = self.begins(input).await? else { return Ok(()) };
-        let feed = self.feed().await?;
-        let Some(partition) = partition_of(input) else { return Ok(()) };
-        if feed.input(partition as u32) != input {
+        let Some((feed, partition)) = self.feed_of(input).await? else {
             // Another log took its place.
             kept.gone |= to > begins;
             return Ok(());
+        };
+        let bounds = feed.bounds(partition).await?;
+        if (bounds.end as i64) < to {
+            // So it is where its disk was: the lander says so.
+            kept.gone |= to > begins;
+            return Ok(());
         }
-        let start = feed.bounds(partition as u32).await?.start;
-        let from = begins.max(start as i64);
+        let from = begins.max(bounds.start as i64);
         if from > begins && to > begins {
             kept.gone = true;
             let first = feed
-                .read(partition as u32, from as u64, 1)
+                .read(partition, from as u64, 1)
                 .await?
                 .frames
                 .first()
@@ -313,19 +393,33 @@ impl KeptInLog {
             kept.since = kept.since.max(since);
         }
         if from < to {
-            let input = input.to_owned();
+            let (input, partition) = (input.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX));
             kept.ranges.push(OffsetRange { input, partition, from, to, rows: None, run: None });
         }
         Ok(())
     }
 }
 
-type Decoding = Computing<Result<Vec<RecordBatch>, arrow::error::ArrowError>>;
+/// Offsets of records that make no row.
+type Aside = Arc<[std::ops::Range<i64>]>;
+
+type Decoding = Computing<Result<Again, arrow::error::ArrowError>>;
+
+/// What records come to when they are decoded again.
+struct Again {
+    rows: Vec<RecordBatch>,
+    /// The first record that made a row when it was landed, and would make none now.
+    misfit: Option<String>,
+}
 
 #[async_trait]
 impl RowsElsewhere for KeptInLog {
     async fn kept(&self, positions: &[(String, i64)]) -> Result<Kept, LakeError> {
         let mut kept = Kept::default();
+        if !self.dataset.kept_in_log() {
+            // It was once: what commits of that time name is read as long as the log has it, and no more.
+            return Ok(kept);
+        }
         let prefix = format!("{}/", self.dataset.name);
         for (app_id, to) in positions {
             let Some(input) = app_id.strip_prefix(&prefix) else { continue };
@@ -377,6 +471,16 @@ pub(crate) async fn end_keeping(table: &Table) -> Result<(), LandError> {
         table.delete_beside(&marks).await?;
     }
     Ok(())
+}
+
+/// The contract is another one than that by which records were landed, and not all of them fit it.
+fn misfit(table: String, position: &str) -> LakeError {
+    LakeError::Input {
+        table,
+        reason: format!(
+            "the record {position} was landed by an earlier contract, is read again from the log and does not fit the contract any more:              deploy the earlier one until what is made of the dataset has read it"
+        ),
+    }
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> LakeError {

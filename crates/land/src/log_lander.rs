@@ -344,7 +344,7 @@ impl LogLander {
         }
         let committed = landed.max(bounds.start);
         match &self.tables.kept {
-            Some(kept) => kept.begin(&input, committed).await?,
+            Some(kept) => kept.begin(&input, committed, place.data.is_some(), bounds.start).await?,
             None => self.feed.release(number, committed).await?,
         }
         Ok(Lane::new(partition, input, place, committed))

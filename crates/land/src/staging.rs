@@ -17,7 +17,7 @@ use crate::audit::{self, Audit};
 use crate::commit::{Flush, KeptFlush, Transaction};
 use crate::examine::Compared;
 use crate::findings::Findings;
-use crate::kept::partition_of;
+use crate::kept::{offsets_of, partition_of};
 use crate::keys::{Journal, Keys};
 use crate::settle::{Settled, settle};
 use crate::stamp::Stamp;
@@ -39,6 +39,8 @@ pub(crate) struct Staging {
     quarantine: Option<Mutex<StagedWriter>>,
     /// Rows that stay in the log.
     kept: Vec<RecordBatch>,
+    /// Offsets of records that make no row, where rows stay in the log.
+    rejected: Vec<i64>,
     journal: Journal,
     event_time_max: Option<i64>,
     received_at_min: Option<i64>,
@@ -61,6 +63,7 @@ impl Staging {
             data: None,
             quarantine: None,
             kept: Vec::new(),
+            rejected: Vec::new(),
             journal: Journal::default(),
             event_time_max: None,
             received_at_min: None,
@@ -175,6 +178,9 @@ impl Staging {
             }
         }
         if let Some(batch) = rejected {
+            if tables.kept.is_some() {
+                self.rejected.extend_from_slice(offsets_of(batch).unwrap_or_default());
+            }
             if self.quarantine.is_none() {
                 self.quarantine = Some(Mutex::new(tables.quarantine_writer().await?));
             }
@@ -231,7 +237,7 @@ impl Staging {
         let flush = Flush {
             run,
             rows: StagedFiles::none(),
-            kept: kept_flush(tables, &sealing, self.run, self.counts.written, self.kept),
+            kept: kept_flush(tables, &sealing, self.run, self.counts.written, (self.kept, self.rejected)),
             position: sealing.transaction(sealing.place.data),
             rejected: None,
             findings: self.findings.finish(&tables.dataset.name, Some(self.run), sealing.now),
@@ -339,13 +345,13 @@ fn kept_flush(
     sealing: &Sealing,
     run: RunId,
     rows: u64,
-    batches: Vec<RecordBatch>,
+    (batches, rejected): (Vec<RecordBatch>, Vec<i64>),
 ) -> Option<KeptFlush> {
     let kept = tables.kept.clone()?;
     let InputRange { input, from, to } = sealing.inputs.first()?.clone();
     let partition = partition_of(&input)?;
     let range = OffsetRange { input, partition, from, to, rows: Some(rows), run: Some(run.to_string()) };
-    (rows > 0).then_some(KeptFlush { kept, range, batches })
+    Some(KeptFlush { kept, range, batches, rejected })
 }
 
 pub(crate) fn failed(error: &(dyn std::error::Error + 'static)) -> LandError {

@@ -13,11 +13,11 @@ const BYTES_MAX: u64 = 256 << 20;
 /// A column that nobody asked for while so many flushes came is not kept any more.
 const ASKED_WITHIN: u64 = 64;
 
-/// Rows by partition, in the order of their offsets. Only the columns are kept that those who read them ask for; all until
+/// Rows by input, in the order of their offsets. Only the columns are kept that those who read them ask for; all until
 /// everyone has read once.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    partitions: BTreeMap<i32, VecDeque<Rows>>,
+    inputs: BTreeMap<String, VecDeque<Rows>>,
     bytes: u64,
     /// How many flushes came.
     added: u64,
@@ -60,7 +60,7 @@ impl Recent {
         let (batches, without) = self.narrowed(batches);
         let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
         let rows = Rows { from: range.from, to: range.to, batches, without, bytes, number: self.added };
-        let held = self.partitions.entry(range.partition).or_default();
+        let held = self.inputs.entry(range.input.clone()).or_default();
         while let Some(last) = held.pop_back_if(|last| last.to > range.from) {
             self.bytes -= last.bytes;
         }
@@ -90,17 +90,16 @@ impl Recent {
 
     fn drop_oldest(&mut self) -> bool {
         let oldest = |held: &VecDeque<Rows>| held.front().map(|rows| rows.number);
-        let oldest =
-            self.partitions.values_mut().filter(|held| !held.is_empty()).min_by_key(|held| oldest(held));
+        let oldest = self.inputs.values_mut().filter(|held| !held.is_empty()).min_by_key(|held| oldest(held));
         let dropped = oldest.and_then(VecDeque::pop_front);
         self.bytes -= dropped.as_ref().map_or(0, |rows| rows.bytes);
         dropped.is_some()
     }
 
-    /// Lets go of the rows before an offset.
-    pub(super) fn forget(&mut self, partition: i32, before: i64) {
+    /// Lets go of the rows before an offset of an input.
+    pub(super) fn forget(&mut self, input: &str, before: i64) {
         self.known = true;
-        let Some(held) = self.partitions.get_mut(&partition) else { return };
+        let Some(held) = self.inputs.get_mut(input) else { return };
         while let Some(first) = held.pop_front_if(|first| first.to <= before) {
             self.bytes -= first.bytes;
         }
@@ -110,8 +109,8 @@ impl Recent {
     pub(super) fn find(&mut self, range: &OffsetRange, columns: &[String]) -> Vec<Found> {
         self.asked.extend(columns.iter().map(|name| (name.clone(), self.added)));
         let (mut found, mut from) = (Vec::new(), range.from);
-        let log = |from: i64, to: i64| Found::Log(OffsetRange { from, to, rows: None, ..range.clone() });
-        for rows in self.partitions.get(&range.partition).into_iter().flatten() {
+        let log = |from: i64, to: i64| Found::Log(range.part(from, to));
+        for rows in self.inputs.get(&range.input).into_iter().flatten() {
             if rows.to <= from
                 || rows.from >= range.to
                 || columns.iter().any(|name| rows.without.contains(name))
@@ -191,15 +190,18 @@ mod tests {
             told(&recent.find(&range(18, 40), &[])),
             ["[19]", "[20, 21, 22, 23, 24, 25, 26, 27, 28, 29]", "30-40"]
         );
-        recent.forget(0, 25);
+        recent.forget("log/0", 25);
         assert_eq!(told(&recent.find(&range(10, 22), &[])), ["10-20", "[20, 21]"]);
-        assert_eq!(told(&recent.find(&OffsetRange { partition: 1, ..range(10, 22) }, &[])), ["10-22"]);
+        // A topic that was made again numbers other records alike.
+        let other = OffsetRange { input: "log/1".to_owned(), ..range(10, 22) };
+        assert_eq!(told(&recent.find(&other, &[])), ["10-22"]);
         // Landed again, with other bounds.
         recent.add(&range(22, 40), vec![rows(22..24)]);
         assert_eq!(told(&recent.find(&range(20, 40), &[])), ["20-22", "[22, 23]"]);
-        recent.forget(0, 40);
+        recent.forget("log/0", 40);
         assert_eq!(recent.bytes(), 0);
     }
+
     #[test]
     fn only_columns_are_kept_that_are_asked_for() {
         let wide = |offsets: std::ops::Range<i64>| {
@@ -214,7 +216,7 @@ mod tests {
         assert_eq!(told(&recent.find(&range(0, 2), &a)), ["[0, 1]"]);
         recent.add(&range(10, 20), vec![wide(10..20)]);
         assert_eq!(told(&recent.find(&range(10, 12), &b)), ["[10, 11]"], "not everyone has read yet");
-        recent.forget(0, 20);
+        recent.forget("log/0", 20);
         recent.add(&range(20, 30), vec![wide(20..30)]);
         assert_eq!(told(&recent.find(&range(20, 22), &b)), ["[20, 21]"]);
         for number in 3..100 {

@@ -7,6 +7,7 @@ mod crashes;
 mod drift;
 mod faults;
 mod files;
+mod kept;
 mod keys;
 mod real_data;
 mod replay;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowline_base::chain;
-use flowline_lake::{Table, TableId};
+use flowline_lake::{LakeError, Table, TableId};
 use flowline_land::{KeptInLog, LandContext, read_kept};
 use flowline_model::{Dataset, DatasetName, Origin, Plan};
 use flowline_process::Transformer;
@@ -21,11 +21,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while commits follow each other: what was read should not take memory any longer.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Lets this process read the rows of the plan that stay in the log.
+/// Lets this process read the rows of the plan that stay in the log, also those of datasets that are kept in a table by now:
+/// some of their readers may not have come to it.
 pub fn read_kept_of(plan: &Plan, context: &LandContext) -> anyhow::Result<()> {
-    for dataset in plan.datasets.iter().filter(|dataset| dataset.kept_in_log()) {
-        let cluster = plan.environment.kafka_of_sources().cloned();
-        read_kept(context, &Arc::new(dataset.clone()), cluster)?;
+    let cluster = plan.environment.kafka_of_sources();
+    let may_be = |dataset: &&Dataset| match dataset.origin {
+        Origin::Http(_) => true,
+        Origin::Kafka(_) => dataset.kept_in_log() || cluster.is_some(),
+        _ => false,
+    };
+    for dataset in plan.datasets.iter().filter(may_be) {
+        read_kept(context, &Arc::new(dataset.clone()), cluster.cloned())?;
     }
     Ok(())
 }
@@ -98,18 +104,45 @@ impl Reading {
     async fn look(&mut self, transformer: &Transformer) -> anyhow::Result<()> {
         let Some(version) = self.table.refresh().await? else { return Ok(()) };
         let Some(read) = self.read(transformer, version).await? else { return Ok(()) };
-        let seen = self.landed.seen.unwrap_or(read);
+        let seen = match self.landed.seen {
+            Some(seen) => seen,
+            None => {
+                self.landed.add(read, self.inputs(self.positions(read).await?));
+                read
+            }
+        };
         if seen < version {
-            let changes = self.table.changes(Some(seen), version).await?;
-            let ranges = changes.appended.iter().filter_map(|file| file.offsets());
-            self.landed.add(version, ranges.map(|range| (range.partition, range.from, range.to)));
+            // Of commits that are no longer kept it is not known what they moved: a later one says it as well.
+            for entry in self.table.history(Some(seen), usize::MAX).await?.into_iter().rev() {
+                self.landed.add(entry.version, self.inputs(entry.transactions));
+            }
         }
         self.landed.seen = Some(seen.max(version));
-        for (partition, offset) in self.landed.pass(read) {
-            // Neither is negative: they are those of a log.
-            self.rows.release(partition as u32, offset as u64).await?;
+        self.landed.pass(read);
+        while let Some((input, offset)) = self.landed.due.pop_first() {
+            // Never negative: it is that of a log.
+            if let Err(error) = self.rows.release(&input, offset as u64).await {
+                self.landed.due.insert(input, offset);
+                return Err(error.into());
+            }
         }
         Ok(())
+    }
+
+    /// How far everything was landed at a version, as far as that is still known.
+    async fn positions(&self, version: i64) -> Result<Vec<(String, i64)>, LakeError> {
+        match self.table.positions(version).await {
+            Err(LakeError::NotFound { .. }) => Ok(Vec::new()),
+            positions => positions,
+        }
+    }
+
+    /// The positions by what the inputs are called.
+    fn inputs(&self, positions: Vec<(String, i64)>) -> Vec<(String, i64)> {
+        let prefix = format!("{}/", self.dataset);
+        let input =
+            |(app_id, offset): (String, i64)| Some((app_id.strip_prefix(&prefix)?.to_owned(), offset));
+        positions.into_iter().filter_map(input).collect()
     }
 
     /// The version that all readers have read; none while one has read nothing.
@@ -125,35 +158,28 @@ impl Reading {
     }
 }
 
-/// What was landed, as far as not all have read it.
+/// What was landed, as far as not all have read it: positions, and not the rows between them. Records that became none
+/// (they were all rejected) are let go of as well.
 #[derive(Debug, Default)]
 struct Landed {
     /// The last version that was looked at.
     seen: Option<i64>,
-    /// `(version, partition, from, to)`: offsets that were landed up to a version.
-    ranges: VecDeque<(i64, i32, i64, i64)>,
-    /// Where each partition begins that nobody has to read, as far as the log was told.
-    told: BTreeMap<i32, i64>,
+    /// `(version, input, offset)`: how far an input was landed with a version.
+    moved: VecDeque<(i64, String, i64)>,
+    /// How far each input was read, as far as the log is still to be told.
+    due: BTreeMap<String, i64>,
 }
 
 impl Landed {
-    fn add(&mut self, version: i64, ranges: impl IntoIterator<Item = (i32, i64, i64)>) {
-        self.ranges.extend(ranges.into_iter().map(|(partition, from, to)| (version, partition, from, to)));
+    fn add(&mut self, version: i64, moved: Vec<(String, i64)>) {
+        self.moved.extend(moved.into_iter().map(|(input, offset)| (version, input, offset)));
     }
 
-    /// Everything up to this version was read: how far the log may let go of each partition, where that is news.
-    fn pass(&mut self, read: i64) -> Vec<(i32, i64)> {
-        let mut passed = BTreeMap::new();
-        while let Some((_, partition, _, to)) = self.ranges.pop_front_if(|(version, ..)| *version <= read) {
-            passed.insert(partition, to);
+    /// Everything up to this version was read.
+    fn pass(&mut self, read: i64) {
+        while let Some((_, input, offset)) = self.moved.pop_front_if(|(version, ..)| *version <= read) {
+            self.due.insert(input, offset);
         }
-        for (_, partition, from, _) in &self.ranges {
-            // Before what is first to be read, nothing is to be read.
-            passed.entry(*partition).or_insert(*from);
-        }
-        passed.retain(|partition, offset| self.told.get(partition).is_none_or(|told| *told < *offset));
-        self.told.extend(passed.iter().map(|(partition, offset)| (*partition, *offset)));
-        passed.into_iter().collect()
     }
 }
 
@@ -161,15 +187,26 @@ impl Landed {
 mod tests {
     use super::*;
 
+    fn moved(positions: &[(&str, i64)]) -> Vec<(String, i64)> {
+        positions.iter().map(|(input, offset)| ((*input).to_owned(), *offset)).collect()
+    }
+
     #[test]
     fn the_log_lets_go_of_what_all_have_read() {
         let mut landed = Landed::default();
-        landed.add(4, [(0, 10, 20), (1, 7, 9)]);
-        assert_eq!(landed.pass(3), [(0, 10), (1, 7)], "what lies before it was read");
-        landed.add(6, [(0, 20, 50)]);
-        assert_eq!(landed.pass(3), []);
-        assert_eq!(landed.pass(5), [(0, 20), (1, 9)]);
-        assert_eq!(landed.pass(6), [(0, 50)]);
-        assert_eq!(landed.pass(9), []);
+        landed.add(3, moved(&[("log/0", 10), ("log/1", 7)]));
+        landed.add(4, moved(&[("log/0", 20)]));
+        landed.add(5, moved(&[("log/1", 9)]));
+        landed.add(6, moved(&[("log/0", 50)]));
+        let mut passed = |read| {
+            landed.pass(read);
+            std::mem::take(&mut landed.due).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(passed(2), []);
+        assert_eq!(passed(3), moved(&[("log/0", 10), ("log/1", 7)]), "what was read before");
+        assert_eq!(passed(3), []);
+        assert_eq!(passed(5), moved(&[("log/0", 20), ("log/1", 9)]));
+        assert_eq!(passed(6), moved(&[("log/0", 50)]));
+        assert_eq!(passed(9), []);
     }
 }
