@@ -2,8 +2,8 @@
 //!
 //! Owns: where they begin (`_kept` beside the table), reading them again as the rows that landing made of them (with which
 //! records made none, [`Asides`]), and those that were landed just now, which are kept in memory until they have been read
-//! ([`Recent`]). Does not own: which positions
-//! are landed (the commits of the table), who has read them and when the log may let go of them (the node).
+//! ([`Recent`]). Does not own: which positions are landed (the commits of the table), who has read them and when the log may
+//! let go of them (the node).
 
 mod aside;
 mod recent;
@@ -478,7 +478,7 @@ fn misfit(table: String, position: &str) -> LakeError {
     LakeError::Input {
         table,
         reason: format!(
-            "the record {position} was landed by an earlier contract, is read again from the log and does not fit the contract any more:              deploy the earlier one until what is made of the dataset has read it"
+            "the record {position} was landed by an earlier contract, is read again from the log and does not fit the contract any more: deploy the earlier one until what is made of the dataset has read it"
         ),
     }
 }
