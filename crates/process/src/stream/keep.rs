@@ -108,6 +108,11 @@ impl StreamRun<'_> {
         let partials = Partials::new(kept, self.state, table.schema()).await?;
         let input =
             self.attempt.input(&scan.dataset).and_then(|input| Some((input, input.changes.as_ref()?)));
+        let counts_from = self.counts_from(kept, watermark);
+        if known.is_none() {
+            // The table is found already: what the log lets go of from now on fails to be read.
+            self.attempt.still_there("what it kept of open windows is lost", counts_from).await?;
+        }
         let rows: Option<Arc<dyn TableProvider>> = match (known, input) {
             (None, _) => Some(table),
             (Some(_), Some((input, changes))) if !changes.appended.is_empty() => {
@@ -117,9 +122,8 @@ impl StreamRun<'_> {
         };
         let fresh = match rows {
             Some(rows) => {
-                let (time, from) =
-                    (scan.time.as_deref().unwrap_or_default(), self.counts_from(kept, watermark));
-                Some(self.held(partials.of_rows(rows, time, from).await?, &partials).await?)
+                let time = scan.time.as_deref().unwrap_or_default();
+                Some(self.held(partials.of_rows(rows, time, counts_from).await?, &partials).await?)
             }
             None => None,
         };

@@ -7,6 +7,7 @@ mod deduplicate;
 mod differential;
 mod divided;
 mod divided_joins;
+mod kept;
 mod late;
 mod nexmark;
 mod reopen;

@@ -1,5 +1,6 @@
 //! Projects in a few lines.
 
+pub mod kept_log;
 pub mod world;
 
 use std::time::Duration;

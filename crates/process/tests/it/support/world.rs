@@ -14,8 +14,8 @@ use datafusion::prelude::SessionContext;
 use flowline_base::{Clock, ManualClock, SharedClock};
 use flowline_lake::faults::FaultInjector;
 use flowline_lake::{
-    Committed, Lake, LakeSettings, StagedFiles, Table, TableCommit, TableId, TableSpec, WriterOptions,
-    arrow_types,
+    Committed, Lake, LakeSettings, OffsetRange, StagedFiles, Table, TableCommit, TableId, TableSpec,
+    WriterOptions, arrow_types,
 };
 use flowline_ledger::Ledger;
 use flowline_model::{Dataset, DatasetName, Plan, Run};
@@ -23,6 +23,8 @@ use flowline_process::{AsOf, ProcessError, QueryEngine, QueryOptions, Transforme
 use futures::TryStreamExt;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use super::kept_log::KeptLog;
 
 /// Everything that a node has, without the node.
 pub struct World {
@@ -123,6 +125,32 @@ impl World {
     pub async fn land_topic(&self, name: &str, topic: &str, partition: i32, values: &str) -> Committed {
         let rows = self.batch(name, values).await;
         self.land_from(name, &format!("kafka/{topic}/{partition}"), partition, rows).await
+    }
+
+    /// Lands rows that stay in a log.
+    pub async fn land_kept(&self, log: &Arc<KeptLog>, name: &str, partition: i32, values: &str) -> Committed {
+        self.clock.advance(Duration::from_secs(1));
+        let dataset = self.dataset(name);
+        let table = self.table(name);
+        let spec = TableSpec {
+            schema: arrow_types::landed_schema(dataset),
+            partition_columns: arrow_types::partition_columns(dataset),
+            description: String::new(),
+        };
+        table.ensure(&spec).await.unwrap();
+        table.rows_lie_in(Arc::clone(log) as _);
+        let from = self.offset.load(Ordering::Relaxed);
+        let rows = self.stamped(dataset, partition, &self.batch(name, values).await).await;
+        let to = self.offset.load(Ordering::Relaxed);
+        let (input, count) = (format!("log/{partition}"), Some(rows.num_rows() as u64));
+        // The stamps count from one on.
+        let (from, to) = (from + 1, to + 1);
+        let range = OffsetRange { input, partition, from, to, rows: count, run: Some("run".to_owned()) };
+        log.add(range.clone(), rows);
+        let transaction = Some((format!("{name}/log/{partition}"), to));
+        let elsewhere = vec![range];
+        let commit = TableCommit { transaction, elsewhere, ..TableCommit::append(StagedFiles::none()) };
+        table.commit(commit).await.unwrap()
     }
 
     async fn batch(&self, name: &str, values: &str) -> RecordBatch {
