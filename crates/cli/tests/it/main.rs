@@ -8,6 +8,7 @@ mod contracts;
 mod crash;
 mod election;
 mod kafka;
+mod kept;
 mod object_stores;
 mod project;
 mod quality;
