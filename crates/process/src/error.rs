@@ -59,21 +59,8 @@ pub enum ProcessError {
         reason: String,
     },
     /// What a table was computed from is no longer all there.
-    #[error(
-        "`{dataset}` would be computed again ({why}), and the log of `{input}`, which keeps its rows, holds {holds}: what was \
-         written of earlier records would be lost; give the query another name, under which it begins with what is there, \
-         or keep the rows of `{input}` in a table (`landing: {{ keep: table }}`)"
-    )]
-    LetGo {
-        /// The dataset.
-        dataset: DatasetName,
-        /// Why it would be computed again.
-        why: String,
-        /// The input.
-        input: DatasetName,
-        /// What there is.
-        holds: String,
-    },
+    #[error(transparent)]
+    LetGo(Box<LetGo>),
     /// There is no such stream.
     #[error("`{0}` is no stream; only a dataset with `mode: stream` can be replayed")]
     NoStream(DatasetName),
@@ -264,6 +251,24 @@ pub(crate) fn lower_first(text: &str) -> String {
     }
 }
 
+/// See [`ProcessError::LetGo`].
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{dataset}` would be computed again ({why}), and the log of `{input}`, which keeps its rows, holds {holds}: what was \
+     written of earlier records would be lost; give the query another name, under which it begins with what is there, \
+     or keep the rows of `{input}` in a table (`landing: {{ keep: table }}`)"
+)]
+pub struct LetGo {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Why it would be computed again.
+    pub why: String,
+    /// The input.
+    pub input: DatasetName,
+    /// What there is.
+    pub holds: String,
+}
+
 impl Classify for ProcessError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -281,7 +286,7 @@ impl Classify for ProcessError {
             Self::Lake { source, .. } => source.kind(),
             Self::Ledger(source) => source.kind(),
             Self::State { .. } => ErrorKind::Corrupt,
-            Self::LetGo { .. } => ErrorKind::Input,
+            Self::LetGo(_) => ErrorKind::Input,
             Self::Engine(_) => ErrorKind::Internal,
         }
     }

@@ -22,7 +22,7 @@ mod windows;
 
 pub use audit::{Auditor, sweep_check_state};
 pub use engine::{AsOf, QueryAnswer, QueryEngine, QueryOptions, ReadVersion, SessionOptions};
-pub use error::ProcessError;
+pub use error::{LetGo, ProcessError};
 pub use graph::{CATALOG, Graph, Inputs, graph};
 pub use lineage::lineage;
 pub use problem::{Place, SqlProblem};

@@ -55,7 +55,7 @@ impl Asides {
         table.put_beside(&path, Bytes::from(lines)).await?;
         let mut read = self.read.lock();
         read.insert(path, offsets.into());
-        Ok(read.len() % TIDY_EVERY == 0)
+        Ok(read.len().is_multiple_of(TIDY_EVERY))
     }
 
     /// The offsets of a range that made no row, in their order. Lists a folder, unless every offset made one.

@@ -22,6 +22,7 @@ use super::strategy::{Strategy, strategy};
 use super::touched;
 use super::work::{Followed, Work};
 use crate::engine::{MemoryShare, Pins, Resolver};
+use crate::error::LetGo;
 use crate::in_log;
 use crate::infer::{plan_statement, table_schema};
 use crate::problem::Fault;
@@ -242,7 +243,7 @@ impl Attempt<'_> {
             // What happened behind a time was received behind it.
             let reaches = |from: i64| kept.since.is_some_and(|since| since.timestamp_micros() <= from);
             if kept.gone && !from.is_some_and(reaches) {
-                return Err(ProcessError::LetGo {
+                let refused = LetGo {
                     dataset: self.dataset.name.clone(),
                     why: why.to_owned(),
                     input: input.dataset.clone(),
@@ -253,7 +254,8 @@ impl Attempt<'_> {
                         ),
                         None => "nothing of it any more".to_owned(),
                     },
-                });
+                };
+                return Err(ProcessError::LetGo(Box::new(refused)));
             }
         }
         Ok(())
