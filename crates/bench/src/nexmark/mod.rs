@@ -101,7 +101,7 @@ async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &N
     entries
 }
 
-/// The run in the middle of several by its time, with the times of all; one that failed is told before any other.
+/// The run in the middle of several by its time (of two the shorter one), with the times of all; one that failed is told before any other.
 fn middle(mut runs: Vec<Value>) -> Option<Value> {
     if let Some(failed) = runs.iter().position(|run| !run["not_measured"].is_null()) {
         return Some(runs.swap_remove(failed));
@@ -109,7 +109,7 @@ fn middle(mut runs: Vec<Value>) -> Option<Value> {
     let seconds = |run: &Value| run["seconds"].as_f64().unwrap_or(f64::NAN);
     runs.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
     let all: Vec<f64> = runs.iter().map(seconds).collect();
-    let mut middle = runs.get(runs.len() / 2).cloned()?;
+    let mut middle = runs.get(runs.len().saturating_sub(1) / 2).cloned()?;
     middle["seconds_of_all_rounds"] = json!(all);
     let same = |key: &str| runs.iter().all(|run| run[key] == middle[key]);
     // Rounds that answer otherwise than each other have no middle.
