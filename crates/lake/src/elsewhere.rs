@@ -108,9 +108,9 @@ impl OffsetRange {
 }
 
 pub(crate) fn out_of_reach(table: &str) -> LakeError {
-    LakeError::Input {
+    LakeError::Unreadable {
         table: table.to_owned(),
-        reason: "its rows stay in the log (`landing: { keep: log }`), which this process does not read; ask the node that lands them".to_owned(),
+        reason: "they stay in the log (`landing: { keep: log }`), which this process does not read; ask the node that lands them".to_owned(),
     }
 }
 

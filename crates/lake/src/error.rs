@@ -70,6 +70,14 @@ pub enum LakeError {
         /// What does not hold.
         reason: String,
     },
+    /// Rows that lie in no file cannot be read.
+    #[error("the rows of `{table}` cannot be read: {reason}")]
+    Unreadable {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Another writer has committed in this writer's name.
     #[error("another writer has taken over `{app_id}` of `{table}`: {reason}; stop this one")]
     Fenced {
@@ -129,9 +137,11 @@ impl LakeError {
 impl Classify for LakeError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Settings { .. } | Self::Schema { .. } | Self::Input { .. } | Self::Unsupported { .. } => {
-                ErrorKind::Input
-            }
+            Self::Settings { .. }
+            | Self::Schema { .. }
+            | Self::Input { .. }
+            | Self::Unreadable { .. }
+            | Self::Unsupported { .. } => ErrorKind::Input,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::StorageFull { .. } => ErrorKind::StorageFull,

@@ -475,7 +475,7 @@ pub(crate) async fn end_keeping(table: &Table) -> Result<(), LandError> {
 
 /// The contract is another one than that by which records were landed, and not all of them fit it.
 fn misfit(table: String, position: &str) -> LakeError {
-    LakeError::Input {
+    LakeError::Unreadable {
         table,
         reason: format!(
             "the record {position} was landed by an earlier contract, is read again from the log and does not fit the contract any more: deploy the earlier one until what is made of the dataset has read it"

@@ -255,9 +255,7 @@ async fn without_a_log_it_is_said_why_rows_cannot_be_read() {
     let session = datafusion::prelude::SessionContext::new();
     let failed = session.read_table(provider).unwrap().collect().await.unwrap_err().to_string();
     assert!(
-        failed.contains(
-            "its rows stay in the log (`landing: { keep: log }`), which this process does not read"
-        ),
+        failed.contains("they stay in the log (`landing: { keep: log }`), which this process does not read"),
         "{failed}"
     );
 }
