@@ -72,8 +72,8 @@ pub fn bytes_below(folder: &Path) -> u64 {
 
 /// Writes to so much memory, at most a third of what is free, and lets go of it. A virtual machine may get its memory from
 /// its host only when it is first written to, several times as slowly as from its own kernel; whoever is measured first
-/// would pay for all. It is no more than that: a kernel that has more than a gigabyte to spare gives it back to the host while
-/// the next process begins, which made the same query twice as slow in one run as in another.
+/// would pay for all. It is no more than that: what a kernel has to spare beyond about a gigabyte it may give back to the host
+/// while the next process begins.
 pub fn touch_memory() {
     const BYTES_MAX: usize = 768 << 20;
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
