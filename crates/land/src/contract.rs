@@ -6,10 +6,10 @@ use flowline_log::Batch;
 use flowline_model::{Dataset, FindingKind};
 use flowline_quality::RowRules;
 
-use crate::ContractError;
 use crate::decode::Decoder;
 use crate::drift::DriftWatch;
 use crate::schemas::FoundSchemas;
+use crate::{ContractError, LandError};
 
 /// A dataset's contract, ready to be held against records. Compiling costs some milliseconds when there are checks, so
 /// keep it; cloning is cheap.
@@ -44,6 +44,12 @@ impl Contract {
         let decoder = Decoder::compile(&dataset)?;
         let rules = RowRules::compile(&dataset)?;
         Ok(Self { dataset, decoder, rules, watch: None })
+    }
+
+    /// The same for what lands, reads or replays the dataset's records.
+    pub(crate) fn of(dataset: &Arc<Dataset>) -> Result<Self, LandError> {
+        Self::compile(Arc::clone(dataset))
+            .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })
     }
 
     /// The same with a memory of the rows before, so that drift is found.

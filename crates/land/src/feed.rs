@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flowline_kafka::{KafkaError, Topic};
 use flowline_log::{Bounds, EventLog, Frame, LogError, PartitionId};
-use flowline_model::{DatasetName, KafkaStart};
+use flowline_model::{DatasetName, HttpOrigin, KafkaStart};
 use flowline_source::kafka::{TopicSource, inputs_of};
 use futures::future::select_all;
 
@@ -39,6 +39,11 @@ pub(crate) struct LogFeed {
 }
 
 impl LogFeed {
+    /// The log that is posted to; which one it is was not heard yet.
+    pub(crate) fn new(log: &Arc<dyn EventLog>, source: &DatasetName, origin: &HttpOrigin) -> Self {
+        Self { log: Arc::clone(log), source: source.clone(), partitions: origin.partitions, identity: None }
+    }
+
     fn id(&self, partition: u32) -> PartitionId {
         PartitionId::new(self.source.clone(), partition)
     }

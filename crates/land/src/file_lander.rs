@@ -72,10 +72,7 @@ impl FileLander {
             let found = dataset.origin.kind();
             return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "files", found });
         };
-        let contract = Contract::compile(Arc::clone(&dataset)).map_err(|error| LandError::Contract {
-            dataset: dataset.name.clone(),
-            reason: error.to_string(),
-        })?;
+        let contract = Contract::of(&dataset)?;
         Ok(Self {
             source: FileSource::open(&context.lake, &origin)?,
             tables: Tables::new(&context, Arc::clone(&dataset)),

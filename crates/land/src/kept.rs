@@ -91,12 +91,7 @@ pub fn read_kept(
     };
     context.kept.made(&dataset.name, || {
         let feed = match (&dataset.origin, cluster) {
-            (Origin::Http(origin), _) => Feed::Log(LogFeed {
-                log: Arc::clone(&context.log),
-                source: dataset.name.clone(),
-                partitions: origin.partitions,
-                identity: None,
-            }),
+            (Origin::Http(origin), _) => Feed::Log(LogFeed::new(&context.log, &dataset.name, origin)),
             (Origin::Kafka(origin), Some(cluster)) => {
                 let source = TopicSource::open(cluster, origin.clone(), context.clock.clone())?;
                 Feed::Topic { source, known: None }
@@ -104,10 +99,7 @@ pub fn read_kept(
             (Origin::Kafka(_), None) => return Err(wrong("a topic of a known cluster")),
             _ => return Err(wrong("a log")),
         };
-        let contract = Contract::compile(Arc::clone(dataset)).map_err(|error| LandError::Contract {
-            dataset: dataset.name.clone(),
-            reason: error.to_string(),
-        })?;
+        let contract = Contract::of(dataset)?;
         Ok(KeptInLog {
             dataset: Arc::clone(dataset),
             table: context.lake.table(TableId::of(dataset)),

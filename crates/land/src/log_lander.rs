@@ -65,12 +65,7 @@ impl LogLander {
             let found = dataset.origin.kind();
             return Err(LandError::Origin { dataset: dataset.name.clone(), expected: "a log", found });
         };
-        let feed = LogFeed {
-            log: Arc::clone(&context.log),
-            source: dataset.name.clone(),
-            partitions: origin.partitions,
-            identity: None,
-        };
+        let feed = LogFeed::new(&context.log, &dataset.name, origin);
         Self::new(context, dataset, Feed::Log(feed), None)
     }
 
@@ -126,10 +121,7 @@ impl LogLander {
         if dataset.kept_in_log() {
             tables.kept = Some(read_kept(&context, &dataset, cluster)?);
         }
-        let contract = Contract::compile(Arc::clone(&dataset)).map_err(|error| LandError::Contract {
-            dataset: dataset.name.clone(),
-            reason: error.to_string(),
-        })?;
+        let contract = Contract::of(&dataset)?;
         Ok(Self {
             feed,
             share: None,

@@ -62,8 +62,7 @@ pub async fn replay_quarantine(
 ) -> Result<Run, LandError> {
     let condition = selection.condition()?;
     let dataset = Arc::new(dataset.clone());
-    let contract = Contract::compile(Arc::clone(&dataset))
-        .map_err(|error| LandError::Contract { dataset: dataset.name.clone(), reason: error.to_string() })?;
+    let contract = Contract::of(&dataset)?;
     let mending = selection.mending(&dataset)?;
     let tables = Tables::new(context, Arc::clone(&dataset));
     tables.ensure_data().await?;

@@ -255,8 +255,7 @@ pub(crate) fn lower_first(text: &str) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{dataset}` would be computed again ({why}), and the log of `{input}`, which keeps its rows, holds {holds}: what was \
-     written of earlier records would be lost; give the query another name, under which it begins with what is there, \
-     or keep the rows of `{input}` in a table (`landing: {{ keep: table }}`)"
+     written of earlier records would be lost; give the query another name, under which it begins with what is there"
 )]
 pub struct LetGo {
     /// The dataset.

@@ -101,7 +101,8 @@ async fn of_query(folder: &Path, query: &Query, recorded: &Recorded, options: &N
     entries
 }
 
-/// The run in the middle of several by its time (of two the shorter one), with the times of all; one that failed is told before any other.
+/// The run in the middle of several by its time (of two the shorter one), with the times of all; one that failed is told
+/// before any other.
 fn middle(mut runs: Vec<Value>) -> Option<Value> {
     if let Some(failed) = runs.iter().position(|run| !run["not_measured"].is_null()) {
         return Some(runs.swap_remove(failed));

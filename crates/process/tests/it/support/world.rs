@@ -129,15 +129,7 @@ impl World {
 
     /// Lands rows that stay in a log.
     pub async fn land_kept(&self, log: &Arc<KeptLog>, name: &str, partition: i32, values: &str) -> Committed {
-        self.clock.advance(Duration::from_secs(1));
-        let dataset = self.dataset(name);
-        let table = self.table(name);
-        let spec = TableSpec {
-            schema: arrow_types::landed_schema(dataset),
-            partition_columns: arrow_types::partition_columns(dataset),
-            description: String::new(),
-        };
-        table.ensure(&spec).await.unwrap();
+        let (dataset, table) = self.landed_into(name).await;
         table.rows_lie_in(Arc::clone(log) as _);
         let from = self.offset.load(Ordering::Relaxed);
         let rows = self.stamped(dataset, partition, &self.batch(name, values).await).await;
@@ -151,6 +143,19 @@ impl World {
         let elsewhere = vec![range];
         let commit = TableCommit { transaction, elsewhere, ..TableCommit::append(StagedFiles::none()) };
         table.commit(commit).await.unwrap()
+    }
+
+    /// A dataset a second later, with its table, which is made when there is none.
+    async fn landed_into(&self, name: &str) -> (&Dataset, Table) {
+        self.clock.advance(Duration::from_secs(1));
+        let (dataset, table) = (self.dataset(name), self.table(name));
+        let spec = TableSpec {
+            schema: arrow_types::landed_schema(dataset),
+            partition_columns: arrow_types::partition_columns(dataset),
+            description: String::new(),
+        };
+        table.ensure(&spec).await.unwrap();
+        (dataset, table)
     }
 
     async fn batch(&self, name: &str, values: &str) -> RecordBatch {
@@ -169,15 +174,7 @@ impl World {
 
     /// Lands these rows from a partition that is called so.
     async fn land_from(&self, name: &str, source: &str, partition: i32, rows: RecordBatch) -> Committed {
-        self.clock.advance(Duration::from_secs(1));
-        let dataset = self.dataset(name);
-        let table = self.table(name);
-        let spec = TableSpec {
-            schema: arrow_types::landed_schema(dataset),
-            partition_columns: arrow_types::partition_columns(dataset),
-            description: String::new(),
-        };
-        table.ensure(&spec).await.unwrap();
+        let (dataset, table) = self.landed_into(name).await;
         let mut writer = table.writer(WriterOptions::default()).await.unwrap();
         writer.write(&self.stamped(dataset, partition, &rows).await).await.unwrap();
         let next = self.offset.load(Ordering::Relaxed);
